@@ -1,0 +1,109 @@
+"""What the parts of one node share while an event is handled.
+
+Every part reads the time and the tables of sessions and users here, and writes its effects here,
+in the order in which they are to happen. Tickets are numbered from 1 and never used twice.
+"""
+
+from chat.core._generated.errors import ERRORS, ErrorCode
+from chat.core._generated.messages import ServerMessage
+from chat.core._generated.rules import Input, State
+from chat.core.config import NodeConfig
+from chat.core.deadlines import Deadlines
+from chat.core.effects import AnyEffect, Close, Publish, Query, Send
+from chat.core.envelopes import AnyEnvelope
+from chat.core.frames import encode, encode_error
+from chat.core.operations import AnyOperation, Refused
+from chat.core.pending import Pending
+from chat.core.session import Session
+from chat.core.user import LocalUser
+
+RETRY_AFTER_MS = 1_000
+"""What a peer is told to wait when nobody can know better."""
+
+Due = tuple[str, int]
+"""What a deadline is for: its kind and a connection's or user's number."""
+
+
+class Context:
+    """The time, the tables, the effects of the event in hand."""
+
+    __slots__ = (
+        "_tickets",
+        "closed",
+        "config",
+        "deadlines",
+        "effects",
+        "now_ms",
+        "pending",
+        "pump",
+        "sessions",
+        "users",
+    )
+
+    def __init__(self, config: NodeConfig) -> None:
+        self.config = config
+        self.now_ms = 0
+        self.effects: list[AnyEffect] = []
+        self.sessions: dict[int, Session] = {}
+        self.users: dict[int, LocalUser] = {}
+        self.pending: dict[int, Pending] = {}
+        self.deadlines: Deadlines[Due] = Deadlines()
+        self.pump: dict[int, None] = {}
+        """Connections whose waiting requests may be able to go on."""
+        self.closed: list[Session] = []
+        """Sessions that were closed in this event, to be taken out of everything."""
+        self._tickets = 0
+
+    def ticket(self) -> int:
+        self._tickets += 1
+        return self._tickets
+
+    def query(self, record: Pending, operation: AnyOperation) -> None:
+        """Asks for an operation; the record gets its outcome."""
+        ticket = self.ticket()
+        self.pending[ticket] = record
+        self.effects.append(Query(ticket, operation))
+
+    def publish(self, channel: str, envelope: AnyEnvelope) -> None:
+        self.effects.append(Publish(channel, envelope))
+
+    def send(self, connection: int, message: ServerMessage) -> None:
+        self.effects.append(Send(connection, encode(message)))
+
+    def push(self, user: LocalUser, message: ServerMessage, *, but: int | None = None) -> None:
+        """The same message for every session of a user."""
+        if user.sessions:
+            data = encode(message)
+            for connection in user.sessions:
+                if connection != but:
+                    self.effects.append(Send(connection, data))
+
+    def reply(self, session: Session, data: bytes) -> None:
+        """The one reply to a request under way."""
+        self.effects.append(Send(session.connection, data))
+        session.under_way -= 1
+        self.pump[session.connection] = None
+
+    def close(self, session: Session, why: Input, *, abort: bool = False) -> None:
+        """Ends a connection for the reason, with the error that the table names for it, if any."""
+        rule = session.step(why, self.now_ms)
+        if rule.code is not None:
+            self.effects.append(Send(session.connection, error_frame(rule.code, None)))
+        session.state = State.CLOSING
+        self.effects.append(Close(session.connection, abort))
+        self.closed.append(session)
+
+    def refuse(
+        self, session: Session, re: int, refused: Refused, message: str | None = None
+    ) -> None:
+        """An error as the reply to a request under way."""
+        self.reply(session, error_frame(refused.code, re, message))
+
+
+def error_frame(
+    code: ErrorCode, re: int | None, message: str | None = None, wait_ms: int | None = None
+) -> bytes:
+    """An error; where waiting helps it says how long."""
+    if wait_ms is None and ERRORS[code].retry:
+        wait_ms = RETRY_AFTER_MS
+    return encode_error(code, re, message, wait_ms)

@@ -1,0 +1,147 @@
+"""Where every connection stands in one conversation.
+
+Theory of operation
+-------------------
+
+A conversation is a log in the store, numbered 1, 2, 3 … without gaps. What this module keeps is
+not the log but *positions* on it:
+
+- `head` is the highest seq that the node knows to exist. It only grows.
+- A *live* connection stands at the head. The next entry, seq = head + 1, is for all live
+  connections at once, as the same bytes.
+- A connection that is *behind* has a cursor, the seq up to which it was served. It is fed from the log
+  until its cursor is the head; then it is live.
+
+Connections behind at the same cursor form a *cohort*, which one read of the log serves.
+So a gap (the node hears of seq 9 while the head is 7) is nothing special: the live connections
+become a cohort at 7, the head becomes 9, one read brings them all back.
+
+A connection that is *held* keeps its cursor and is not fed: its outbound buffer is full, or the next
+entry is its own and the store's answer to it is still on its way.
+
+Invariants:
+
+1. A connection is attached at exactly one position: live (at head), or behind at a cursor <= head.
+   Behind at cursor == head happens only while it is held.
+2. A cursor only grows, and only by what was handed to the connection.
+3. At most one read is under way for a cursor. A connection that is not held and is behind is in
+   the cohort of such a read, or `demand()` names its cursor.
+4. What a read brings is handed only to those who still stand where the read began.
+"""
+
+
+class Conversation:
+    """The head of a conversation and the position of every connection attached to it."""
+
+    __slots__ = ("_audience", "_behind", "_held", "_reading", "head", "id", "live")
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.head = 0
+        self.live: dict[int, None] = {}
+        self._behind: dict[int, int] = {}
+        self._held: set[int] = set()
+        self._reading: set[int] = set()
+        self._audience: tuple[int, ...] | None = None
+
+    # ------------------------------------------------------------------ who is where
+
+    def __contains__(self, connection: int) -> bool:
+        return connection in self.live or connection in self._behind
+
+    def __len__(self) -> int:
+        return len(self.live) + len(self._behind)
+
+    def position(self, connection: int) -> int | None:
+        """The seq up to which the connection was served; None if it is not attached."""
+        if connection in self.live:
+            return self.head
+        return self._behind.get(connection)
+
+    def connections(self) -> list[int]:
+        return [*self.live, *self._behind]
+
+    def audience(self) -> tuple[int, ...]:
+        """All live connections."""
+        if self._audience is None:
+            self._audience = tuple(self.live)
+        return self._audience
+
+    # ------------------------------------------------------------------ moving
+
+    def attach(self, connection: int, cursor: int, *, held: bool = False) -> None:
+        """Puts a connection at a cursor, which must not be beyond the head."""
+        assert cursor <= self.head and connection not in self
+        if held:
+            self._held.add(connection)
+        self._place(connection, cursor)
+
+    def detach(self, connection: int) -> None:
+        if connection in self.live:
+            del self.live[connection]
+            self._audience = None
+        self._behind.pop(connection, None)
+        self._held.discard(connection)
+
+    def learn(self, head: int) -> None:
+        """The log is at least this long. Whoever was live is behind if it is longer than known."""
+        if head > self.head:
+            for connection in self.live:
+                self._behind[connection] = self.head
+            self.live.clear()
+            self._audience = None
+            self.head = head
+
+    def grow(self) -> None:
+        """The entry head + 1 was handed to every live connection."""
+        self.head += 1
+
+    def advance(self, connection: int, cursor: int) -> None:
+        """A connection that is behind was served up to here."""
+        assert self._behind[connection] <= cursor <= self.head
+        self._place(connection, cursor)
+
+    def hold(self, connection: int) -> None:
+        """Feed it no further for now."""
+        if connection in self.live:
+            del self.live[connection]
+            self._audience = None
+            self._behind[connection] = self.head
+        self._held.add(connection)
+
+    def release(self, connection: int) -> None:
+        """The reason to hold it is gone."""
+        if connection in self._held:
+            self._held.discard(connection)
+            self._place(connection, self._behind[connection])
+
+    def _place(self, connection: int, cursor: int) -> None:
+        if cursor == self.head and connection not in self._held:
+            self._behind.pop(connection, None)
+            self.live[connection] = None
+            self._audience = None
+        else:
+            self._behind[connection] = cursor
+
+    # ------------------------------------------------------------------ reading the log
+
+    def demand(self) -> list[int]:
+        """The cursors after which the log must be read now; each is under way from here on."""
+        if not self._behind:
+            return []
+        cursors = {
+            cursor
+            for connection, cursor in self._behind.items()
+            if connection not in self._held and cursor not in self._reading
+        }
+        self._reading |= cursors
+        return sorted(cursors)
+
+    def cohort(self, cursor: int) -> list[int]:
+        """Ends the read after this cursor: those who wait there for what it brought."""
+        self._reading.discard(cursor)
+        return [
+            connection
+            for connection, at in self._behind.items()
+            if at == cursor and connection not in self._held
+        ]

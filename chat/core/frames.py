@@ -1,0 +1,202 @@
+"""Bytes to lines, lines to requests, messages to bytes.
+
+A frame is one line: a JSON object in UTF-8 that a newline ends. A `FrameSplitter` keeps what
+has come and gives out one line at a time, so that a session can leave lines unread while it
+has to wait; how the bytes were cut on their way makes no difference to the lines.
+
+Decoding never raises on bad input. It gives a `Problem`: the error code that the peer gets,
+the request id if one could be read, and a sentence.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from chat.core._generated.errors import ERRORS, ErrorCode
+from chat.core._generated.messages import (
+    EntryKind,
+    ErrorReply,
+    MessagePush,
+    Request,
+    SentReply,
+    ServerMessage,
+    User,
+)
+from chat.core._generated.rules import BYTE_LIMITS, LIMITS, REQUEST_INPUT
+from chat.core.operations import LogEntry
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(Request)
+_TYPES: Final = frozenset(str(request.__struct_config__.tag) for request in REQUEST_INPUT)
+_MAX_ID: Final = 2**53
+
+
+class Problem(Struct, frozen=True, gc=False):
+    """A line that is not a request: what its sender is told."""
+
+    code: ErrorCode
+    re: int | None
+    message: str
+
+
+class _Header(Struct):
+    """What can be told of a request whose fields are wrong."""
+
+    type: object = None
+    id: object = None
+
+
+class FrameSplitter:
+    """Cuts a stream of bytes into lines.
+
+    `take()` gives the next whole line without its newline, or None if there is none yet. A line that
+    is longer than `limit_bytes` is told by `too_long`, as soon as it is certain; after
+    that nothing more is given.
+    """
+
+    __slots__ = ("_buffer", "_scanned", "_start", "too_long")
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._start = 0
+        self._scanned = 0
+        self.too_long = False
+
+    def feed(self, data: bytes) -> None:
+        if self._start:
+            self._buffer = self._buffer[self._start :] + data
+            self._scanned -= self._start
+            self._start = 0
+        else:
+            self._buffer = self._buffer + data if self._buffer else data
+
+    def take(self, limit_bytes: int) -> bytes | None:
+        if self.too_long:
+            return None
+        end = self._buffer.find(b"\n", self._scanned)
+        if end < 0:
+            self._scanned = len(self._buffer)
+            if self._scanned - self._start > limit_bytes:
+                self._refuse()
+            elif self._start == self._scanned:
+                self._buffer, self._start, self._scanned = b"", 0, 0
+            return None
+        if end - self._start > limit_bytes:
+            self._refuse()
+            return None
+        line = self._buffer[self._start : end]
+        self._start = self._scanned = end + 1
+        return line
+
+    def _refuse(self) -> None:
+        self.too_long = True
+        self._buffer, self._start, self._scanned = b"", 0, 0
+
+    @property
+    def buffered_bytes(self) -> int:
+        return len(self._buffer) - self._start
+
+
+def decode_request(line: bytes) -> Request | Problem:
+    """The request that a line holds, or what is wrong with it."""
+    try:
+        if line.count(b"{") + line.count(b"[") > LIMITS.nesting and _too_deep(line):
+            return _problem(ErrorCode.BAD_FRAME)
+        if not line.isascii():
+            line.decode()
+        request: Request = _decoder.decode(line)
+    except msgspec.ValidationError as error:
+        return _classify(line, str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _problem(ErrorCode.BAD_FRAME)
+    limits = BYTE_LIMITS.get(type(request))
+    if limits is not None:
+        for field, min_bytes, max_bytes in limits:
+            if not min_bytes <= len(getattr(request, field).encode()) <= max_bytes:
+                return _problem(
+                    ErrorCode.BAD_MESSAGE,
+                    request.id,
+                    f"`{field}` must have {min_bytes} to {max_bytes} bytes.",
+                )
+    return request
+
+
+def _classify(line: bytes, reason: str) -> Problem:
+    try:
+        header = msgspec.json.decode(line, type=_Header)
+    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError):
+        return _problem(ErrorCode.BAD_FRAME)
+    number = header.id
+    re = number if type(number) is int and 0 <= number <= _MAX_ID else None
+    if isinstance(header.type, str) and header.type not in _TYPES:
+        return _problem(ErrorCode.UNKNOWN_TYPE, re)
+    return _problem(ErrorCode.BAD_MESSAGE, re, f"A field is missing or wrong: {reason[:240]}.")
+
+
+def _problem(code: ErrorCode, re: int | None = None, message: str | None = None) -> Problem:
+    return Problem(code, re, message or ERRORS[code].message)
+
+
+def _too_deep(line: bytes) -> bool:
+    """Whether objects and arrays are nested deeper than the limit; brackets in strings do not
+    count."""
+    depth = 0
+    in_string = escaped = False
+    for byte in line:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"{[":
+            depth += 1
+            if depth > LIMITS.nesting:
+                return True
+        elif byte in b"}]":
+            depth -= 1
+    return False
+
+
+def encode(message: ServerMessage) -> bytes:
+    """The message as a frame, newline included."""
+    return _encoder.encode(message) + b"\n"
+
+
+def encode_error(
+    code: ErrorCode, re: int | None, message: str | None = None, retry_after_ms: int | None = None
+) -> bytes:
+    """An error as a frame; the sentence is the code's own unless one is given."""
+    return encode(
+        ErrorReply(
+            re=re, code=code, message=message or ERRORS[code].message, retry_after_ms=retry_after_ms
+        )
+    )
+
+
+def encode_sent(re: int, conversation: int, seq: int, at_ms: int) -> bytes:
+    return encode(SentReply(re=re, conversation=conversation, seq=seq, at=at_ms))
+
+
+def encode_entry(entry: LogEntry, *, own: bool) -> bytes:
+    """The entry as a `message` push; only its sender's devices get to see the key."""
+    return encode(
+        MessagePush(
+            conversation=entry.conversation,
+            seq=entry.seq,
+            kind=entry.kind,
+            from_=User(id=entry.sender, name=entry.sender_name),
+            text=entry.text,
+            at=entry.at_ms,
+            key=entry.key if own else None,
+        )
+    )
+
+
+def ends_membership(entry: LogEntry) -> bool:
+    """Whether somebody's place in the conversation ends with this entry."""
+    return entry.kind is EntryKind.LEFT or entry.kind is EntryKind.DELETED

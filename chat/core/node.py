@@ -1,0 +1,497 @@
+"""A node: everything that happens to it comes in as an event, everything it does goes out as effects.
+
+Theory of operation
+-------------------
+
+`handle(event, now_ms)` is the only way in. It looks the event's handler up by type, lets it change
+the tables, lets every session whose turn it is take its next requests, and returns what is to be
+done. It never blocks and never calls back; what its effects bring about is another event. Time
+comes with the event, numbers and secrets come with outcomes, so the same events give the same
+effects, byte for byte.
+
+The parts and what each is the only one to do:
+
+    Context     the tables, the tickets, the effects of the event in hand
+    Entrance    register, login, resume
+    Requests    what those who are logged in may ask for
+    People      rosters of the users here, and news of them
+    Delivery    entries to connections, by conversation and cursor
+    Presence    who is online
+    Channels    what the node listens to on the bus
+    Sweep       asking the store for heads and versions, in case the bus lost something
+
+Invariants, after every event: nothing in CLOSING is attached to anything; a session with nothing under way
+has nothing waiting that its state lets it take; every ticket in the table stands for one
+operation that was asked for and not answered.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from chat.core._generated.errors import ErrorCode
+from chat.core._generated.messages import (
+    ChatRequest,
+    DrainingPush,
+    GroupChatRequest,
+    Limits,
+    LoginRequest,
+    PingPush,
+    RegisterRequest,
+    ResumeRequest,
+    WelcomePush,
+)
+from chat.core._generated.rules import PROTOCOL, REQUEST_INPUT, Input, State, Verdict
+from chat.core.channels import Channels
+from chat.core.config import NodeConfig
+from chat.core.context import Context, error_frame
+from chat.core.delivery import Delivery
+from chat.core.effects import AnyEffect, PauseReading, ResumeReading
+from chat.core.entrance import Entrance
+from chat.core.envelopes import EntryEnvelope, PresenceEnvelope, ReceiptEnvelope, RosterEnvelope
+from chat.core.events import (
+    Answer,
+    AnyEvent,
+    BusDown,
+    BusUp,
+    BytesReceived,
+    ConnectionLost,
+    ConnectionOpened,
+    Drain,
+    EnvelopeReceived,
+    Event,
+    Subscribed,
+    Tick,
+    WriteBufferDrained,
+    WriteBufferFull,
+)
+from chat.core.frames import Problem, decode_request
+from chat.core.operations import Done
+from chat.core.people import People
+from chat.core.pending import (
+    AppendAsked,
+    EntrancePresence,
+    EntranceRoster,
+    FriendshipAsked,
+    GroupAsked,
+    GroupConfirmed,
+    HeadsCompared,
+    HistoryAsked,
+    LastSeen,
+    LoginCheck,
+    LoginFind,
+    LoginSubscribed,
+    LogoutAsked,
+    LogPage,
+    MembersAsked,
+    MembersPresence,
+    Pending,
+    ProfileAsked,
+    ReadAsked,
+    RegisterHash,
+    RegisterStore,
+    ResumeFind,
+    ResumeSubscribed,
+    RosterRefreshed,
+    SnapshotAsked,
+    StatesCompared,
+)
+from chat.core.presence import Presence
+from chat.core.requests import Requests
+from chat.core.session import Session, Waiting
+from chat.core.sweep import Sweep
+
+_PROBLEM_INPUT: Final = {
+    ErrorCode.BAD_FRAME: Input.BAD_FRAME,
+    ErrorCode.BAD_MESSAGE: Input.BAD_MESSAGE,
+    ErrorCode.UNKNOWN_TYPE: Input.UNKNOWN_TYPE,
+    ErrorCode.TOO_LONG: Input.TOO_LONG,
+}
+_TOO_LONG: Final = Problem(ErrorCode.TOO_LONG, None, "")
+
+
+class Node:
+    """One chat node, without its sockets, its store and its bus."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        self._context = context = Context(config)
+        self._channels = Channels(context)
+        self._delivery = Delivery(context, self._channels)
+        self._presence = Presence(context)
+        self._people = People(context, self._delivery, self._presence)
+        self._entrance = Entrance(context, self._channels, self._people, self._presence)
+        self._requests = Requests(context, self._delivery, self._people, self._entrance)
+        self._sweep = Sweep(context, self._channels, self._delivery, self._people, self._presence)
+        self._by_address: dict[str, int] = {}
+        self._draining: Drain | None = None
+        self._handlers = self._event_handlers()
+        self._takers = self._request_takers()
+        self._outcomes = self._outcome_handlers()
+
+    # ------------------------------------------------------------------ the way in
+
+    def handle(self, event: AnyEvent, now_ms: int) -> list[AnyEffect]:
+        """What is to be done about an event. `now_ms` (since 1970) never goes back.
+
+        An exception is a bug in the core, whatever the event was.
+        """
+        context = self._context
+        context.now_ms = max(context.now_ms, now_ms)
+        context.effects = []
+        self._handlers[type(event)](event)
+        while context.pump or context.closed:
+            self._take_out_closed()
+            if context.pump:
+                connection = next(iter(context.pump))
+                del context.pump[connection]
+                session = context.sessions.get(connection)
+                if session is not None:
+                    self._pump(session)
+        self._delivery.compare_heads()
+        self._sweep.arm()
+        return context.effects
+
+    def next_deadline_ms(self) -> int | None:
+        """When a Tick is due at the latest; None if nothing is."""
+        return self._context.deadlines.next_ms()
+
+    # ------------------------------------------------------------------ connections
+
+    def _opened(self, event: ConnectionOpened) -> None:
+        context = self._context
+        session = Session(event.connection, event.address, context.now_ms)
+        context.sessions[event.connection] = session
+        waiting = self._by_address.get(event.address, 0) + 1
+        self._by_address[event.address] = waiting
+        session.counted = True
+        context.send(event.connection, self._welcome())
+        if self._draining is not None:
+            self._drain_session(session, self._draining)
+        elif waiting > context.config.unauthenticated_per_address:
+            context.close(session, Input.CROWDED)
+        else:
+            self._arm(session)
+
+    def _welcome(self) -> WelcomePush:
+        config = self._context.config
+        limits = Limits(
+            login_line_bytes=config.login_line_bytes,
+            line_bytes=config.line_bytes,
+            in_flight=config.in_flight,
+            sends_per_second=config.sends_per_second,
+            send_burst=config.send_burst,
+            ping_ms=config.ping_ms,
+            dead_ms=config.dead_ms,
+        )
+        now_ms = self._context.now_ms
+        return WelcomePush(protocol=PROTOCOL, node=config.name, now=now_ms, limits=limits)
+
+    def _lost(self, event: ConnectionLost) -> None:
+        session = self._context.sessions.pop(event.connection, None)
+        if session is not None:
+            session.step(Input.CONNECTION_LOST, self._context.now_ms)
+            self._take_out(session)
+
+    def _take_out_closed(self) -> None:
+        context = self._context
+        while context.closed:
+            self._take_out(context.closed.pop())
+
+    def _take_out(self, session: Session) -> None:
+        """Nothing is left of the session anywhere but in the table of sessions."""
+        self._people.leave(session)
+        self._entrance.forget(session)
+        self._count_out(session)
+        session.acks.clear()
+        session.waiting = None
+
+    def _count_out(self, session: Session) -> None:
+        """The connection does not count as unauthenticated any more."""
+        if session.counted:
+            session.counted = False
+            left = self._by_address.pop(session.address) - 1
+            if left:
+                self._by_address[session.address] = left
+
+    def _bytes(self, event: BytesReceived) -> None:
+        session = self._context.sessions.get(event.connection)
+        if session is None or session.state is State.CLOSING:
+            return
+        session.heard_at_ms = self._context.now_ms
+        session.pinged = False
+        session.frames.feed(event.data)
+        self._pump(session)
+
+    # ------------------------------------------------------------------ requests
+
+    def _pump(self, session: Session) -> None:
+        """Takes the session's requests, one by one, until it has to wait."""
+        while session.state is not State.CLOSING:
+            if session.draining:
+                if not session.under_way:
+                    self._context.close(session, Input.DRAINED)
+                break
+            if session.waiting is None:
+                session.waiting = self._next(session)
+                if session.waiting is None:
+                    break
+            if not self._take(session, session.waiting):
+                break
+        if session.state is not State.CLOSING:
+            self._pace(session)
+            self._arm(session)
+
+    def _next(self, session: Session) -> Waiting | None:
+        config = self._context.config
+        limit = config.line_bytes if session.state is State.READY else config.login_line_bytes
+        line = session.frames.take(limit)
+        if line is not None:
+            return decode_request(line)
+        return _TOO_LONG if session.frames.too_long else None
+
+    def _take(self, session: Session, request: Waiting) -> bool:
+        """Takes a request, if its turn has come."""
+        context = self._context
+        problem = type(request) is Problem
+        input = _PROBLEM_INPUT[request.code] if problem else REQUEST_INPUT[type(request)]  # type: ignore[union-attr]
+        rule = session.rule(input)
+        if rule.verdict is Verdict.HOLD:
+            return False
+        if session.under_way and not self._goes_beside(session, request):
+            return False
+        session.waiting = None
+        if rule.verdict is Verdict.CLOSE:
+            context.close(session, input)
+            return True
+        session.under_way += 1
+        if rule.verdict is Verdict.ACCEPT:
+            session.step(input, context.now_ms)
+            self._takers[type(request)](session, request)
+        else:
+            assert rule.code is not None
+            re, message = (request.re, request.message) if problem else (request.id, None)  # type: ignore[union-attr]
+            context.reply(session, error_frame(rule.code, re, message))
+        return True
+
+    def _goes_beside(self, session: Session, request: Waiting) -> bool:
+        """Whether a request may be taken while others are under way: a send after sends may."""
+        return (
+            len(session.sending) == session.under_way < self._context.config.in_flight
+            and isinstance(request, ChatRequest | GroupChatRequest)
+            and request.key not in session.sending
+            and self._requests.may_send(session)
+        )
+
+    def _pace(self, session: Session) -> None:
+        """Reads from the peer only while there is room for what it sends."""
+        room = session.frames.buffered_bytes <= self._context.config.line_bytes
+        pause = session.full or (session.waiting is not None and not room)
+        if pause != session.reading_paused:
+            session.reading_paused = pause
+            effect = PauseReading if pause else ResumeReading
+            self._context.effects.append(effect(session.connection))
+
+    # ------------------------------------------------------------------ buffers
+
+    def _buffer_full(self, event: WriteBufferFull) -> None:
+        session = self._context.sessions.get(event.connection)
+        if session is None:
+            return
+        if session.step(Input.WRITE_FULL, self._context.now_ms).verdict is Verdict.ACCEPT:
+            session.full = True
+            session.progress_at_ms = self._context.now_ms
+            self._delivery.hold(session)
+            self._pace(session)
+            self._arm(session)
+
+    def _buffer_drained(self, event: WriteBufferDrained) -> None:
+        session = self._context.sessions.get(event.connection)
+        if session is None:
+            return
+        if session.step(Input.WRITE_DRAINED, self._context.now_ms).verdict is Verdict.ACCEPT:
+            session.progress_at_ms = self._context.now_ms
+            if (
+                session.full
+                and event.buffered_bytes <= self._context.config.write_buffer_bytes // 4
+            ):
+                session.full = False
+                self._delivery.release(session)
+                self._context.pump[session.connection] = None
+
+    # ------------------------------------------------------------------ answers and the bus
+
+    def _answer(self, event: Answer) -> None:
+        record = self._context.pending.pop(event.ticket, None)
+        if record is not None:
+            self._outcomes[type(record)](record, event.outcome)
+
+    def _resume_waiting(self, waiting: list[Pending]) -> None:
+        for record in waiting:
+            self._outcomes[type(record)](record, Done())
+
+    def _subscribed(self, event: Subscribed) -> None:
+        self._resume_waiting(self._channels.confirm(event.ticket))
+
+    def _bus_up(self, event: BusUp) -> None:
+        self._channels.up = True
+        self._presence.announce_all()
+        self._sweep.compare_all()
+
+    def _bus_down(self, event: BusDown) -> None:
+        self._resume_waiting(self._channels.bus_down())
+
+    def _envelope(self, event: EnvelopeReceived) -> None:
+        envelope = event.envelope
+        if isinstance(envelope, EntryEnvelope):
+            self._delivery.entry(envelope.entry)
+            return
+        kind, _, number = event.channel.partition(":")
+        if isinstance(envelope, RosterEnvelope):
+            self._people.news(envelope.user, envelope.version)
+        elif kind == "u" and isinstance(envelope, PresenceEnvelope):
+            self._presence.heard(int(number), envelope.user, envelope.state)
+        elif kind == "u" and isinstance(envelope, ReceiptEnvelope):
+            self._people.receipt(int(number), envelope)
+
+    # ------------------------------------------------------------------ time
+
+    def _tick(self, event: Tick) -> None:
+        context = self._context
+        while (due := context.deadlines.pop_due(context.now_ms)) is not None:
+            kind, number = due
+            if kind == "session":
+                self._check(number)
+            elif kind == "flap":
+                self._presence.flap_over(number)
+            elif kind == "confirm":
+                self._resume_waiting(self._channels.give_up(number))
+            else:
+                self._sweep.run()
+
+    def _check(self, connection: int) -> None:
+        session = self._context.sessions.get(connection)
+        now_ms = self._context.now_ms
+        if session is None or session.next_check_ms is None or now_ms < session.next_check_ms:
+            return
+        session.next_check_ms = None
+        for at_ms, input in self._deadlines(session):
+            if at_ms > now_ms or session.state is State.CLOSING:
+                continue
+            rule = session.rule(input)
+            if rule.verdict is Verdict.CLOSE:
+                stalled = input is Input.STALL_TIMEOUT or input is Input.DEAD_TIMEOUT
+                self._context.close(session, input, abort=stalled)
+            elif session.step(input, now_ms).verdict is Verdict.ACCEPT:
+                session.pinged = True
+                self._context.send(connection, PingPush())
+        self._arm(session)
+
+    def _deadlines(self, session: Session) -> list[tuple[int, Input]]:
+        """What is due for a session, and when, as its state has it."""
+        config = self._context.config
+        due: list[tuple[int, Input]] = []
+        if session.state is State.CLOSING:
+            return due
+        if session.full:
+            due.append((session.progress_at_ms + config.stall_ms, Input.STALL_TIMEOUT))
+        if session.state is State.AUTHENTICATING:
+            return due
+        if session.line_since_ms is not None:
+            due.append((session.line_since_ms + config.line_ms, Input.LINE_TIMEOUT))
+        if session.state is State.ANONYMOUS:
+            due.append((session.since_ms + config.login_ms, Input.LOGIN_TIMEOUT))
+        elif session.pinged:
+            due.append((session.heard_at_ms + config.dead_ms, Input.DEAD_TIMEOUT))
+        else:
+            due.append((session.heard_at_ms + config.ping_ms, Input.SILENCE))
+        return due
+
+    def _arm(self, session: Session) -> None:
+        """Sees to it that the session is looked at when something is due."""
+        started = session.frames.buffered_bytes and session.waiting is None
+        if not started:
+            session.line_since_ms = None
+        elif session.line_since_ms is None:
+            session.line_since_ms = self._context.now_ms
+        if session.state is State.READY:
+            self._count_out(session)
+        elif not session.counted and session.state is State.ANONYMOUS:
+            session.counted = True
+            counted = self._by_address.get(session.address, 0)
+            self._by_address[session.address] = counted + 1
+        due = self._deadlines(session)
+        if due:
+            at_ms = min(due)[0]
+            if session.next_check_ms is None or at_ms < session.next_check_ms:
+                session.next_check_ms = at_ms
+                self._context.deadlines.set(at_ms, ("session", session.connection))
+
+    # ------------------------------------------------------------------ the end
+
+    def _drain(self, event: Drain) -> None:
+        self._draining = event
+        for session in list(self._context.sessions.values()):
+            self._drain_session(session, event)
+
+    def _drain_session(self, session: Session, event: Drain) -> None:
+        if session.step(Input.DRAIN, self._context.now_ms).verdict is Verdict.ACCEPT:
+            push = DrainingPush(retry_after_ms=event.retry_after_ms)
+            self._context.send(session.connection, push)
+            session.draining = True
+            self._context.pump[session.connection] = None
+
+    # ------------------------------------------------------------------ dispatch
+
+    def _event_handlers(self) -> dict[type[Event], Callable[..., None]]:
+        return {
+            ConnectionOpened: self._opened,
+            BytesReceived: self._bytes,
+            ConnectionLost: self._lost,
+            WriteBufferFull: self._buffer_full,
+            WriteBufferDrained: self._buffer_drained,
+            Answer: self._answer,
+            EnvelopeReceived: self._envelope,
+            Subscribed: self._subscribed,
+            BusUp: self._bus_up,
+            BusDown: self._bus_down,
+            Tick: self._tick,
+            Drain: self._drain,
+        }
+
+    def _request_takers(self) -> dict[type, Callable[..., None]]:
+        """Each request is taken by the method that has the name of its wire type."""
+        entrance = (RegisterRequest, LoginRequest, ResumeRequest)
+        takers: dict[type, Callable[..., None]] = {}
+        for request, input in REQUEST_INPUT.items():
+            part = self._entrance if request in entrance else self._requests
+            takers[request] = getattr(part, input.name.lower())
+        return takers
+
+    def _outcome_handlers(self) -> dict[type[Pending], Callable[..., None]]:
+        entrance, requests = self._entrance, self._requests
+        return {
+            RegisterHash: entrance.register_hashed,
+            RegisterStore: entrance.register_stored,
+            LoginFind: entrance.login_found,
+            LoginCheck: entrance.login_checked,
+            LoginSubscribed: entrance.login_subscribed,
+            ResumeFind: entrance.resume_found,
+            ResumeSubscribed: entrance.resume_subscribed,
+            EntranceRoster: entrance.roster_read,
+            EntrancePresence: entrance.presence_found,
+            AppendAsked: requests.appended,
+            LogoutAsked: requests.logged_out,
+            ProfileAsked: requests.profile_read,
+            SnapshotAsked: requests.snapshot_read,
+            FriendshipAsked: requests.friendship_changed,
+            GroupAsked: requests.group_changed,
+            MembersAsked: requests.members_read,
+            MembersPresence: requests.members_found,
+            HistoryAsked: requests.history_read,
+            ReadAsked: requests.read_marked,
+            LogPage: self._delivery.page_read,
+            GroupConfirmed: self._delivery.group_confirmed,
+            HeadsCompared: self._sweep.compared,
+            RosterRefreshed: self._people.refreshed,
+            StatesCompared: self._presence.compared,
+            LastSeen: self._presence.last_seen,
+        }
