@@ -1,0 +1,255 @@
+"""Appending texts, many in one transaction: the group commit.
+
+A batch is decided as if its appends came one after the other, but asks the database once for
+all of them. The order of the steps is what makes the answers final:
+
+1. Names and pairs of users are resolved. Both are fixed once they exist, so no lock is needed.
+2. The conversations' rows are locked, in the order of their numbers, and their heads read.
+3. Keys that are stored already are looked up; what was stored once stays sent, whatever
+   became of the membership since.
+4. Membership and blocks are read. All that changes them takes one of the locks of step 2.
+5. In the order of the batch, each append is answered: by the first seq of its key (a key may
+   repeat within the batch as well), by a refusal of its own, or by the next seq.
+6. One INSERT stores the entries, one UPDATE the heads.
+
+Nobody may be told anything before the commit has returned. Running the same batch again after
+a commit of unknown fate is safe, because of step 3 and the unique key.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from chat.core._generated.errors import ErrorCode
+from chat.core._generated.messages import EntryKind
+from chat.core._generated.rules import DirectAction, DirectRole, GroupAction
+from chat.core.operations import Append, Appended, Refused
+from chat.storage.access import direct_refusal, group_refusal, read_bond
+from chat.storage.connection import Connection, Value
+from chat.storage.log import GROUP, insert_entries
+from chat.storage.sql import derived, marks
+
+MAX_BATCH: Final = 256
+"""Most appends of one transaction."""
+
+_TEXT: Final = str(EntryKind.TEXT.value)
+
+
+class _Stored(NamedTuple):
+    """What a key stands for."""
+
+    conversation: int
+    seq: int
+    text: str
+    at_ms: int
+
+
+class _Logs(NamedTuple):
+    """The locked conversations: their heads, and which of them are groups."""
+
+    heads: dict[int, int]
+    groups: frozenset[int]
+
+
+_Target: TypeAlias = tuple[int | None, int | None]
+"""Where an append goes: conversation (None: there is none) and recipient (None: a group, or a
+user who does not exist)."""
+
+
+def append_all(connection: Connection, appends: Sequence[Append]) -> list[Appended | Refused]:
+    """At most MAX_BATCH appends, in order, within a transaction of the caller's."""
+    targets = _find_targets(connection, appends)
+    logs = _lock_conversations(connection, targets)
+    heads = logs.heads
+    stored = _find_keys(connection, appends)
+    verdicts = _Verdicts(connection, logs, appends, targets)
+    values: list[Value] = []
+    grown: dict[int, int] = {}
+    outcomes: list[Appended | Refused] = []
+    for append, target in zip(appends, targets, strict=True):
+        identity = (append.sender, append.key)
+        first = stored.get(identity)
+        if first is not None:
+            outcomes.append(_repeated(append, target, first))
+            continue
+        refusal = verdicts.refusal(append, target)
+        if refusal is not None:
+            outcomes.append(refusal)
+            continue
+        conversation, recipient = target
+        assert conversation is not None
+        seq = heads[conversation] = heads[conversation] + 1
+        grown[conversation] = grown.get(conversation, 0) + 1
+        text, at_ms = append.text, append.at_ms
+        stored[identity] = _Stored(conversation, seq, text, at_ms)
+        values += (conversation, seq, _TEXT, append.sender, text, at_ms, append.key)
+        outcomes.append(Appended(conversation, seq, at_ms, recipient))
+    if values:
+        connection.execute(insert_entries(len(values) // 7), values)
+        _raise_heads(connection, grown)
+    return outcomes
+
+
+def _find_targets(connection: Connection, appends: Sequence[Append]) -> list[_Target]:
+    users = _find_names(connection, {a.to.lower() for a in appends if isinstance(a.to, str)})
+    pairs: set[tuple[int, int]] = set()
+    recipients: list[int | None] = []
+    for append in appends:
+        to = append.to
+        recipient = users.get(to.lower()) if isinstance(to, str) else to
+        recipients.append(recipient)
+        if recipient is not None:
+            sender = append.sender
+            pairs.add((sender, recipient) if sender < recipient else (recipient, sender))
+    conversations = _find_pairs(connection, pairs)
+    targets: list[_Target] = []
+    for append, recipient in zip(appends, recipients, strict=True):
+        if recipient is None:
+            targets.append((append.group, None))
+            continue
+        sender = append.sender
+        pair = (sender, recipient) if sender < recipient else (recipient, sender)
+        targets.append((conversations.get(pair), recipient))
+    return targets
+
+
+def _find_names(connection: Connection, names: set[str]) -> dict[str, int]:
+    if not names:
+        return {}
+    return dict(
+        connection.query(
+            f"SELECT name_key, id FROM users WHERE name_key IN ({marks(len(names))})",
+            sorted(names),
+        )
+    )
+
+
+def _find_pairs(connection: Connection, pairs: set[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    if not pairs:
+        return {}
+    rows = connection.query(
+        "SELECT c.low_user_id, c.high_user_id, c.id"
+        f" FROM {derived(('low', 'high'), len(pairs))} w"
+        " JOIN conversations c ON c.low_user_id = w.low AND c.high_user_id = w.high",
+        _flat(pairs),
+    )
+    return {(low, high): id for low, high, id in rows}
+
+
+def _lock_conversations(connection: Connection, targets: Sequence[_Target]) -> _Logs:
+    ids = sorted({conversation for conversation, _ in targets if conversation is not None})
+    if not ids:
+        return _Logs({}, frozenset())
+    rows = connection.query(
+        f"SELECT id, head, kind = '{GROUP}' FROM conversations"
+        f" WHERE id IN ({marks(len(ids))}) AND closed = 0 ORDER BY id{connection.for_update}",
+        ids,
+    )
+    return _Logs(
+        {id: head for id, head, _ in rows}, frozenset(id for id, _, is_group in rows if is_group)
+    )
+
+
+def _find_keys(connection: Connection, appends: Sequence[Append]) -> dict[tuple[int, str], _Stored]:
+    wanted = {(append.sender, append.key) for append in appends}
+    rows = connection.query(
+        "SELECT e.sender_id, e.`key`, e.conversation_id, e.seq, e.text, e.at_ms"
+        f" FROM {derived(('sender', 'wanted'), len(wanted))} w"
+        " JOIN entries e ON e.sender_id = w.sender AND e.`key` = w.wanted",
+        _flat(wanted),
+    )
+    return {(sender, key): _Stored(*first) for sender, key, *first in rows}
+
+
+def _repeated(append: Append, target: _Target, first: _Stored) -> Appended | Refused:
+    conversation, recipient = target
+    if conversation != first.conversation or append.text != first.text:
+        return Refused(ErrorCode.KEY_CONFLICT)
+    return Appended(first.conversation, first.seq, first.at_ms, recipient, repeated=True)
+
+
+def _raise_heads(connection: Connection, grown: dict[int, int]) -> None:
+    """Most logs of a batch grow by one, so the cases are few."""
+    by_growth: dict[int, list[int]] = {}
+    for conversation, growth in grown.items():
+        by_growth.setdefault(growth, []).append(conversation)
+    values: list[int] = []
+    cases = ""
+    for growth, conversations in sorted(by_growth.items()):
+        cases += f" WHEN id IN ({marks(len(conversations))}) THEN ?"
+        values += (*conversations, growth)
+    values += grown
+    connection.execute(
+        f"UPDATE conversations SET head = head + CASE{cases} END WHERE id IN ({marks(len(grown))})",
+        values,
+    )
+
+
+def _flat(rows: Iterable[tuple[Value, ...]]) -> list[Value]:
+    return [value for row in rows for value in row]
+
+
+class _Verdicts:
+    """Who may append where, decided once for each sender and target of a batch."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        logs: _Logs,
+        appends: Sequence[Append],
+        targets: Sequence[_Target],
+    ) -> None:
+        self._connection = connection
+        self._groups = logs.groups
+        self._known: dict[tuple[int, int | None, int | str | None], Refused | None] = {}
+        self._members = self._find_members(
+            {
+                (target[0], append.sender, target[1] or 0)
+                for append, target in zip(appends, targets, strict=True)
+                if target[0] in logs.heads
+            }
+        )
+
+    def refusal(self, append: Append, target: _Target) -> Refused | None:
+        place = (append.sender, append.group, append.to)
+        try:
+            return self._known[place]
+        except KeyError:
+            code = self._decide(append, target)
+            refused = self._known[place] = None if code is None else Refused(code)
+            return refused
+
+    def _decide(self, append: Append, target: _Target) -> ErrorCode | None:
+        conversation, recipient = target
+        role, is_blocked = self._members.get((conversation, append.sender), (None, 0))
+        if append.group is not None:
+            if conversation not in self._groups:
+                return ErrorCode.NO_SUCH_GROUP
+            return group_refusal(role, GroupAction.GROUP_CHAT)
+        if recipient is None or (role is None and not self._exists(recipient)):
+            return ErrorCode.NO_SUCH_USER
+        if role is None:
+            direct = read_bond(self._connection, append.sender, recipient).role
+        else:
+            direct = DirectRole.BLOCKED_FRIEND if is_blocked else DirectRole.FRIEND
+        return direct_refusal(direct, DirectAction.CHAT)
+
+    def _find_members(
+        self, wanted: set[tuple[int | None, int, int]]
+    ) -> dict[tuple[int | None, int], tuple[str | None, int]]:
+        """The role of each member asked for, and whether a block is in the way of the two."""
+        if not wanted:
+            return {}
+        rows = self._connection.query(
+            "SELECT m.conversation_id, m.user_id, m.role, w.recipient > 0"
+            " AND (EXISTS (SELECT 1 FROM blocks b"
+            " WHERE b.user_id = w.sender AND b.blocked_id = w.recipient)"
+            " OR EXISTS (SELECT 1 FROM blocks b"
+            " WHERE b.user_id = w.recipient AND b.blocked_id = w.sender))"
+            f" FROM {derived(('conversation', 'sender', 'recipient'), len(wanted))} w"
+            " JOIN members m ON m.conversation_id = w.conversation AND m.user_id = w.sender",
+            _flat(wanted),
+        )
+        return {(conversation, user): (role, blocked) for conversation, user, role, blocked in rows}
+
+    def _exists(self, user: int) -> bool:
+        return bool(self._connection.query("SELECT id FROM users WHERE id = ?", (user,)))

@@ -1,0 +1,168 @@
+"""The logs: reading them, marking them read, and the entries that record membership.
+
+An entry's seq is the conversation's head plus one, given under the lock of the conversation's
+row, which is held to the commit. So a log has no gaps at any time, for any reader, and the head
+that stands in the row is the last entry's seq.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from chat.core._generated.errors import ErrorCode
+from chat.core._generated.messages import EntryKind, User
+from chat.core._generated.rules import DirectAction, GroupAction
+from chat.core.operations import (
+    HistoryRead,
+    LogEntry,
+    LogRead,
+    MarkRead,
+    ReadHistory,
+    ReadLog,
+    ReadMarked,
+)
+from chat.storage.access import Refusal, allow_direct, allow_group, read_bond
+from chat.storage.connection import Connection, Row
+from chat.storage.sql import value_rows
+
+GROUP: Final = "group"
+"""The kind of a group's conversation, as the table has it; the other is `direct`."""
+
+_KINDS: Final = {str(kind.value): kind for kind in EntryKind}
+_SELECT_ENTRIES: Final = (
+    "SELECT e.conversation_id, e.seq, e.kind, e.sender_id, u.name, e.text, e.at_ms, e.`key`"
+    " FROM entries e JOIN users u ON u.id = e.sender_id WHERE e.conversation_id = ?"
+)
+
+
+class Standing(NamedTuple):
+    """What a member's user has to do with a conversation. `other`: the friend, None in a group."""
+
+    head: int
+    since: int
+    read: int
+    other: int | None
+
+
+def read_log(connection: Connection, operation: ReadLog) -> LogRead:
+    heads = connection.query(
+        "SELECT head FROM conversations WHERE id = ?", (operation.conversation,)
+    )
+    if not heads:
+        return LogRead((), 0)
+    head = heads[0][0]
+    rows: list[Row] = []
+    if operation.after < head:
+        rows = connection.query(
+            f"{_SELECT_ENTRIES} AND e.seq > ? AND e.seq <= ? ORDER BY e.seq LIMIT ?",
+            (operation.conversation, operation.after, head, operation.limit),
+        )
+    return LogRead(tuple(map(_entry, rows)), head)
+
+
+def read_history(connection: Connection, operation: ReadHistory) -> HistoryRead:
+    standing = _standing(
+        connection,
+        operation.user,
+        operation.conversation,
+        GroupAction.HISTORY,
+        DirectAction.HISTORY,
+    )
+    limit = operation.limit
+    if operation.after is not None:
+        after = max(operation.after, standing.since - 1)
+        rows = connection.query(
+            f"{_SELECT_ENTRIES} AND e.seq > ? ORDER BY e.seq LIMIT ?",
+            (operation.conversation, after, limit + 1),
+        )
+        page = rows[:limit]
+    else:
+        before = standing.head + 1 if operation.before is None else operation.before
+        rows = connection.query(
+            f"{_SELECT_ENTRIES} AND e.seq < ? AND e.seq >= ? ORDER BY e.seq DESC LIMIT ?",
+            (operation.conversation, before, standing.since, limit + 1),
+        )
+        page = rows[:limit][::-1]
+    return HistoryRead(tuple(map(_entry, page)), more=len(rows) > limit)
+
+
+def mark_read(connection: Connection, operation: MarkRead) -> ReadMarked:
+    # Without the conversation's lock: heads and marks only grow, and the row of a member who has
+    # gone meanwhile is not there to be changed.
+    standing = _standing(
+        connection,
+        operation.user,
+        operation.conversation,
+        GroupAction.MARK_READ,
+        DirectAction.MARK_READ,
+    )
+    mark = min(operation.seq, standing.head)
+    if mark > standing.read:
+        connection.execute(
+            "UPDATE members SET read_seq = ?"
+            " WHERE conversation_id = ? AND user_id = ? AND read_seq < ?",
+            (mark, operation.conversation, operation.user, mark),
+        )
+    return ReadMarked(max(mark, standing.read), standing.other)
+
+
+def append_membership(
+    connection: Connection,
+    conversation: int,
+    head: int,
+    changes: Sequence[tuple[EntryKind, User]],
+    at_ms: int,
+) -> tuple[LogEntry, ...]:
+    """Appends entries without text or key. The conversation's row must be locked, its head read
+    under the lock."""
+    entries = tuple(
+        LogEntry(conversation, head + 1 + place, kind, user.id, user.name, "", at_ms)
+        for place, (kind, user) in enumerate(changes)
+    )
+    values: list[int | str | None] = []
+    for entry in entries:
+        values += (conversation, entry.seq, str(entry.kind.value), entry.sender, "", at_ms, None)
+    connection.execute(insert_entries(len(entries)), values)
+    connection.execute(
+        "UPDATE conversations SET head = ? WHERE id = ?", (head + len(entries), conversation)
+    )
+    return entries
+
+
+def insert_entries(count: int) -> str:
+    """One statement for all: conversation, seq, kind, sender, text, at_ms, key for each."""
+    return (
+        "INSERT INTO entries (conversation_id, seq, kind, sender_id, text, at_ms, `key`)"
+        f" VALUES {value_rows(count, 7)}"
+    )
+
+
+def _standing(
+    connection: Connection,
+    user: int,
+    conversation: int,
+    group_action: GroupAction,
+    direct_action: DirectAction,
+) -> Standing:
+    """Raises Refusal unless the user may do that here; who is not a member of anything at all
+    under that number is an outsider."""
+    rows = connection.query(
+        "SELECT c.kind, c.head, c.low_user_id, c.high_user_id, m.role, m.since_seq, m.read_seq"
+        " FROM conversations c"
+        " LEFT JOIN members m ON m.conversation_id = c.id AND m.user_id = ? WHERE c.id = ?",
+        (user, conversation),
+    )
+    kind, head, low, high, role, since, read = rows[0] if rows else (GROUP, 0, 0, 0, None, 0, 0)
+    other: int | None = None
+    if kind == GROUP:
+        allow_group(role, group_action)
+    else:
+        if user not in (low, high):
+            raise Refusal(ErrorCode.NOT_MEMBER)
+        other = high if user == low else low
+        allow_direct(read_bond(connection, user, other).role, direct_action)
+    return Standing(head, since, read, other)
+
+
+def _entry(row: Row) -> LogEntry:
+    conversation, seq, kind, sender, sender_name, text, at_ms, key = row
+    return LogEntry(conversation, seq, _KINDS[kind], sender, sender_name, text, at_ms, key)

@@ -1,0 +1,137 @@
+"""Rosters: what a user's devices must know, and the version that says whether it changed.
+
+A roster's version grows by one in the very transaction that changes the user's friends, groups
+or open requests, under the lock of the user's row, and at no other time. Heads and read marks
+stand in the roster for convenience and do not count as changes.
+
+Rows of users are locked in the order of their numbers, and after any conversation's.
+"""
+
+from collections.abc import Iterable
+
+from chat.core._generated.errors import ErrorCode
+from chat.core._generated.messages import Group, Role, User
+from chat.core.operations import (
+    FriendRow,
+    HeadsRead,
+    ProfileRead,
+    ReadHeads,
+    ReadProfile,
+    ReadRoster,
+    Roster,
+    RosterRead,
+    Touched,
+)
+from chat.storage.access import Refusal
+from chat.storage.connection import Connection
+from chat.storage.sql import CHUNK, marks, query_in_chunks
+
+
+def find_user(connection: Connection, ref: int | str) -> User:
+    """By number or by name, whatever its case. Raises Refusal(no_such_user)."""
+    if isinstance(ref, str):
+        rows = connection.query("SELECT id, name FROM users WHERE name_key = ?", (ref.lower(),))
+    else:
+        rows = connection.query("SELECT id, name FROM users WHERE id = ?", (ref,))
+    if not rows:
+        raise Refusal(ErrorCode.NO_SUCH_USER)
+    return User(id=rows[0][0], name=rows[0][1])
+
+
+def lock_users(connection: Connection, users: Iterable[int]) -> dict[int, User]:
+    """Locks the rows of users until the commit. Raises Refusal(no_such_user) if one is missing."""
+    ids = sorted(set(users))
+    rows = query_in_chunks(
+        connection,
+        "SELECT id, name FROM users WHERE id IN",
+        ids,
+        f" ORDER BY id{connection.for_update}",
+    )
+    if len(rows) < len(ids):
+        raise Refusal(ErrorCode.NO_SUCH_USER)
+    return {id: User(id=id, name=name) for id, name in rows}
+
+
+def raise_versions(connection: Connection, users: Iterable[int]) -> tuple[Touched, ...]:
+    """The rosters of these users change in this transaction. Their rows must be locked."""
+    ids = sorted(set(users))
+    for start in range(0, len(ids), CHUNK):
+        chunk = ids[start : start + CHUNK]
+        connection.execute(
+            "UPDATE users SET roster_version = roster_version + 1"
+            f" WHERE id IN ({marks(len(chunk))})",
+            chunk,
+        )
+    versions: dict[int, int] = dict(
+        query_in_chunks(connection, "SELECT id, roster_version FROM users WHERE id IN", ids)
+    )
+    return tuple(Touched(id, versions[id]) for id in ids)
+
+
+def load_roster(connection: Connection, user: int) -> Roster:
+    """Raises Refusal(no_such_user)."""
+    # The version comes first: should the rest be newer than it, the roster is read once more.
+    rows = connection.query("SELECT name, roster_version FROM users WHERE id = ?", (user,))
+    if not rows:
+        raise Refusal(ErrorCode.NO_SUCH_USER)
+    name, version = rows[0]
+    friends = connection.query(
+        "SELECT u.id, u.name, c.id, c.head, m.read_seq FROM friendships f"
+        " JOIN users u ON u.id = f.friend_id"
+        " JOIN conversations c ON c.id = f.conversation_id"
+        " JOIN members m ON m.conversation_id = c.id AND m.user_id = f.user_id"
+        " WHERE f.user_id = ? ORDER BY u.id",
+        (user,),
+    )
+    groups = connection.query(
+        "SELECT c.id, c.name, c.description, m.role, c.head, m.read_seq, m.since_seq"
+        " FROM members m JOIN conversations c ON c.id = m.conversation_id"
+        " WHERE m.user_id = ? AND c.kind = 'group' ORDER BY c.id",
+        (user,),
+    )
+    requests = connection.query(
+        "SELECT u.id, u.name FROM friendships f JOIN users u ON u.id = f.user_id"
+        " WHERE f.friend_id = ? AND f.conversation_id IS NULL ORDER BY f.asked_ms, u.id",
+        (user,),
+    )
+    return Roster(
+        user=User(id=user, name=name),
+        version=version,
+        friends=tuple(FriendRow(*row) for row in friends),
+        groups=tuple(
+            Group(id=id, name=n, description=d, role=Role(role), seq=head, read=read, since=since)
+            for id, n, d, role, head, read, since in groups
+        ),
+        requests=tuple(User(id=id, name=name) for id, name in requests),
+    )
+
+
+def read_roster(connection: Connection, operation: ReadRoster) -> RosterRead:
+    return RosterRead(load_roster(connection, operation.user))
+
+
+def read_profile(connection: Connection, operation: ReadProfile) -> ProfileRead:
+    rows = connection.query(
+        "SELECT u.id, u.name, u.registered_ms,"
+        " (SELECT COUNT(*) FROM devices d WHERE d.user_id = u.id),"
+        " (SELECT COUNT(*) FROM friendships f"
+        " WHERE f.user_id = u.id AND f.conversation_id IS NOT NULL),"
+        " (SELECT COUNT(*) FROM members m JOIN conversations c ON c.id = m.conversation_id"
+        " WHERE m.user_id = u.id AND c.kind = 'group')"
+        " FROM users u WHERE u.id = ?",
+        (operation.user,),
+    )
+    if not rows:
+        raise Refusal(ErrorCode.NO_SUCH_USER)
+    id, name, registered_ms, devices, friends, groups = rows[0]
+    return ProfileRead(User(id=id, name=name), registered_ms, devices, friends, groups)
+
+
+def read_heads(connection: Connection, operation: ReadHeads) -> HeadsRead:
+    conversations = query_in_chunks(
+        connection, "SELECT id, head FROM conversations WHERE id IN", operation.conversations
+    )
+    users = query_in_chunks(
+        connection, "SELECT id, roster_version FROM users WHERE id IN", operation.users
+    )
+    return HeadsRead(dict(conversations), dict(users))

@@ -1,0 +1,295 @@
+"""The store as the node's driver uses it: operations in by ticket, outcomes out by ticket.
+
+Two threads, each with a connection of its own, work off two queues. The *writer* takes waiting
+operations in their order: the appends that stand together at the front go into one transaction,
+up to MAX_BATCH of them, and any other write is a transaction by itself. While a transaction
+runs the next appends gather, so the busier the store is, the more a commit carries. The *reader*
+answers what changes nothing, beside the writer. A third thread only says `busy` for what finds
+its queue full, so that `submit` neither waits nor calls back.
+
+Every ticket is answered once, and an answer leaves only when its commit has returned. Which
+answer a failure gets follows from what can have been stored:
+
+- Deadlock, lock timeout, a key that another node has just stored, connection lost before the
+  commit: nothing was. All of it is run again, a bounded number of times, and then refused.
+- The commit's reply was lost. A batch of appends is run again, for its keys make that safe; any
+  other write is `Unknown`. So is a batch that could not be run again to an end.
+- The store cannot be reached or cannot write: refused, at once, with all that waits behind it.
+- A bug: its traceback goes to the log, and it is answered by the same rule. The thread lives on.
+  A batch is then taken apart, so that whichever append is at fault fails alone.
+
+A connection that was lost, or in whose use anything unforeseen happened, is closed and never
+used again; the next turn opens another.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Final, NamedTuple, TypeAlias
+
+from chat.core._generated.errors import ErrorCode
+from chat.core.operations import Append, Refused, StoreOperation, StoreOutcome, Unknown
+from chat.storage.appends import MAX_BATCH
+from chat.storage.connection import Connection
+from chat.storage.errors import (
+    Deadlock,
+    DuplicateKey,
+    LockTimeout,
+    LostConnection,
+    StoreCannotOpen,
+    StoreError,
+    StoreUnavailable,
+)
+from chat.storage.schema import migrate
+from chat.storage.transactions import append_batch, execute, is_read
+
+ATTEMPTS: Final = 5
+"""How often a transaction is run before it is given up."""
+
+MAX_READS: Final = 32
+"""Most reads that are answered together."""
+
+Job: TypeAlias = tuple[int, StoreOperation]
+Answers: TypeAlias = Callable[[Sequence[tuple[int, StoreOutcome]]], None]
+
+_Work: TypeAlias = Callable[[Connection], Sequence[StoreOutcome]]
+
+_BUSY: Final = Refused(ErrorCode.BUSY)
+_UNAVAILABLE: Final = Refused(ErrorCode.UNAVAILABLE)
+_UNKNOWN: Final = Unknown()
+_log: Final = logging.getLogger(__name__)
+
+
+class StoreService:
+    """Carries out store operations in threads of its own.
+
+    `open_connection` is called from several threads and gives an independent connection each
+    time (so SQLite needs a file for it). `answers` is called from these threads, with the
+    outcomes of one turn; it should hand them on and return. `max_queue` is the most operations
+    that wait for one thread.
+    """
+
+    def __init__(
+        self,
+        open_connection: Callable[[], Connection],
+        answers: Answers,
+        max_queue: int = 10_000,
+    ) -> None:
+        self._open_connection = open_connection
+        self._answers = answers
+        self._max_queue = max_queue
+        self._writer = _Lane("store-writer", self._write_turn)
+        self._reader = _Lane("store-reader", self._read_turn)
+        self._refuser = _Lane("store-refuser", self._refuse_turn)
+        self._writing = _Runner(open_connection)
+        self._reading = _Runner(open_connection)
+
+    def start(self) -> None:
+        """Opens the store, brings its schema up to date and starts the threads. Raises StoreError,
+        above all StoreCannotOpen, whose text is for a person."""
+        connection = self._open_connection()
+        try:
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._writing.use(connection)
+        try:
+            self._reading.use(self._open_connection())
+        except BaseException:
+            self._writing.drop()
+            raise
+        for lane in (self._writer, self._reader, self._refuser):
+            lane.start()
+
+    def submit(self, ticket: int, operation: StoreOperation) -> None:
+        """Puts an operation in its queue and returns at once. Its outcome comes by `answers`. From
+        any thread; after `close` it comes to nothing."""
+        lane = self._reader if is_read(operation) else self._writer
+        if lane.waiting() >= self._max_queue:
+            lane = self._refuser
+        lane.put((ticket, operation))
+
+    def close(self) -> None:
+        """Answers all that was submitted, ends the threads and closes the store."""
+        for lane in (self._writer, self._reader, self._refuser):
+            lane.finish()
+        self._reading.drop()
+        self._writing.drop()
+
+    # ------------------------------------------------------------- turns, each in its thread
+
+    def _write_turn(self, waiting: deque[Job]) -> None:
+        batch: list[tuple[int, Append]] = []
+        while waiting and len(batch) < MAX_BATCH:
+            ticket, operation = waiting[0]
+            if not isinstance(operation, Append):
+                break
+            batch.append((ticket, operation))
+            waiting.popleft()
+        if batch:
+            outcomes = self._writing.append(tuple([append for _, append in batch]))
+            tickets = [ticket for ticket, _ in batch]
+            self._answer(list(zip(tickets, outcomes, strict=True)))
+        else:
+            ticket, operation = waiting.popleft()
+            self._answer([(ticket, self._writing.execute(operation))])
+        if self._writing.unreachable:
+            self._refuse(waiting, _UNAVAILABLE)
+
+    def _read_turn(self, waiting: deque[Job]) -> None:
+        answers: list[tuple[int, StoreOutcome]] = []
+        for _ in range(min(len(waiting), MAX_READS)):
+            ticket, operation = waiting.popleft()
+            answers.append((ticket, self._reading.execute(operation)))
+            if self._reading.unreachable:
+                break
+        self._answer(answers)
+        if self._reading.unreachable:
+            self._refuse(waiting, _UNAVAILABLE)
+
+    def _refuse_turn(self, waiting: deque[Job]) -> None:
+        self._refuse(waiting, _BUSY)
+
+    def _refuse(self, waiting: deque[Job], refused: Refused) -> None:
+        answers: list[tuple[int, StoreOutcome]] = [(ticket, refused) for ticket, _ in waiting]
+        waiting.clear()
+        if answers:
+            self._answer(answers)
+
+    def _answer(self, answers: Sequence[tuple[int, StoreOutcome]]) -> None:
+        try:
+            self._answers(answers)
+        except Exception:
+            _log.exception("the answers to %d operations could not be handed on", len(answers))
+
+
+class _Run(NamedTuple):
+    """How a transaction went. `outcomes` None: it was given up, and all get `failed`."""
+
+    outcomes: Sequence[StoreOutcome] | None
+    failed: StoreOutcome
+    is_bug: bool = False
+
+
+class _Lane:
+    """A thread and the queue it works off, turn by turn. A turn takes from the front of what
+    waits, and takes at least one."""
+
+    def __init__(self, name: str, turn: Callable[[deque[Job]], None]) -> None:
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._taken: deque[Job] = deque()
+        self._turn = turn
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def waiting(self) -> int:
+        return self._queue.qsize() + len(self._taken)
+
+    def put(self, job: Job) -> None:
+        self._queue.put(job)
+
+    def finish(self) -> None:
+        """Lets the thread do what waits, and waits for it."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        queue, taken = self._queue, self._taken
+        is_open = True
+        while is_open or taken:
+            for _ in range(queue.qsize() if taken else max(1, queue.qsize())):
+                job = queue.get()
+                if job is None:
+                    is_open = False
+                else:
+                    taken.append(job)
+            if taken:
+                self._turn(taken)
+
+
+class _Runner:
+    """Runs operations over one connection at a time, and again where that is safe. Never raises.
+
+    `unreachable`: the last run ended because the store could not be reached or not write.
+    """
+
+    def __init__(self, open_connection: Callable[[], Connection]) -> None:
+        self._open_connection = open_connection
+        self._connection: Connection | None = None
+        self.unreachable = False
+
+    def use(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def execute(self, operation: StoreOperation) -> StoreOutcome:
+        """Anything but an append."""
+        run = self._run(
+            lambda connection: [execute(connection, operation)], repeatable=is_read(operation)
+        )
+        return run.failed if run.outcomes is None else run.outcomes[0]
+
+    def append(self, appends: Sequence[Append]) -> Sequence[StoreOutcome]:
+        """The outcomes of a batch, in its order."""
+        run = self._run(lambda connection: append_batch(connection, appends), repeatable=True)
+        if run.outcomes is not None:
+            return run.outcomes
+        if run.is_bug and len(appends) > 1:
+            return self._append_alone(appends, run.failed)
+        return [run.failed] * len(appends)
+
+    def _append_alone(self, appends: Sequence[Append], failed: StoreOutcome) -> list[StoreOutcome]:
+        outcomes: list[StoreOutcome] = []
+        for append in appends:
+            one = _Run(None, failed)
+            if not self.unreachable:
+                one = self._run(_append_one(append), repeatable=True, failed=failed)
+            outcomes.append(one.failed if one.outcomes is None else one.outcomes[0])
+        return outcomes
+
+    def _run(self, work: _Work, *, repeatable: bool, failed: StoreOutcome = _BUSY) -> _Run:
+        """`repeatable`: to run it again does no harm, even if it was committed. `failed`: what is
+        known from earlier runs; once it is Unknown it stays so."""
+        self.unreachable = False
+        for _ in range(ATTEMPTS):
+            try:
+                if self._connection is None:
+                    self._connection = self._open_connection()
+                return _Run(work(self._connection), failed)
+            except (Deadlock, LockTimeout, DuplicateKey) as error:
+                _log.warning("store: %s; the transaction is run again", error)
+            except LostConnection as error:
+                _log.warning("store: connection lost: %s", error)
+                self.drop()
+                failed = _UNKNOWN if error.maybe_committed else _worse(failed)
+                if error.maybe_committed and not repeatable:
+                    break
+            except StoreError as error:
+                _log.error("store: %s", error)
+                self.drop()
+                self.unreachable = isinstance(error, (StoreUnavailable, StoreCannotOpen))
+                return _Run(None, _worse(failed))
+            except Exception:
+                # Whatever goes wrong in a commit is a LostConnection, so this came before it.
+                _log.exception("store: a bug; the transaction was rolled back")
+                self.drop()
+                return _Run(None, _worse(failed), is_bug=True)
+        return _Run(None, failed)
+
+
+def _append_one(append: Append) -> _Work:
+    return lambda connection: append_batch(connection, [append])
+
+
+def _worse(failed: StoreOutcome) -> StoreOutcome:
+    """What is answered when it failed once more, without a trace this time."""
+    return failed if isinstance(failed, Unknown) else _UNAVAILABLE
