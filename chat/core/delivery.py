@@ -22,7 +22,7 @@ queue up. A read that fails is asked for again by the next sweep.
 from collections import deque
 from collections.abc import Sequence
 
-from chat.core._generated.messages import EntryKind, GroupDeletedPush
+from chat.core._generated.messages import EntryKind, GroupDeletedPush, GroupPush
 from chat.core.channels import Channels
 from chat.core.context import Context
 from chat.core.conversation import Conversation
@@ -99,7 +99,7 @@ class Delivery:
             self._context.query(record, ReadHeads(tuple(self._compare), ()))
             self._compare = []
 
-    def group_confirmed(self, record: GroupConfirmed, outcome: object) -> None:
+    def group_confirmed(self, record: GroupConfirmed) -> None:
         if record.conversation in self.conversations:
             self._compare.append(record.conversation)
 
@@ -186,11 +186,12 @@ class Delivery:
         assert session.user is not None
         group = session.user.groups.get(conversation.id)
         if group is not None and group.since > seq:
+            self._context.send(session.connection, GroupPush(group=group))
             conversation.learn(group.since)
             conversation.advance(session.connection, group.since - 1)
             return
-        self.detach(session, conversation.id)
         self._context.send(session.connection, GroupDeletedPush(group=conversation.id))
+        self.detach(session, conversation.id)
 
     # ------------------------------------------------------------------ catching up
 

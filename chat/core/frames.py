@@ -64,6 +64,8 @@ class FrameSplitter:
         self.too_long = False
 
     def feed(self, data: bytes) -> None:
+        if self.too_long:
+            return
         if self._start:
             self._buffer = self._buffer[self._start :] + data
             self._scanned -= self._start

@@ -65,7 +65,6 @@ from chat.core.events import (
     WriteBufferFull,
 )
 from chat.core.frames import Problem, decode_request
-from chat.core.operations import Done
 from chat.core.people import People
 from chat.core.pending import (
     AppendAsked,
@@ -126,6 +125,11 @@ class Node:
         self._handlers = self._event_handlers()
         self._takers = self._request_takers()
         self._outcomes = self._outcome_handlers()
+        self._confirmed: dict[type[Pending], Callable[..., None]] = {
+            LoginSubscribed: self._entrance.login_subscribed,
+            ResumeSubscribed: self._entrance.resume_subscribed,
+            GroupConfirmed: self._delivery.group_confirmed,
+        }
 
     # ------------------------------------------------------------------ the way in
 
@@ -251,8 +255,11 @@ class Node:
     def _take(self, session: Session, request: Waiting) -> bool:
         """Takes a request, if its turn has come."""
         context = self._context
-        problem = type(request) is Problem
-        input = _PROBLEM_INPUT[request.code] if problem else REQUEST_INPUT[type(request)]  # type: ignore[union-attr]
+        message: str | None = None
+        if isinstance(request, Problem):
+            input, re, message = _PROBLEM_INPUT[request.code], request.re, request.message
+        else:
+            input, re = REQUEST_INPUT[type(request)], request.id
         rule = session.rule(input)
         if rule.verdict is Verdict.HOLD:
             return False
@@ -268,7 +275,6 @@ class Node:
             self._takers[type(request)](session, request)
         else:
             assert rule.code is not None
-            re, message = (request.re, request.message) if problem else (request.id, None)  # type: ignore[union-attr]
             context.reply(session, error_frame(rule.code, re, message))
         return True
 
@@ -326,7 +332,7 @@ class Node:
 
     def _resume_waiting(self, waiting: list[Pending]) -> None:
         for record in waiting:
-            self._outcomes[type(record)](record, Done())
+            self._confirmed[type(record)](record)
 
     def _subscribed(self, event: Subscribed) -> None:
         self._resume_waiting(self._channels.confirm(event.ticket))
@@ -473,9 +479,7 @@ class Node:
             RegisterStore: entrance.register_stored,
             LoginFind: entrance.login_found,
             LoginCheck: entrance.login_checked,
-            LoginSubscribed: entrance.login_subscribed,
             ResumeFind: entrance.resume_found,
-            ResumeSubscribed: entrance.resume_subscribed,
             EntranceRoster: entrance.roster_read,
             EntrancePresence: entrance.presence_found,
             AppendAsked: requests.appended,
@@ -489,7 +493,6 @@ class Node:
             HistoryAsked: requests.history_read,
             ReadAsked: requests.read_marked,
             LogPage: self._delivery.page_read,
-            GroupConfirmed: self._delivery.group_confirmed,
             HeadsCompared: self._sweep.compared,
             RosterRefreshed: self._people.refreshed,
             StatesCompared: self._presence.compared,

@@ -1,8 +1,8 @@
 """What a node remembers of each operation it has asked for: who waits, and what for.
 
 A record goes under a ticket when the Query leaves, and is looked up when the Answer comes; whoever
-waited may be gone by then. Records are plain data. The same records wait for a
-channel's confirmation, which counts as the outcome `Done`.
+waited may be gone by then. Records are plain data. `LoginSubscribed`, `ResumeSubscribed` and
+`GroupConfirmed` wait for a channel's confirmation instead.
 """
 
 from msgspec import Struct

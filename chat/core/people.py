@@ -97,12 +97,17 @@ class People:
                 self._context.push(user, FriendRemovedPush(user=asking))
 
     def _tell_groups(self, user: LocalUser, before: dict[int, Group]) -> None:
+        """New groups and changed ones. Who left and came back before a connection has seen the
+        leaving is told of the new membership when the log gets there."""
         for group in user.groups.values():
             old = before.get(group.id)
-            if old is None or _description(old) != _description(group):
-                self._context.push(user, GroupPush(group=group))
+            again = old is None or old.since != group.since
+            changed = old is None or _description(old) != _description(group)
             for connection in user.sessions:
                 session = self._context.sessions[connection]
+                attached = group.id in session.conversations
+                if changed if attached and not again else not attached:
+                    self._context.send(connection, GroupPush(group=group))
                 self._delivery.attach(session, group.id, group.since - 1, group.seq, group=True)
 
     def news(self, user_id: int, version: int) -> None:
@@ -193,6 +198,6 @@ class People:
             self._context.push(user, push, but=but)
 
 
-def _description(group: Group) -> tuple[str, str, str, int]:
+def _description(group: Group) -> tuple[str, str, str]:
     """What is news when it changes; heads and read marks are not."""
-    return group.name, group.description, group.role, group.since
+    return group.name, group.description, group.role

@@ -14,10 +14,17 @@ from chat.core.config import NodeConfig
 from chat.core.effects import AnyEffect
 from chat.core.events import AnyEvent
 from chat.core.node import Node
+from chat.storage.schema import migrate
 from chat.storage.sqlite import open_sqlite
 from chat.storage.transactions import execute
 
 Line = dict[str, Any]
+
+
+class Committed(op.Operation, frozen=True):
+    """Stands for an operation that was carried out already, with what came of it."""
+
+    outcome: op.AnyOutcome
 
 
 class Peer:
@@ -29,6 +36,7 @@ class Peer:
         self.connection = connection
         self.got: list[Line] = []
         self.open = True
+        self.closed = False
         self.paused = False
         self.next_id = 0
 
@@ -97,8 +105,9 @@ class House:
     def __init__(self, nodes: int = 1, *, bus: bool = True, **config: int) -> None:
         self.now_ms = 1_000_000
         self.store = open_sqlite(":memory:")
+        migrate(self.store)
         self.hold_answers: Callable[[op.AnyOperation], bool] = lambda operation: False
-        self.held: deque[tuple[NodeHost, int, op.AnyOperation]] = deque()
+        self.held: deque[tuple[NodeHost, int, op.AnyOperation | Committed]] = deque()
         self.lose_envelopes: Callable[[str], bool] = lambda channel: False
         self.fail: Callable[[op.AnyOperation], op.AnyOutcome | None] = lambda operation: None
         self.nodes = [NodeHost(self, NodeConfig(name=f"node-{n}", **config)) for n in range(nodes)]
@@ -177,6 +186,7 @@ class House:
             for connection in effect.connections:
                 self._receive(host, connection, effect.data)
         elif isinstance(effect, fx.Close):
+            host.peers[effect.connection].closed = True
             host.peers[effect.connection].hang_up()
         elif isinstance(effect, fx.PauseReading | fx.ResumeReading):
             host.peers[effect.connection].paused = isinstance(effect, fx.PauseReading)
@@ -202,8 +212,9 @@ class House:
     def _receive(self, host: NodeHost, connection: int, data: bytes) -> None:
         assert data.endswith(b"\n")
         peer = host.peers[connection]
-        assert peer.open, "something was sent to a connection after its end"
-        peer.got += [json.loads(line) for line in data.splitlines()]
+        assert not peer.closed, "something was sent to a connection after its Close"
+        if peer.open:
+            peer.got += [json.loads(line) for line in data.splitlines()]
 
     def answer_held(self) -> None:
         """The answers that were held back come, in order."""
@@ -212,7 +223,9 @@ class House:
             host.feed(ev.Answer(ticket, self.answer(operation)))
         self.run()
 
-    def answer(self, operation: op.AnyOperation) -> op.AnyOutcome:
+    def answer(self, operation: op.AnyOperation | Committed) -> op.AnyOutcome:
+        if isinstance(operation, Committed):
+            return operation.outcome
         failure = self.fail(operation)
         if failure is not None:
             return failure

@@ -1,0 +1,490 @@
+"""Stories of people on nodes that share a store and a bus."""
+
+import msgspec
+import pytest
+
+from chat.core import events as ev
+from chat.core import operations as op
+from chat.core.effects import AnyEffect
+from chat.core.events import AnyEvent
+from chat.core.node import Node
+from tests.core.house import UNAVAILABLE, House, Peer
+
+
+def login_fields(name: str) -> dict[str, str]:
+    return {"user": name, "password": f"secret-{name}"}
+
+
+@pytest.fixture
+def house() -> House:
+    return House(nodes=2)
+
+
+# ---------------------------------------------------------------------------- accounts
+
+
+def test_a_name_is_taken_whatever_its_case(house: House) -> None:
+    house.register("ann")
+    reply = house.connect().call("register", name="ANN", password="12345678")
+    assert reply["code"] == "name_taken"
+
+
+def test_login_by_number_and_by_name_in_any_case(house: House) -> None:
+    (ann,) = house.register("ann")
+    for who in (ann, "ann", "Ann"):
+        reply = house.connect().call("login", user=who, password="secret-ann")
+        assert reply["user"] == {"id": ann, "name": "ann"}
+
+
+def test_an_unknown_user_and_a_wrong_password_look_the_same(house: House) -> None:
+    house.register("ann")
+    replies = [
+        house.connect().call("login", user=u, password="wrong wrong") for u in ("ann", "zoe")
+    ]
+    assert [r["code"] for r in replies] == ["bad_credentials"] * 2
+
+
+def test_five_failed_logins_a_minute_and_the_wait_that_is_named_is_enough(house: House) -> None:
+    house.register("ann")
+    for _ in range(5):
+        house.connect().call("login", user="ann", password="wrong wrong")
+    refused = house.connect().call("login", **login_fields("ann"))
+    assert refused["code"] == "rate_limited"
+    house.pass_time(refused["retry_after_ms"])
+    assert house.login("ann").open
+
+
+def test_twenty_connections_of_an_address_may_be_anonymous(house: House) -> None:
+    house.register("ann")
+    logged_in = [house.login("ann") for _ in range(25)]
+    peers = [house.connect() for _ in range(20)]
+    assert all(peer.open for peer in peers + logged_in)
+    refused = house.connect()
+    assert refused.got[-1]["code"] == "busy"
+    assert not refused.open
+    assert house.connect(address="10.0.0.2").open
+    peers[0].hang_up()
+    house.run()
+    assert house.connect().open
+
+
+def test_a_logout_ends_the_token_and_the_connection_may_log_in_again(house: House) -> None:
+    house.register("ann", "bob")
+    ann = house.login("ann")
+    token = ann.got[-1]["token"]
+    assert ann.call("logout")["type"] == "done"
+    assert ann.call("profile")["code"] == "not_logged_in"
+    assert house.connect().call("resume", token=token)["code"] == "bad_credentials"
+    assert ann.call("login", **login_fields("bob"))["user"]["name"] == "bob"
+
+
+def test_ten_requests_in_one_segment_are_answered_in_order(house: House) -> None:
+    conversation = befriended(house)
+    ann = house.login("ann")
+    ann.forget()
+    kinds = [
+        "ping",
+        "profile",
+        "chat",
+        "chat",
+        "nonsense",
+        "chat",
+        "snapshot",
+        "chat",
+        "ping",
+        "chat",
+    ]
+    fields = {"chat": {"to": "bob", "text": "hi"}}
+    for number, kind in enumerate(kinds):
+        key = {"key": f"k{number}"} if kind == "chat" else {}
+        ann.ask(kind, **fields.get(kind, {}), **key)
+    house.run()
+    replies = [line for line in ann.got if "re" in line]
+    assert [line["re"] for line in replies] == sorted(line["re"] for line in replies)
+    assert len(replies) == len(kinds)
+    assert [r["seq"] for r in replies if r["type"] == "sent"] == [1, 2, 3, 4, 5]
+    assert ann.texts(conversation) == []
+
+
+# ---------------------------------------------------------------------------- friends
+
+
+def befriended(house: House) -> int:
+    house.register("ann", "bob")
+    return house.friends("ann", "bob")
+
+
+def test_add_friend_both_ways_across_nodes(house: House) -> None:
+    ann_id, bob_id = house.register("ann", "bob")
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    assert ann.call("add_friend", user=bob_id)["type"] == "done"
+    assert bob.pushes("friend_request")[0]["user"] == {"id": ann_id, "name": "ann"}
+    assert ann.call("chat", to=bob_id, text="hi", key="k")["code"] == "not_friends"
+    assert bob.call("add_friend", user="ANN")["type"] == "done"
+    (friend,) = ann.pushes("friend")
+    assert friend["friend"]["name"] == "bob"
+    assert friend["friend"]["state"] == "online" or ann.pushes("presence")[0]["state"] == "online"
+    sent = ann.call("chat", to=bob_id, text="hi", key="k")
+    assert (sent["conversation"], sent["seq"]) == (friend["friend"]["conversation"], 1)
+    (message,) = bob.pushes("message")
+    assert (message["text"], message["from"], message["seq"]) == (
+        "hi",
+        {"id": ann_id, "name": "ann"},
+        1,
+    )
+    assert "key" not in message
+
+
+def test_removing_a_friend_ends_the_chat_on_both_sides(house: House) -> None:
+    befriended(house)
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    assert bob.call("remove_friend", user="ann")["type"] == "done"
+    assert ann.pushes("friend_removed")[0]["user"]["name"] == "bob"
+    assert ann.call("chat", to="bob", text="hi", key="k")["code"] == "not_friends"
+    assert all(not node.node._delivery.conversations for node in house.nodes)
+
+
+def test_a_block_stops_the_chat_and_not_the_friendship(house: House) -> None:
+    befriended(house)
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    assert bob.call("block", user="ann")["type"] == "done"
+    assert ann.call("chat", to="bob", text="hi", key="k")["code"] == "blocked"
+    assert bob.call("unblock", user="ann")["type"] == "done"
+    assert ann.call("chat", to="bob", text="hi", key="k")["type"] == "sent"
+
+
+def test_everything_for_one_who_was_away_in_order_and_once(house: House) -> None:
+    conversation = befriended(house)
+    ann = house.login("ann")
+    texts = [f"text {n}" for n in range(40)]
+    for number, text in enumerate(texts):
+        ann.call("chat", to="bob", text=text, key=f"k{number}")
+    bob = house.login("bob", 1)
+    house.run()
+    assert bob.texts(conversation) == texts
+    bob.call("mark_read", conversation=conversation, seq=40)
+    bob.hang_up()
+    again = house.login("bob", 0)
+    house.run()
+    assert again.texts(conversation) == []
+
+
+def test_the_same_key_again_gives_the_first_seq_and_no_second_entry(house: House) -> None:
+    conversation = befriended(house)
+    ann, bob = house.login("ann"), house.login("bob", 1)
+    first = ann.call("chat", to="bob", text="hi", key="k")
+    again = ann.call("chat", to="bob", text="hi", key="k")
+    assert (first["seq"], first["at"]) == (again["seq"], again["at"])
+    assert ann.call("chat", to="bob", text="other", key="k")["code"] == "key_conflict"
+    assert bob.texts(conversation) == ["hi"]
+
+
+def test_other_devices_of_the_sender_get_the_entry_with_its_key(house: House) -> None:
+    conversation = befriended(house)
+    ann, second, third = house.login("ann", 0), house.login("ann", 0), house.login("ann", 1)
+    ann.call("chat", to="bob", text="hi", key="k7")
+    assert ann.texts(conversation) == []
+    for device in (second, third):
+        (message,) = device.pushes("message")
+        assert message["key"] == "k7"
+
+
+def test_a_reply_that_is_lost_with_its_commit_ends_the_connection(house: House) -> None:
+    befriended(house)
+    ann = house.login("ann")
+    house.fail = lambda operation: op.Unknown() if isinstance(operation, op.Append) else None
+    number = ann.ask("chat", to="bob", text="hi", key="k")
+    house.run()
+    assert not ann.open
+    assert not [line for line in ann.got if line.get("re") == number]
+
+
+def test_while_the_store_is_down_writes_are_unavailable_at_once(house: House) -> None:
+    befriended(house)
+    ann = house.login("ann")
+    house.fail = lambda operation: UNAVAILABLE
+    reply = ann.call("chat", to="bob", text="hi", key="k")
+    assert (reply["code"], reply["retry_after_ms"] > 0) == ("unavailable", True)
+    house.fail = lambda operation: None
+    assert ann.call("chat", to="bob", text="hi", key="k")["type"] == "sent"
+
+
+# ---------------------------------------------------------------------------- groups
+
+
+def test_a_group_from_its_making_to_its_end(house: House) -> None:
+    house.register("ann", "bob", "cyd")
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    group = ann.call("create_group", name="gophers", description="burrows")["group"]["id"]
+    ann.call("group_chat", group=group, text="before bob", key="a1")
+    joined = bob.call("join_group", group=group)
+    assert joined["group"]["since"] == 3
+    bob.call("group_chat", group=group, text="hello", key="b1")
+    assert [m["kind"] for m in ann.pushes("message")] == ["joined", "joined", "text"]
+    assert [m["seq"] for m in bob.pushes("message")] == [3]
+    members = ann.call("members", group=group)["members"]
+    assert [(m["name"], m["role"], m["state"]) for m in members] == [
+        ("ann", "owner", "online"),
+        ("bob", "member", "online"),
+    ]
+    assert bob.call("delete_group", group=group)["code"] == "forbidden"
+    assert house.login("cyd").call("members", group=group)["code"] == "not_member"
+    assert ann.call("delete_group", group=group)["type"] == "done"
+    for peer in (ann, bob):
+        assert peer.pushes("message")[-1]["kind"] == "deleted"
+        assert peer.pushes("group_deleted") == [{"type": "group_deleted", "group": group}]
+        assert peer.call("group_chat", group=group, text="x", key="z")["code"] in (
+            "no_such_group",
+            "not_member",
+        )
+    assert ann.call("join_group", group=group)["code"] == "no_such_group"
+    assert all(not node.node._delivery.conversations for node in house.nodes)
+
+
+def test_who_left_sees_nothing_that_came_after_and_the_group_goes_on(house: House) -> None:
+    house.register("ann", "bob")
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    group = ann.call("create_group", name="all")["group"]["id"]
+    bob.call("join_group", group=group)
+    assert ann.call("leave_group", group=group)["type"] == "done"
+    bob.call("group_chat", group=group, text="alone", key="b1")
+    assert ann.pushes("message")[-1]["kind"] == "left"
+    assert [m["kind"] for m in bob.pushes("message")][-2:] == ["left", "promoted"]
+    assert bob.pushes("group")[-1]["group"]["role"] == "owner"
+    assert bob.call("leave_group", group=group)["type"] == "done"
+    assert bob.call("join_group", group=group)["code"] == "no_such_group"
+
+
+def test_who_comes_back_to_a_group_sees_it_from_the_second_joining_on(house: House) -> None:
+    house.register("ann", "bob")
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    group = ann.call("create_group", name="all")["group"]["id"]
+    bob.call("join_group", group=group)
+    bob.call("leave_group", group=group)
+    ann.call("group_chat", group=group, text="unseen", key="a1")
+    since = bob.call("join_group", group=group)["group"]["since"]
+    ann.call("group_chat", group=group, text="seen", key="a2")
+    assert bob.texts(group) == ["", "", "", "seen"]
+    again = house.connect(1)
+    again.call("resume", token=bob.got[1]["token"], cursors={str(group): 1})
+    house.run()
+    assert [m["seq"] for m in again.pushes("message")] == [since, since + 1]
+
+
+def test_all_devices_of_a_user_join_with_one(house: House) -> None:
+    house.register("ann", "bob")
+    ann, phone, laptop = house.login("ann"), house.login("bob", 0), house.login("bob", 1)
+    group = ann.call("create_group", name="all")["group"]["id"]
+    phone.call("join_group", group=group)
+    ann.call("group_chat", group=group, text="hi", key="k")
+    for device in (phone, laptop):
+        assert device.texts(group) == ["", "hi"]
+        assert device.pushes("group")[0]["group"]["id"] == group
+
+
+# ---------------------------------------------------------------------------- lost hints
+
+
+def test_a_lost_envelope_is_found_by_the_sweep(house: House) -> None:
+    conversation = befriended(house)
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    house.lose_envelopes = lambda channel: True
+    ann.call("chat", to="bob", text="hi", key="k")
+    assert bob.texts(conversation) == []
+    for _ in range(3):
+        house.pass_time(10_000)
+        bob.call("ping")
+    assert bob.texts(conversation) == ["hi"]
+
+
+def test_a_lost_envelope_shows_as_a_gap_with_the_next(house: House) -> None:
+    conversation = befriended(house)
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    house.lose_envelopes = lambda channel: True
+    ann.call("chat", to="bob", text="one", key="k1")
+    house.lose_envelopes = lambda channel: False
+    ann.call("chat", to="bob", text="two", key="k2")
+    assert bob.texts(conversation) == ["one", "two"]
+
+
+def test_lost_news_of_a_friend_is_found_by_the_sweep(house: House) -> None:
+    house.register("ann", "bob")
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    house.lose_envelopes = lambda channel: True
+    ann.call("add_friend", user="bob")
+    assert bob.pushes("friend_request") == []
+    for _ in range(3):
+        house.pass_time(10_000)
+        bob.call("ping")
+    assert len(bob.pushes("friend_request")) == 1
+
+
+def test_without_a_bus_everything_arrives_within_about_a_second() -> None:
+    house = House(nodes=2, bus=False)
+    conversation = befriended(house)
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    house.lose_envelopes = lambda channel: True
+    ann.call("chat", to="bob", text="hi", key="k")
+    house.pass_time(1_100)
+    assert bob.texts(conversation) == ["hi"]
+
+
+def test_when_the_bus_is_back_heads_are_compared_at_once(house: House) -> None:
+    conversation = befriended(house)
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    house.nodes[1].feed(ev.BusDown())
+    house.lose_envelopes = lambda channel: True
+    ann.call("chat", to="bob", text="hi", key="k")
+    house.nodes[1].feed(ev.BusUp())
+    house.run()
+    assert bob.texts(conversation) == ["hi"]
+
+
+# ---------------------------------------------------------------------------- presence, receipts
+
+
+def test_friends_hear_who_comes_and_who_stays_away(house: House) -> None:
+    befriended(house)
+    ann = house.login("ann", 0)
+    bob = house.login("bob", 1)
+    assert ann.pushes("presence") == [{"type": "presence", "user": 2, "state": "online"}]
+    bob.hang_up()
+    house.pass_time(2_000)
+    bob = house.login("bob", 1)
+    house.pass_time(5_000)
+    assert len(ann.pushes("presence")) == 1, "a quick return is no news"
+    bob.hang_up()
+    house.pass_time(4_000)
+    assert ann.pushes("presence")[-1]["state"] == "offline"
+
+
+def test_a_user_is_online_while_any_node_has_them(house: House) -> None:
+    befriended(house)
+    ann, here, there = house.login("ann", 0), house.login("bob", 0), house.login("bob", 1)
+    here.hang_up()
+    house.pass_time(5_000)
+    assert [p["state"] for p in ann.pushes("presence")] == ["online"]
+    there.hang_up()
+    house.pass_time(5_000)
+    assert ann.pushes("presence")[-1]["state"] == "offline"
+
+
+def test_receipts_go_to_the_friend_and_to_ones_other_devices(house: House) -> None:
+    conversation = befriended(house)
+    ann, bob, other = house.login("ann", 0), house.login("bob", 1), house.login("bob", 1)
+    ann.call("chat", to="bob", text="hi", key="k")
+    bob.call("mark_read", conversation=conversation, seq=1)
+    receipt = {"type": "receipt", "conversation": conversation, "user": 2, "seq": 1}
+    assert (ann.pushes("receipt"), other.pushes("receipt")) == ([receipt], [receipt])
+    assert bob.pushes("receipt") == []
+
+
+# ---------------------------------------------------------------------------- limits
+
+
+def test_sends_over_the_limit_are_told_when_to_come_again() -> None:
+    house = House(sends_per_second=20, send_burst=5)
+    befriended(house)
+    ann = house.login("ann")
+    replies = [ann.call("chat", to="bob", text="hi", key=f"k{n}") for n in range(6)]
+    assert [r["type"] for r in replies] == ["sent"] * 5 + ["error"]
+    house.pass_time(replies[-1]["retry_after_ms"])
+    assert ann.call("chat", to="bob", text="hi", key="k5")["type"] == "sent"
+
+
+def test_a_peer_that_asks_faster_than_it_is_answered_has_to_wait(house: House) -> None:
+    befriended(house)
+    ann = house.login("ann")
+    house.hold_answers = lambda operation: isinstance(operation, op.Append | op.ReadRoster)
+    for number in range(3_000):
+        ann.ask("snapshot", padding="x" * 100)
+    house.run()
+    assert ann.paused
+    assert len(house.held) == 1
+    house.hold_answers = lambda operation: False
+    house.answer_held()
+    assert not ann.paused
+    assert len([line for line in ann.got if line["type"] == "snapshot"]) == 3_000
+
+
+def test_a_slow_reader_costs_a_number_and_comes_back(house: House) -> None:
+    conversation = befriended(house)
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    bob.node.feed(ev.WriteBufferFull(bob.connection))
+    house.run()
+    for number in range(30):
+        ann.call("chat", to="bob", text=f"text {number}", key=f"k{number}")
+    assert bob.texts(conversation) == []
+    bob.node.feed(ev.WriteBufferDrained(bob.connection, 0))
+    house.run()
+    assert bob.texts(conversation) == [f"text {number}" for number in range(30)]
+
+
+def test_a_reader_that_makes_no_progress_is_let_go(house: House) -> None:
+    befriended(house)
+    bob = house.login("bob", 1)
+    bob.node.feed(ev.WriteBufferFull(bob.connection))
+    for buffered_bytes in (900_000, 600_000, 500_000):
+        for _ in range(3):
+            house.pass_time(15_000)
+            bob.write(b'{"type":"ping","id":1}\n')
+        bob.node.feed(ev.WriteBufferDrained(bob.connection, buffered_bytes))
+        house.run()
+        assert bob.open
+    for _ in range(5):
+        house.pass_time(15_000)
+        if bob.open:
+            bob.write(b'{"type":"ping","id":1}\n')
+    assert not bob.open
+
+
+# ---------------------------------------------------------------------------- the end
+
+
+def test_a_drain_answers_what_is_under_way_and_sends_everyone_off(house: House) -> None:
+    befriended(house)
+    ann = house.login("ann")
+    house.hold_answers = lambda operation: isinstance(operation, op.Append)
+    number = ann.ask("chat", to="bob", text="hi", key="k")
+    house.run()
+    ann.node.feed(ev.Drain(200))
+    house.run()
+    assert ann.got[-1] == {"type": "draining", "retry_after_ms": 200}
+    assert ann.open
+    house.answer_held()
+    assert (ann.got[-1]["type"], ann.got[-1]["re"]) == ("sent", number)
+    assert not ann.open
+    late = house.connect()
+    assert (late.got[-1]["type"], late.open) == ("draining", False)
+
+
+def test_nothing_is_left_when_everyone_is_gone(house: House) -> None:
+    befriended(house)
+    peers: list[Peer] = [house.login(name, node) for name in ("ann", "bob") for node in (0, 1)]
+    peers[0].call("create_group", name="all")
+    for peer in peers:
+        peer.hang_up()
+    house.pass_time(60_000)
+    for host in house.nodes:
+        node = host.node
+        assert not node._context.sessions and not node._context.users
+        assert not node._context.pending and not node._delivery.conversations
+        assert not len(node._channels) and not node._by_address
+        assert not host.subscribed and not host.online
+        assert node.next_deadline_ms() is None
+
+
+def test_the_same_events_give_the_same_effects_byte_for_byte(house: House) -> None:
+    befriended(house)
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    ann.call("chat", to="bob", text="hi", key="k")
+    bob.hang_up()
+    house.pass_time(30_000)
+    for host in house.nodes:
+        again = Node(host.node._context.config)
+        for event, now_ms, effects in host.log:
+            copy = msgspec.msgpack.decode(msgspec.msgpack.encode(event), type=AnyEvent)
+            replayed = again.handle(copy, now_ms)
+            assert replayed == effects
+            written = msgspec.msgpack.encode(effects)
+            assert msgspec.msgpack.decode(written, type=list[AnyEffect]) == effects
