@@ -18,6 +18,7 @@ The parts and what each is the only one to do:
     Delivery    entries to connections, by conversation and cursor
     Presence    who is online
     Channels    what the node listens to on the bus
+    Watch       what is due for a session when; connections that are not logged in, by address
     Sweep       asking the store for heads and versions, in case the bus lost something
 
 Invariants, after every event: nothing in CLOSING is attached to anything; a session with nothing under way
@@ -35,7 +36,6 @@ from chat.core._generated.messages import (
     GroupChatRequest,
     Limits,
     LoginRequest,
-    PingPush,
     RegisterRequest,
     ResumeRequest,
     WelcomePush,
@@ -65,7 +65,6 @@ from chat.core.events import (
     WriteBufferFull,
 )
 from chat.core.frames import Problem, decode_request
-from chat.core.people import People
 from chat.core.pending import (
     AppendAsked,
     EntrancePresence,
@@ -94,10 +93,12 @@ from chat.core.pending import (
     SnapshotAsked,
     StatesCompared,
 )
+from chat.core.people import People
 from chat.core.presence import Presence
 from chat.core.requests import Requests
 from chat.core.session import Session, Waiting
 from chat.core.sweep import Sweep
+from chat.core.watch import Watch
 
 _PROBLEM_INPUT: Final = {
     ErrorCode.BAD_FRAME: Input.BAD_FRAME,
@@ -120,7 +121,7 @@ class Node:
         self._entrance = Entrance(context, self._channels, self._people, self._presence)
         self._requests = Requests(context, self._delivery, self._people, self._entrance)
         self._sweep = Sweep(context, self._channels, self._delivery, self._people, self._presence)
-        self._by_address: dict[str, int] = {}
+        self._watch = Watch(context)
         self._draining: Drain | None = None
         self._handlers = self._event_handlers()
         self._takers = self._request_takers()
@@ -164,16 +165,14 @@ class Node:
         context = self._context
         session = Session(event.connection, event.address, context.now_ms)
         context.sessions[event.connection] = session
-        waiting = self._by_address.get(event.address, 0) + 1
-        self._by_address[event.address] = waiting
-        session.counted = True
+        crowded = self._watch.count_in(session)
         context.send(event.connection, self._welcome())
         if self._draining is not None:
             self._drain_session(session, self._draining)
-        elif waiting > context.config.unauthenticated_per_address:
+        elif crowded:
             context.close(session, Input.CROWDED)
         else:
-            self._arm(session)
+            self._watch.arm(session)
 
     def _welcome(self) -> WelcomePush:
         config = self._context.config
@@ -204,17 +203,9 @@ class Node:
         """Nothing is left of the session anywhere but in the table of sessions."""
         self._people.leave(session)
         self._entrance.forget(session)
-        self._count_out(session)
+        self._watch.count_out(session)
         session.acks.clear()
         session.waiting = None
-
-    def _count_out(self, session: Session) -> None:
-        """The connection does not count as unauthenticated any more."""
-        if session.counted:
-            session.counted = False
-            left = self._by_address.pop(session.address) - 1
-            if left:
-                self._by_address[session.address] = left
 
     def _bytes(self, event: BytesReceived) -> None:
         session = self._context.sessions.get(event.connection)
@@ -242,7 +233,7 @@ class Node:
                 break
         if session.state is not State.CLOSING:
             self._pace(session)
-            self._arm(session)
+            self._watch.arm(session)
 
     def _next(self, session: Session) -> Waiting | None:
         config = self._context.config
@@ -307,7 +298,7 @@ class Node:
             session.progress_at_ms = self._context.now_ms
             self._delivery.hold(session)
             self._pace(session)
-            self._arm(session)
+            self._watch.arm(session)
 
     def _buffer_drained(self, event: WriteBufferDrained) -> None:
         session = self._context.sessions.get(event.connection)
@@ -365,71 +356,13 @@ class Node:
         while (due := context.deadlines.pop_due(context.now_ms)) is not None:
             kind, number = due
             if kind == "session":
-                self._check(number)
+                self._watch.check(number)
             elif kind == "flap":
                 self._presence.flap_over(number)
             elif kind == "confirm":
                 self._resume_waiting(self._channels.give_up(number))
             else:
                 self._sweep.run()
-
-    def _check(self, connection: int) -> None:
-        session = self._context.sessions.get(connection)
-        now_ms = self._context.now_ms
-        if session is None or session.next_check_ms is None or now_ms < session.next_check_ms:
-            return
-        session.next_check_ms = None
-        for at_ms, input in self._deadlines(session):
-            if at_ms > now_ms or session.state is State.CLOSING:
-                continue
-            rule = session.rule(input)
-            if rule.verdict is Verdict.CLOSE:
-                stalled = input is Input.STALL_TIMEOUT or input is Input.DEAD_TIMEOUT
-                self._context.close(session, input, abort=stalled)
-            elif session.step(input, now_ms).verdict is Verdict.ACCEPT:
-                session.pinged = True
-                self._context.send(connection, PingPush())
-        self._arm(session)
-
-    def _deadlines(self, session: Session) -> list[tuple[int, Input]]:
-        """What is due for a session, and when, as its state has it."""
-        config = self._context.config
-        due: list[tuple[int, Input]] = []
-        if session.state is State.CLOSING:
-            return due
-        if session.full:
-            due.append((session.progress_at_ms + config.stall_ms, Input.STALL_TIMEOUT))
-        if session.state is State.AUTHENTICATING:
-            return due
-        if session.line_since_ms is not None:
-            due.append((session.line_since_ms + config.line_ms, Input.LINE_TIMEOUT))
-        if session.state is State.ANONYMOUS:
-            due.append((session.since_ms + config.login_ms, Input.LOGIN_TIMEOUT))
-        elif session.pinged:
-            due.append((session.heard_at_ms + config.dead_ms, Input.DEAD_TIMEOUT))
-        else:
-            due.append((session.heard_at_ms + config.ping_ms, Input.SILENCE))
-        return due
-
-    def _arm(self, session: Session) -> None:
-        """Sees to it that the session is looked at when something is due."""
-        started = session.frames.buffered_bytes and session.waiting is None
-        if not started:
-            session.line_since_ms = None
-        elif session.line_since_ms is None:
-            session.line_since_ms = self._context.now_ms
-        if session.state is State.READY:
-            self._count_out(session)
-        elif not session.counted and session.state is State.ANONYMOUS:
-            session.counted = True
-            counted = self._by_address.get(session.address, 0)
-            self._by_address[session.address] = counted + 1
-        due = self._deadlines(session)
-        if due:
-            at_ms = min(due)[0]
-            if session.next_check_ms is None or at_ms < session.next_check_ms:
-                session.next_check_ms = at_ms
-                self._context.deadlines.set(at_ms, ("session", session.connection))
 
     # ------------------------------------------------------------------ the end
 

@@ -13,6 +13,7 @@ from chat.core._generated.messages import EntryKind, User
 from chat.core._generated.rules import REQUEST_INPUT, RULES, Input, State, Verdict
 from chat.core.config import NodeConfig
 from chat.core.effects import AnyEffect, Close, Query, Send
+from chat.core.envelopes import EntryEnvelope, ReceiptEnvelope
 from chat.core.events import (
     Answer,
     AnyEvent,
@@ -25,7 +26,6 @@ from chat.core.events import (
     WriteBufferDrained,
     WriteBufferFull,
 )
-from chat.core.envelopes import EntryEnvelope, ReceiptEnvelope
 from chat.core.node import Node
 from chat.core.operations import (
     Account,

@@ -1,0 +1,96 @@
+"""What is due for a session and when: logging in, ending a line, being heard of, taking what it is sent.
+
+Which deadlines there are follows from the state, as the table in the spec has it: none is set that
+the state has no cell for. One entry in the heap of deadlines stands for all of a session's; what
+happens on the connection only moves times in the session, and the entry is set anew when it is due.
+
+Connections that are not logged in are counted by address, so that one address cannot take all there are.
+"""
+
+from chat.core._generated.messages import PingPush
+from chat.core._generated.rules import Input, State, Verdict
+from chat.core.context import Context
+from chat.core.session import Session
+
+
+class Watch:
+    """The deadlines of sessions, and who is not logged in."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._by_address: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return sum(self._by_address.values())
+
+    def count_in(self, session: Session) -> bool:
+        """The connection is not logged in. Whether it is one too many at its address."""
+        if not session.counted:
+            session.counted = True
+            self._by_address[session.address] = self._by_address.get(session.address, 0) + 1
+        limit = self._context.config.unauthenticated_per_address
+        return self._by_address[session.address] > limit
+
+    def count_out(self, session: Session) -> None:
+        """The connection does not count as unauthenticated any more."""
+        if session.counted:
+            session.counted = False
+            left = self._by_address.pop(session.address) - 1
+            if left:
+                self._by_address[session.address] = left
+
+    def check(self, connection: int) -> None:
+        session = self._context.sessions.get(connection)
+        now_ms = self._context.now_ms
+        if session is None or session.next_check_ms is None or now_ms < session.next_check_ms:
+            return
+        session.next_check_ms = None
+        for at_ms, input in self._deadlines(session):
+            if at_ms > now_ms or session.state is State.CLOSING:
+                continue
+            rule = session.rule(input)
+            if rule.verdict is Verdict.CLOSE:
+                stalled = input is Input.STALL_TIMEOUT or input is Input.DEAD_TIMEOUT
+                self._context.close(session, input, abort=stalled)
+            elif session.step(input, now_ms).verdict is Verdict.ACCEPT:
+                session.pinged = True
+                self._context.send(connection, PingPush())
+        self.arm(session)
+
+    def _deadlines(self, session: Session) -> list[tuple[int, Input]]:
+        """What is due for a session, and when, as its state has it."""
+        config = self._context.config
+        due: list[tuple[int, Input]] = []
+        if session.state is State.CLOSING:
+            return due
+        if session.full:
+            due.append((session.progress_at_ms + config.stall_ms, Input.STALL_TIMEOUT))
+        if session.state is State.AUTHENTICATING:
+            return due
+        if session.line_since_ms is not None:
+            due.append((session.line_since_ms + config.line_ms, Input.LINE_TIMEOUT))
+        if session.state is State.ANONYMOUS:
+            due.append((session.since_ms + config.login_ms, Input.LOGIN_TIMEOUT))
+        elif session.pinged:
+            due.append((session.heard_at_ms + config.dead_ms, Input.DEAD_TIMEOUT))
+        else:
+            due.append((session.heard_at_ms + config.ping_ms, Input.SILENCE))
+        return due
+
+    def arm(self, session: Session) -> None:
+        """Sees to it that the session is looked at when something is due."""
+        started = session.frames.buffered_bytes and session.waiting is None
+        if not started:
+            session.line_since_ms = None
+        elif session.line_since_ms is None:
+            session.line_since_ms = self._context.now_ms
+        if session.state is State.READY:
+            self.count_out(session)
+        elif session.state is State.ANONYMOUS:
+            self.count_in(session)
+        due = self._deadlines(session)
+        if due:
+            at_ms = min(due)[0]
+            if session.next_check_ms is None or at_ms < session.next_check_ms:
+                session.next_check_ms = at_ms
+                self._context.deadlines.set(at_ms, ("session", session.connection))
