@@ -220,7 +220,8 @@ class _Verdicts:
 
     def _decide(self, append: Append, target: _Target) -> ErrorCode | None:
         conversation, recipient = target
-        role, is_blocked = self._members.get((conversation, append.sender), (None, 0))
+        place = (conversation, append.sender, recipient or 0)
+        role, is_blocked = self._members.get(place, (None, 0))
         if append.group is not None:
             if conversation not in self._groups:
                 return ErrorCode.NO_SUCH_GROUP
@@ -235,12 +236,12 @@ class _Verdicts:
 
     def _find_members(
         self, wanted: set[tuple[int | None, int, int]]
-    ) -> dict[tuple[int | None, int], tuple[str | None, int]]:
+    ) -> dict[tuple[int | None, int, int], tuple[str | None, int]]:
         """The role of each member asked for, and whether a block is in the way of the two."""
         if not wanted:
             return {}
         rows = self._connection.query(
-            "SELECT m.conversation_id, m.user_id, m.role, w.recipient > 0"
+            "SELECT w.conversation, w.sender, w.recipient, m.role, w.recipient > 0"
             " AND (EXISTS (SELECT 1 FROM blocks b"
             " WHERE b.user_id = w.sender AND b.blocked_id = w.recipient)"
             " OR EXISTS (SELECT 1 FROM blocks b"
@@ -249,7 +250,10 @@ class _Verdicts:
             " JOIN members m ON m.conversation_id = w.conversation AND m.user_id = w.sender",
             _flat(wanted),
         )
-        return {(conversation, user): (role, blocked) for conversation, user, role, blocked in rows}
+        return {
+            (conversation, sender, recipient): (role, is_blocked)
+            for conversation, sender, recipient, role, is_blocked in rows
+        }
 
     def _exists(self, user: int) -> bool:
         return bool(self._connection.query("SELECT id FROM users WHERE id = ?", (user,)))

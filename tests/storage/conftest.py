@@ -1,0 +1,1 @@
+from tests.storage.stores import fixture_store as fixture_store

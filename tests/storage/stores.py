@@ -1,0 +1,117 @@
+"""The stores that the contract is tested on, and short words for what users do.
+
+A database joins with one line in STORES: how to open an empty store of its kind.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from chat.core._generated.errors import ErrorCode
+from chat.core.operations import (
+    AddFriend,
+    Append,
+    Appended,
+    CreateGroup,
+    CreateUser,
+    FriendshipChanged,
+    GroupChanged,
+    JoinGroup,
+    LogEntry,
+    LogRead,
+    ReadLog,
+    ReadRoster,
+    Refused,
+    Roster,
+    RosterRead,
+    UserCreated,
+)
+from chat.storage.connection import Connection
+from chat.storage.schema import migrate
+from chat.storage.sqlite import IN_MEMORY, open_sqlite
+from chat.storage.transactions import execute
+
+STORES: dict[str, Callable[[Path], Connection]] = {
+    "sqlite-memory": lambda _: open_sqlite(IN_MEMORY),
+    "sqlite-file": lambda folder: open_sqlite(folder / "chat.db"),
+}
+NOW_MS = 1_767_225_600_000
+
+
+@pytest.fixture(params=STORES, name="store")
+def fixture_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connection]:
+    """An empty store with the newest schema."""
+    connection = STORES[request.param](tmp_path)
+    migrate(connection)
+    yield connection
+    connection.close()
+
+
+def memory_store() -> Connection:
+    connection = open_sqlite(IN_MEMORY)
+    migrate(connection)
+    return connection
+
+
+def register(store: Connection, name: str) -> int:
+    outcome = execute(store, CreateUser(name, f"hash of {name}", NOW_MS))
+    assert isinstance(outcome, UserCreated)
+    return outcome.user.id
+
+
+def people(store: Connection, count: int) -> list[int]:
+    return [register(store, name) for name in ("Ann", "bob", "cyd", "dan", "eve")[:count]]
+
+
+def befriend(store: Connection, one: int, other: int) -> int:
+    """Both ask; the number of their conversation."""
+    execute(store, AddFriend(one, other, NOW_MS))
+    outcome = execute(store, AddFriend(other, one, NOW_MS))
+    assert isinstance(outcome, FriendshipChanged)
+    (row,) = [friend for friend in outcome.roster.friends if friend.id == one]
+    return row.conversation
+
+
+def make_group(store: Connection, owner: int, *members: int, name: str = "gophers") -> int:
+    outcome = execute(store, CreateGroup(owner, name, "all about burrows", NOW_MS))
+    assert isinstance(outcome, GroupChanged)
+    for member in members:
+        assert isinstance(execute(store, JoinGroup(member, outcome.group, NOW_MS)), GroupChanged)
+    return outcome.group
+
+
+def say(
+    sender: int, to: int | str, text: str = "hello", key: str = "k1", at_ms: int = NOW_MS
+) -> Append:
+    return Append(sender, to, None, text, key, at_ms)
+
+
+def say_group(
+    sender: int, group: int, text: str = "hello", key: str = "k1", at_ms: int = NOW_MS
+) -> Append:
+    return Append(sender, None, group, text, key, at_ms)
+
+
+def sent(store: Connection, append: Append) -> Appended:
+    outcome = execute(store, append)
+    assert isinstance(outcome, Appended), outcome
+    return outcome
+
+
+def roster(store: Connection, user: int) -> Roster:
+    outcome = execute(store, ReadRoster(user))
+    assert isinstance(outcome, RosterRead)
+    return outcome.roster
+
+
+def read_all(store: Connection, conversation: int) -> tuple[LogEntry, ...]:
+    """The whole log; its entries are 1..head, whatever happened."""
+    outcome = execute(store, ReadLog(conversation, 0, 1_000_000))
+    assert isinstance(outcome, LogRead)
+    assert [entry.seq for entry in outcome.entries] == list(range(1, outcome.head + 1))
+    return outcome.entries
+
+
+def refused(code: str) -> Refused:
+    return Refused(ErrorCode(code))

@@ -1,0 +1,251 @@
+"""Any operations in any order: the store answers and looks as the model says."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from chat.core._generated.rules import DirectAction, GroupAction
+from chat.core.operations import (
+    AddFriend,
+    Append,
+    Block,
+    CreateGroup,
+    DeleteGroup,
+    FriendshipChanged,
+    GroupChanged,
+    HistoryRead,
+    JoinGroup,
+    LeaveGroup,
+    LogEntry,
+    MarkRead,
+    ReadHistory,
+    ReadMarked,
+    Refused,
+    RemoveFriend,
+    StoreOperation,
+    Touched,
+    Unblock,
+)
+from chat.storage.transactions import append_batch, execute
+from tests.storage.model import Model
+from tests.storage.stores import memory_store, people, read_all, roster
+
+NAMES = ("Ann", "bob", "cyd", "dan")
+users = st.integers(1, len(NAMES))
+others = st.one_of(users, st.sampled_from(("ann", "BOB", "Cyd", "nobody")), st.just(999))
+places = st.integers(0, 5)
+texts = st.sampled_from(("a", "b"))
+keys = st.integers(0, 30).map(lambda number: f"k{number}")
+appends = st.tuples(users, st.none() | others, places, texts, keys)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """The store beside its model; every rule does one transaction on both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = memory_store()
+        self.model = Model()
+        self.now_ms = 0
+
+    @initialize(befriended=st.booleans())
+    def begin(self, befriended: bool) -> None:
+        for id, name in zip(people(self.store, len(NAMES)), NAMES, strict=True):
+            self.model.register(id, name)
+        if befriended:
+            self.add_friend(1, 2)
+            self.add_friend(2, 1)
+            self.create_group(1, "den")
+            self.join_group(2, 1)
+
+    def teardown(self) -> None:
+        self.store.close()
+
+    def place(self, number: int) -> int:
+        """One of the conversations there are, or none."""
+        ids = [*sorted(self.model.conversations), 999]
+        return ids[number % len(ids)]
+
+    def tick(self) -> int:
+        self.now_ms += 1
+        return self.now_ms
+
+    # ------------------------------------------------------------------- friendships
+
+    def friendship(
+        self, operation: StoreOperation, user: int, touched: tuple[Touched, ...]
+    ) -> None:
+        assert execute(self.store, operation) == FriendshipChanged(self.model.roster(user), touched)
+
+    @rule(user=users, other=others)
+    def add_friend(self, user: int, other: int | str) -> None:
+        operation = AddFriend(user, other, self.tick())
+        refusal = self.model.direct_refusal(user, other, DirectAction.ADD_FRIEND)
+        outcome = execute(self.store, operation)
+        if refusal is not None:
+            assert outcome == refusal
+            return
+        found = self.model.find(other)
+        assert found is not None
+        changed = self.model.add_friend(user, found, operation.at_ms)
+        assert isinstance(outcome, FriendshipChanged)
+        if user in changed:
+            (row,) = (row for row in outcome.roster.friends if row.id == found)
+            self.model.meet(user, found, row.conversation)
+        touched = self.model.touch(*changed)
+        assert outcome == FriendshipChanged(self.model.roster(user), touched)
+
+    @rule(user=users, other=others)
+    def remove_friend(self, user: int, other: int | str) -> None:
+        operation = RemoveFriend(user, other)
+        refusal = self.model.direct_refusal(user, other, DirectAction.REMOVE_FRIEND)
+        if refusal is not None:
+            assert execute(self.store, operation) == refusal
+            return
+        found = self.model.find(other)
+        assert found is not None
+        touched = self.model.touch(*self.model.remove_friend(user, found))
+        self.friendship(operation, user, touched)
+
+    @rule(user=users, other=others, on=st.booleans())
+    def block(self, user: int, other: int | str, on: bool) -> None:
+        operation = Block(user, other) if on else Unblock(user, other)
+        action = DirectAction.BLOCK if on else DirectAction.UNBLOCK
+        refusal = self.model.direct_refusal(user, other, action)
+        if refusal is not None:
+            assert execute(self.store, operation) == refusal
+            return
+        found = self.model.find(other)
+        assert found is not None
+        (self.model.blocks.add if on else self.model.blocks.discard)((user, found))
+        self.friendship(operation, user, ())
+
+    # ------------------------------------------------------------------------ groups
+
+    @rule(user=users, name=st.sampled_from(("den", "burrow")))
+    def create_group(self, user: int, name: str) -> None:
+        outcome = execute(self.store, CreateGroup(user, name, "", self.tick()))
+        assert isinstance(outcome, GroupChanged)
+        entries = self.model.create_group(user, outcome.group, name, self.now_ms)
+        self.group_changed(outcome, user, outcome.group, entries, self.model.touch(user))
+
+    @rule(user=users, place=places)
+    def join_group(self, user: int, place: int) -> None:
+        group = self.place(place)
+        refusal = self.model.group_refusal(user, group, GroupAction.JOIN_GROUP)
+        outcome = execute(self.store, JoinGroup(user, group, self.tick()))
+        if refusal is not None:
+            assert outcome == refusal
+            return
+        entries = self.model.join_group(user, group, self.now_ms)
+        self.group_changed(outcome, user, group, entries, self.model.touch(user))
+
+    @rule(user=users, place=places)
+    def leave_group(self, user: int, place: int) -> None:
+        group = self.place(place)
+        refusal = self.model.group_refusal(user, group, GroupAction.LEAVE_GROUP)
+        outcome = execute(self.store, LeaveGroup(user, group, self.tick()))
+        if refusal is not None:
+            assert outcome == refusal
+            return
+        entries, changed = self.model.leave_group(user, group, self.now_ms)
+        self.group_changed(outcome, user, group, entries, self.model.touch(*changed))
+
+    @rule(user=users, place=places)
+    def delete_group(self, user: int, place: int) -> None:
+        group = self.place(place)
+        refusal = self.model.group_refusal(user, group, GroupAction.DELETE_GROUP)
+        outcome = execute(self.store, DeleteGroup(user, group, self.tick()))
+        if refusal is not None:
+            assert outcome == refusal
+            return
+        entries, changed = self.model.delete_group(user, group, self.now_ms)
+        touched = tuple(one for one in self.model.touch(*changed) if one.user == user)
+        self.group_changed(outcome, user, group, entries, touched)
+
+    def group_changed(
+        self,
+        outcome: object,
+        user: int,
+        group: int,
+        entries: list[LogEntry],
+        touched: tuple[Touched, ...],
+    ) -> None:
+        assert outcome == GroupChanged(group, tuple(entries), self.model.roster(user), touched)
+
+    # -------------------------------------------------------------------------- logs
+
+    @rule(drawn=st.lists(appends, min_size=1, max_size=12))
+    def append(self, drawn: list[tuple[int, int | str | None, int, str, str]]) -> None:
+        batch = [
+            Append(user, to, self.place(place) if to is None else None, text, key, self.tick())
+            for user, to, place, text, key in drawn
+        ]
+        expected = [self.model.append(append) for append in batch]
+        assert append_batch(self.store, batch) == expected
+
+    @rule(user=users, place=places, seq=st.integers(1, 12))
+    def mark_read(self, user: int, place: int, seq: int) -> None:
+        conversation = self.place(place)
+        outcome = execute(self.store, MarkRead(user, conversation, seq))
+        refusal = self.model.read_refusal(user, conversation)
+        if refusal is not None:
+            assert outcome == refusal
+            return
+        assert outcome == ReadMarked(*self.model.mark_read(user, conversation, seq))
+
+    # -------------------------------------------------------------------- what holds
+
+    @invariant()
+    def logs_are_the_models(self) -> None:
+        for id, conversation in self.model.conversations.items():
+            assert read_all(self.store, id) == tuple(conversation.log)
+
+    @invariant()
+    def rosters_are_the_models(self) -> None:
+        for user in self.model.names:
+            assert roster(self.store, user) == self.model.roster(user)
+
+    @invariant()
+    def members_see_what_is_theirs(self) -> None:
+        for id, conversation in self.model.conversations.items():
+            for user in self.model.names:
+                outcome = execute(self.store, ReadHistory(user, id, None, None, 1_000))
+                member = conversation.members.get(user)
+                if member is None:
+                    assert isinstance(outcome, Refused)
+                else:
+                    seen = conversation.log[member.since - 1 :]
+                    assert outcome == HistoryRead(tuple(seen), more=False)
+
+
+TestStore = StoreMachine.TestCase
+TestStore.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(drawn=st.lists(appends, min_size=1, max_size=60), cuts=st.lists(st.integers(0, 60)))
+def test_a_batch_is_answered_as_one_by_one(
+    drawn: list[tuple[int, int | str | None, int, str, str]], cuts: list[int]
+) -> None:
+    machines = [StoreMachine(), StoreMachine()]
+    for machine in machines:
+        machine.begin(True)
+    together, alone = machines
+    batch = [
+        Append(user, to, together.place(place) if to is None else None, text, key, at_ms)
+        for at_ms, (user, to, place, text, key) in enumerate(drawn)
+    ]
+    edges = sorted({0, len(batch), *(cut % len(batch) for cut in cuts)})
+    answers = [
+        outcome
+        for start, end in zip(edges, edges[1:], strict=False)
+        for outcome in append_batch(together.store, batch[start:end])
+    ]
+    assert answers == [execute(alone.store, append) for append in batch]
+    for id in together.model.conversations:
+        assert read_all(together.store, id) == read_all(alone.store, id)
+    for machine in machines:
+        machine.teardown()
