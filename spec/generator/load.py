@@ -1,12 +1,14 @@
 """Reads spec/messages.yaml, holds it against spec/schema.json, and makes the model of it."""
 
 import json
+import textwrap
 from collections.abc import Hashable
 from pathlib import Path
 from typing import TypeAlias, cast
 
 import jsonschema
 import yaml
+from jsonschema.exceptions import best_match
 
 from spec.generator.model import (
     AccessTable,
@@ -70,12 +72,18 @@ def check_schema(content: Raw, schema_path: Path) -> None:
     except (OSError, ValueError, jsonschema.SchemaError) as error:
         reason = str(error).splitlines()[0]
         raise SpecError([f"{schema_path.name} cannot be used: {reason}."]) from error
-    problems = []
-    for mistake in jsonschema.Draft202012Validator(schema).iter_errors(content):
-        place = ".".join(str(step) for step in mistake.absolute_path) or "the file"
-        problems.append(f"{place}: {mistake.message}.")
+    validator = jsonschema.Draft202012Validator(schema)
+    # Of a choice that failed, best_match tells the alternative that was nearest.
+    mistakes = [best_match([mistake]) for mistake in validator.iter_errors(content)]
+    problems = [_describe(mistake) for mistake in mistakes if mistake is not None]
     if problems:
         raise SpecError(sorted(problems))
+
+
+def _describe(mistake: jsonschema.ValidationError) -> str:
+    place = ".".join(str(step) for step in mistake.absolute_path) or "the file"
+    reason = textwrap.shorten(mistake.message, 240, placeholder=" …")
+    return f"{place}: {reason}."
 
 
 def load_spec(content: Raw) -> Spec:
@@ -150,6 +158,7 @@ def _messages(content: Raw, direction: Direction) -> tuple[Message, ...]:
             reply=_str(raw.get("reply", "")),
             errors=tuple(_str(code) for code in _list(raw.get("errors", []))),
             command=_str(raw["command"]) if "command" in raw else None,
+            answer=cast(dict[str, object], _dict(raw.get("answer", {}))),
             optional_re=raw.get("optional_re") is True,
         )
         for name, raw in _items(content, direction.section)

@@ -1,7 +1,7 @@
 """The protocol as plain values, as every output module reads it."""
 
 import keyword
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
@@ -104,7 +104,8 @@ class StructType:
 
 @dataclass(frozen=True)
 class Message:
-    """`fields` are the written ones, without `type`, `id` and `re`."""
+    """`fields` are the written ones, without `type`, `id` and `re`. `answer` has those fields in
+    which the answer to a request's example differs from the example of its reply."""
 
     direction: Direction
     name: str
@@ -114,6 +115,7 @@ class Message:
     reply: str = ""
     errors: tuple[str, ...] = ()
     command: str | None = None
+    answer: dict[str, object] = field(default_factory=dict)
     optional_re: bool = False
 
     @property
@@ -209,6 +211,11 @@ class Spec:
         if cell.verdict == "ERROR" and any(e.closes for e in self.errors if e.name == cell.code):
             return self.final_state
         return cell.next
+
+    def answer(self, request: Message) -> dict[str, object]:
+        """The reply to the request's example."""
+        reply = next(reply for reply in self.replies if reply.name == request.reply)
+        return reply.example | request.answer | {"re": request.example.get("id")}
 
     def named_type(self, name: str) -> NamedType | None:
         return next((named for named in self.types if named.name == name), None)

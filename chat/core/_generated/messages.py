@@ -336,7 +336,7 @@ class HistoryRequest(
     Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, tag_field="type", tag="history"
 ):
     """Reads a page of a conversation, oldest first. With `after`, the entries that follow it; else
-    those before `before`, or the newest. -> entries"""
+    those before `before`, or the newest. Both together are a `bad_message`. -> entries"""
 
     id: RequestId
     conversation: ConversationId
@@ -480,8 +480,10 @@ class WelcomePush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type",
     """The first line on every connection."""
 
     protocol: Count
+    """The version of the protocol that the node speaks."""
     node: NodeName
     now: TimeMs
+    """The node's time."""
     limits: Limits
 
 
@@ -564,6 +566,7 @@ class DrainingPush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"
     """The node is about to stop; connect again, to another one if there is one."""
 
     retry_after_ms: DurationMs
+    """When to connect again."""
 
 
 class PingPush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="ping"):

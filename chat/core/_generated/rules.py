@@ -38,7 +38,7 @@ class State(enum.IntEnum):
     ANONYMOUS = 0
     """Connected; nobody has said who is there."""
     AUTHENTICATING = 1
-    """A register"""
+    """A register, login or resume is being decided; everything behind it waits."""
     READY = 2
     """The connection is a device of a user."""
     CLOSING = 3
@@ -87,7 +87,7 @@ class Input(enum.IntEnum):
     """Says something to a group."""
     HISTORY = 17
     """Reads a page of a conversation, oldest first. With `after`, the entries that follow it; else
-    those before `before`, or the newest."""
+    those before `before`, or the newest. Both together are a `bad_message`."""
     MARK_READ = 18
     """Says that the user has read a conversation up to an entry. It never goes back."""
     PING = 19
