@@ -120,10 +120,10 @@ def _schemas(spec: Spec) -> Object:
         "description": "Why a request was not carried out.",
         "enum": [error.name for error in spec.errors],
     }
-    schemas |= {struct.name: _object(struct.doc, struct.fields) for struct in spec.structs}
+    schemas |= {struct.name: _object(spec, struct.doc, struct.fields) for struct in spec.structs}
     for message in spec.messages:
         kind: Object = {"type": {"const": message.name}}
-        schemas[message.class_name] = _object(message.doc, message.all_fields, kind)
+        schemas[message.class_name] = _object(spec, message.doc, message.all_fields, kind)
     return schemas
 
 
@@ -149,17 +149,12 @@ def _enum(enum: EnumType) -> Object:
     return {"type": "string", "description": " ".join(lines), "enum": [*enum.values]}
 
 
-def _object(doc: str, fields: tuple[Field, ...], first: Object | None = None) -> Object:
+def _object(spec: Spec, doc: str, fields: tuple[Field, ...], first: Object | None = None) -> Object:
     """An object that may hold more than the schema says: unknown fields are ignored."""
     properties: Object = dict(first or {})
     required: list[Json] = [*properties]
     for field in fields:
-        schema = _type(field.type)
-        if field.doc:
-            schema["description"] = field.doc
-        if field.default is not None:
-            schema["default"] = _json(field.default)
-        properties[field.name] = schema
+        properties[field.name] = _field(spec, field)
         if field.required:
             required.append(field.name)
     result: Object = {"type": "object", "description": doc, "properties": properties}
@@ -168,14 +163,29 @@ def _object(doc: str, fields: tuple[Field, ...], first: Object | None = None) ->
     return result
 
 
-def _type(ref: TypeRef) -> Object:
+def _field(spec: Spec, field: Field) -> Object:
+    schema = _type(spec, field.type)
+    more: Object = {}
+    if field.doc:
+        more["description"] = field.doc
+    if field.default is not None:
+        more["default"] = _json(field.default)
+    # What stands beside a $ref is not read, so that the reference has to stand by itself.
+    return {"allOf": [schema], **more} if more and "$ref" in schema else schema | more
+
+
+def _type(spec: Spec, ref: TypeRef) -> Object:
     one: Object = {"$ref": f"#/components/schemas/{ref.item}"}
     if ref.item == "bool":
         one = {"type": "boolean"}
     if ref.shape == "list":
         return {"type": "array", "items": one}
     if ref.shape == "map":
-        return {"type": "object", "additionalProperties": one}
+        schema: Object = {"type": "object", "additionalProperties": one}
+        key = spec.named_type(ref.key or "")
+        if key is not None and key.base == "int":
+            schema["propertyNames"] = {"pattern": "^-?[0-9]+$"}
+        return schema
     return one
 
 

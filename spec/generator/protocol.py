@@ -7,11 +7,13 @@ from spec.generator.asyncapi import ecma_pattern
 from spec.generator.model import (
     AccessTable,
     Cell,
+    EnumType,
     Field,
     Message,
     NamedType,
     Spec,
     SpecError,
+    StructType,
     TypeRef,
 )
 from spec.generator.states import state_diagram
@@ -92,7 +94,8 @@ def _bounds(named: NamedType) -> str:
 
 
 def _field_table(spec: Spec, fields: tuple[Field, ...]) -> str:
-    docs = {named.name: named.doc for named in (*spec.types, *spec.enums, *spec.structs)}
+    named: list[NamedType | EnumType | StructType] = [*spec.types, *spec.enums, *spec.structs]
+    docs = {one.name: one.doc for one in named}
     docs["ErrorCode"] = "One of [these](#errors)."
     rows = []
     for field in fields:
