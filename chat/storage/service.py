@@ -137,7 +137,7 @@ class StoreService:
             ticket, operation = waiting.popleft()
             self._answer([(ticket, self._writing.execute(operation))])
         if self._writing.unreachable:
-            self._refuse(waiting, _UNAVAILABLE)
+            self._refuse(self._writer.gather(), _UNAVAILABLE)
 
     def _read_turn(self, waiting: deque[Job]) -> None:
         answers: list[tuple[int, StoreOutcome]] = []
@@ -148,7 +148,7 @@ class StoreService:
                 break
         self._answer(answers)
         if self._reading.unreachable:
-            self._refuse(waiting, _UNAVAILABLE)
+            self._refuse(self._reader.gather(), _UNAVAILABLE)
 
     def _refuse_turn(self, waiting: deque[Job]) -> None:
         self._refuse(waiting, _BUSY)
@@ -182,6 +182,7 @@ class _Lane:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._taken: deque[Job] = deque()
         self._turn = turn
+        self._is_open = True
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -198,18 +199,25 @@ class _Lane:
         self._queue.put(None)
         self._thread.join()
 
+    def gather(self) -> deque[Job]:
+        """Takes all that has come by now. Only for the thread itself."""
+        for _ in range(self._queue.qsize()):
+            self._take()
+        return self._taken
+
+    def _take(self) -> None:
+        job = self._queue.get()
+        if job is None:
+            self._is_open = False
+        else:
+            self._taken.append(job)
+
     def _run(self) -> None:
-        queue, taken = self._queue, self._taken
-        is_open = True
-        while is_open or taken:
-            for _ in range(queue.qsize() if taken else max(1, queue.qsize())):
-                job = queue.get()
-                if job is None:
-                    is_open = False
-                else:
-                    taken.append(job)
-            if taken:
-                self._turn(taken)
+        while self._is_open or self._taken:
+            if not self._taken:
+                self._take()
+            if self.gather():
+                self._turn(self._taken)
 
 
 class _Runner:

@@ -109,7 +109,7 @@ def test_a_block_holds_from_either_side_until_it_is_taken_back(store: Connection
 
 
 def act(action: DirectAction, user: int, other: int, conversation: int) -> StoreOperation:
-    return {
+    operations: dict[DirectAction, StoreOperation] = {
         DirectAction.CHAT: say(user, other),
         DirectAction.ADD_FRIEND: AddFriend(user, other, NOW_MS),
         DirectAction.REMOVE_FRIEND: RemoveFriend(user, other),
@@ -117,7 +117,8 @@ def act(action: DirectAction, user: int, other: int, conversation: int) -> Store
         DirectAction.UNBLOCK: Unblock(user, other),
         DirectAction.HISTORY: ReadHistory(user, conversation, None, None, 10),
         DirectAction.MARK_READ: MarkRead(user, conversation, 1),
-    }[action]
+    }
+    return operations[action]
 
 
 def stage(store: Connection, role: DirectRole, ann: int, bob: int, turn: int) -> int:

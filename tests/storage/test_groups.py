@@ -142,7 +142,7 @@ def assert_closed(store: Connection, group: int, *users: int) -> None:
 
 
 def act(action: GroupAction, user: int, group: int) -> StoreOperation:
-    return {
+    operations: dict[GroupAction, StoreOperation] = {
         GroupAction.JOIN_GROUP: JoinGroup(user, group, NOW_MS),
         GroupAction.GROUP_CHAT: say_group(user, group),
         GroupAction.MEMBERS: ReadMembers(user, group),
@@ -150,7 +150,8 @@ def act(action: GroupAction, user: int, group: int) -> StoreOperation:
         GroupAction.MARK_READ: MarkRead(user, group, 1),
         GroupAction.LEAVE_GROUP: LeaveGroup(user, group, NOW_MS),
         GroupAction.DELETE_GROUP: DeleteGroup(user, group, NOW_MS),
-    }[action]
+    }
+    return operations[action]
 
 
 @pytest.mark.parametrize("action", GroupAction)

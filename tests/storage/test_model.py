@@ -1,5 +1,7 @@
 """Any operations in any order: the store answers and looks as the model says."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -241,7 +243,7 @@ def test_a_batch_is_answered_as_one_by_one(
     edges = sorted({0, len(batch), *(cut % len(batch) for cut in cuts)})
     answers = [
         outcome
-        for start, end in zip(edges, edges[1:], strict=False)
+        for start, end in pairwise(edges)
         for outcome in append_batch(together.store, batch[start:end])
     ]
     assert answers == [execute(alone.store, append) for append in batch]

@@ -1,0 +1,157 @@
+"""A real connection that can be told to fail or to wait, and a place to wait for answers."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from enum import Enum, auto
+from pathlib import Path
+
+from chat.core.operations import StoreOutcome
+from chat.storage.connection import Connection, Row, Value
+from chat.storage.errors import Deadlock, LockTimeout, LostConnection, StoreUnavailable
+from chat.storage.sqlite import open_sqlite
+
+PATIENCE_S = 20.0
+
+
+class Fault(Enum):
+    """What befalls one transaction."""
+
+    NONE = auto()
+    DEADLOCK = auto()
+    LOCK_TIMEOUT = auto()
+    LOST_BEFORE = auto()
+    """The connection is lost before anything was done."""
+    LOST_COMMIT = auto()
+    """It is lost with the commit on its way out: not stored, which nobody can know."""
+    LOST_REPLY = auto()
+    """It is lost with the commit's reply on its way back: stored, which nobody can know."""
+    UNAVAILABLE = auto()
+    BUG = auto()
+    ODD_COMMIT = auto()
+    """A commit raises what no commit should, after it was done."""
+
+
+RAISED_AT_BEGIN: dict[Fault, Callable[[], Exception]] = {
+    Fault.DEADLOCK: lambda: Deadlock("deadlock"),
+    Fault.LOCK_TIMEOUT: lambda: LockTimeout("lock timeout"),
+    Fault.LOST_BEFORE: lambda: LostConnection("lost"),
+    Fault.UNAVAILABLE: lambda: StoreUnavailable("unavailable"),
+    Fault.BUG: lambda: RuntimeError("bug"),
+}
+
+
+class World:
+    """A store in a file, what is to happen to its next transactions (`plan`: those that write),
+    and a door before every transaction that can be shut. `opens` says for each opening yet to
+    come whether it succeeds; after the last all do."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "chat.db"
+        self.plan: deque[Fault] = deque()
+        self.read_plan: deque[Fault] = deque()
+        self.opens: deque[bool] = deque()
+        self.opened = 0
+        self.commits = 0
+        self.write_door = threading.Event()
+        self.read_door = threading.Event()
+        self.write_door.set()
+        self.read_door.set()
+        self.writer_waits = threading.Event()
+        self.reader_waits = threading.Event()
+
+    def open(self) -> Connection:
+        if self.opens and not self.opens.popleft():
+            raise StoreUnavailable("nobody is there")
+        self.opened += 1
+        return FaultyConnection(open_sqlite(self.path), self)
+
+
+class FaultyConnection:
+    """The connection it is given, but for the faults of its world."""
+
+    def __init__(self, inner: Connection, world: World) -> None:
+        self.name = inner.name
+        self.for_update = inner.for_update
+        self._inner = inner
+        self._world = world
+        self._fault = Fault.NONE
+        self._is_lost = False
+
+    def begin(self, *, write: bool) -> None:
+        assert not self._is_lost, "a lost connection was used again"
+        door = self._world.write_door if write else self._world.read_door
+        (self._world.writer_waits if write else self._world.reader_waits).set()
+        assert door.wait(PATIENCE_S)
+        self._fault = Fault.NONE
+        plan = self._world.plan if write else self._world.read_plan
+        if plan:
+            self._fault = plan.popleft()
+        if self._fault in RAISED_AT_BEGIN:
+            error = RAISED_AT_BEGIN[self._fault]()
+            self._is_lost = isinstance(error, LostConnection)
+            raise error
+        self._inner.begin(write=write)
+
+    def commit(self) -> None:
+        if self._fault is Fault.LOST_COMMIT:
+            self._inner.rollback()
+            self._is_lost = True
+            raise LostConnection("lost", maybe_committed=True)
+        self._inner.commit()
+        self._world.commits += 1
+        if self._fault is Fault.LOST_REPLY:
+            self._is_lost = True
+            raise LostConnection("lost", maybe_committed=True)
+        if self._fault is Fault.ODD_COMMIT:
+            raise RuntimeError("odd")
+
+    def rollback(self) -> None:
+        self._inner.rollback()
+
+    def query(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        return self._inner.query(sql, parameters)
+
+    def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
+        self._inner.execute(sql, parameters)
+
+    def insert(self, sql: str, parameters: Sequence[Value] = ()) -> int:
+        return self._inner.insert(sql, parameters)
+
+    def schema_lock(self) -> AbstractContextManager[None]:
+        return self._inner.schema_lock()
+
+    def adapt_ddl(self, statement: str) -> str:
+        return self._inner.adapt_ddl(statement)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class Answers:
+    """Collects what a service answers, call by call."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[tuple[int, StoreOutcome]]] = []
+        self._arrived = threading.Condition()
+
+    def __call__(self, answers: Sequence[tuple[int, StoreOutcome]]) -> None:
+        with self._arrived:
+            self.calls.append(list(answers))
+            self._arrived.notify_all()
+
+    def by_ticket(self) -> dict[int, StoreOutcome]:
+        """Fails if a ticket was answered twice."""
+        answers = [answer for call in self.calls for answer in call]
+        assert len(dict(answers)) == len(answers)
+        return dict(answers)
+
+    def wait_for(self, *tickets: int) -> list[StoreOutcome]:
+        """The outcomes of these tickets, as soon as all are there."""
+        with self._arrived:
+            arrived = self._arrived.wait_for(
+                lambda: set(tickets) <= set(self.by_ticket()), PATIENCE_S
+            )
+            assert arrived, f"no answer to {set(tickets) - set(self.by_ticket())}"
+            return [self.by_ticket()[ticket] for ticket in tickets]

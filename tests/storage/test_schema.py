@@ -1,0 +1,69 @@
+"""Migrations: in order, once, and never on a store that is newer than the program."""
+
+import pytest
+
+from chat.storage.connection import Connection
+from chat.storage.errors import SchemaTooNew
+from chat.storage.schema import Migration, load_migrations, migrate
+from chat.storage.sqlite import IN_MEMORY, open_sqlite
+from chat.storage.transactions import execute
+from tests.storage.stores import people, roster, say
+
+
+def shape(store: Connection) -> list[tuple[str, ...]]:
+    return store.query("SELECT type, name, sql FROM sqlite_master ORDER BY name")
+
+
+def test_the_files_are_numbered_from_one() -> None:
+    migrations = load_migrations()
+    assert [migration.version for migration in migrations] == list(range(1, len(migrations) + 1))
+    assert all(migration.statements for migration in migrations)
+
+
+def test_migrating_twice_changes_nothing(store: Connection) -> None:
+    ann, bob = people(store, 2)
+    before = roster(store, ann)
+    newest = load_migrations()[-1].version
+    assert migrate(store) == newest
+    assert migrate(store) == newest
+    assert roster(store, ann) == before
+    assert execute(store, say(ann, bob)) is not None
+
+
+def test_a_migration_that_failed_half_way_can_be_run_again() -> None:
+    whole, half = open_sqlite(IN_MEMORY), open_sqlite(IN_MEMORY)
+    migrate(whole)
+    for statement in load_migrations()[0].statements[:4]:
+        half.execute(half.adapt_ddl(statement))
+    migrate(half)
+    assert shape(half) == shape(whole)
+
+
+def test_each_migration_is_carried_out_once_and_in_order() -> None:
+    store = open_sqlite(IN_MEMORY)
+    steps = [
+        Migration(1, ("CREATE TABLE t (n BIGINT)",)),
+        Migration(2, ("INSERT INTO t (n) VALUES (2)",)),
+        Migration(3, ("INSERT INTO t (n) SELECT n + 1 FROM t",)),
+    ]
+    assert migrate(store, steps[:2]) == 2
+    assert migrate(store, steps) == 3
+    assert migrate(store, steps) == 3
+    assert store.query("SELECT n FROM t ORDER BY n") == [(2,), (3,)]
+
+
+def test_a_migration_that_fails_leaves_the_schema_before_it() -> None:
+    store = open_sqlite(IN_MEMORY)
+    good = Migration(1, ("CREATE TABLE t (n BIGINT)",))
+    bad = Migration(2, ("INSERT INTO t (n) VALUES (2)", "NONSENSE"))
+    with pytest.raises(Exception, match="NONSENSE"):
+        migrate(store, [good, bad])
+    assert store.query("SELECT n FROM t") == []
+    assert store.query("SELECT version FROM schema_version") == [(1,)]
+
+
+def test_a_newer_store_is_left_alone(store: Connection) -> None:
+    store.execute("UPDATE schema_version SET version = 1000")
+    with pytest.raises(SchemaTooNew, match=r"newer version .* start that version"):
+        migrate(store)
+    assert store.query("SELECT version FROM schema_version") == [(1000,)]
