@@ -1,27 +1,43 @@
 """What a node is told at its start. Every limit is a flag of `chat-node`; see design §9."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 
 class NodeConfig(Struct, frozen=True, gc=False):
     """The name and the limits of a node. Times in ms, sizes in bytes, as the names say."""
 
-    name: str = "node"
-    login_line_bytes: int = 4_096
-    line_bytes: int = 65_536
-    in_flight: int = 64
-    sends_per_second: int = 20
-    send_burst: int = 40
-    failed_logins_per_minute: int = 5
-    unauthenticated_per_address: int = 20
-    login_ms: int = 10_000
-    line_ms: int = 10_000
-    ping_ms: int = 20_000
-    dead_ms: int = 45_000
-    stall_ms: int = 60_000
-    write_buffer_bytes: int = 1_048_576
-    page_entries: int = 128
-    pages_in_flight: int = 64
-    sweep_ms: int = 12_000
-    confirm_ms: int = 2_000
-    presence_flap_ms: int = 3_000
+    name: Annotated[str, Meta(description="what the node calls itself")] = "node"
+    login_line_bytes: Annotated[int, Meta(description="longest line before login")] = 4_096
+    line_bytes: Annotated[int, Meta(description="longest line after login")] = 65_536
+    in_flight: Annotated[int, Meta(description="sends of a connection under way at once")] = 64
+    sends_per_second: Annotated[int, Meta(description="sends of a user over time")] = 20
+    send_burst: Annotated[int, Meta(description="sends of a user at once after a pause")] = 40
+    failed_logins_per_minute: Annotated[
+        int, Meta(description="failed logins of an account from an address")
+    ] = 5
+    unauthenticated_per_address: Annotated[
+        int, Meta(description="connections of an address that are not logged in")
+    ] = 20
+    login_ms: Annotated[int, Meta(description="time to log in or register")] = 10_000
+    line_ms: Annotated[int, Meta(description="time to finish a started line")] = 10_000
+    ping_ms: Annotated[int, Meta(description="silence after which a peer is pinged")] = 20_000
+    dead_ms: Annotated[int, Meta(description="silence after which a peer is cut off")] = 45_000
+    stall_ms: Annotated[
+        int, Meta(description="time a full outbound buffer may stand without progress")
+    ] = 60_000
+    write_buffer_bytes: Annotated[
+        int, Meta(description="outbound buffer of a connection at which it counts as full")
+    ] = 1_048_576
+    page_entries: Annotated[int, Meta(description="entries in one read of a log")] = 128
+    pages_in_flight: Annotated[int, Meta(description="reads of logs under way at once")] = 64
+    sweep_ms: Annotated[
+        int, Meta(description="time in which all heads are compared with the store")
+    ] = 12_000
+    confirm_ms: Annotated[
+        int, Meta(description="how long a login waits for the bus to confirm a channel")
+    ] = 2_000
+    presence_flap_ms: Annotated[
+        int, Meta(description="absence after which friends are told that a user left")
+    ] = 3_000

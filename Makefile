@@ -1,0 +1,30 @@
+# make run | test | lint | spec | clean      ARGS="…" goes to the program that is run
+
+HOST ?= 127.0.0.1
+PORT ?= 6000
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: run test lint spec clean
+
+run: $(READY)
+	exec $(BIN)/chat-node $(HOST) $(PORT) $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_imports.py
+	$(BIN)/python spec/generate.py --check
+
+spec: $(READY)
+	$(BIN)/python spec/generate.py
+
+$(READY): pyproject.toml constraints.txt scripts/set-up
+	scripts/set-up
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,255 @@
+"""`chat-node`: the composition root, where node, sockets, store and bus are put together.
+
+Exit codes: 0 stopped as asked, 1 a bug, 2 wrong usage, 3 the port cannot be had, 4 the store cannot
+be opened.
+"""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn, get_type_hints
+
+import msgspec
+
+from chat.core.config import NodeConfig
+from chat.core.node import Node
+from chat.net.driver import Driver
+from chat.net.local_bus import LocalBus
+from chat.net.recording import Recorder
+from chat.net.tcp import listen
+from chat.net.vault import Vault
+from chat.storage.errors import StoreError
+from chat.storage.service import StoreService
+from chat.storage.sqlite import open_sqlite
+
+EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_PORT, EXIT_STORE = range(5)
+DRAIN_MS = 10_000
+RETRY_AFTER_MS = 1_000
+"""What clients of a node that stops are told to wait."""
+
+_log = logging.getLogger("chat")
+
+
+class Failure(Exception):
+    """Something that a person can mend: one sentence, and an exit code."""
+
+    def __init__(self, sentence: str, code: int) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+def node_main(argv: list[str] | None = None) -> int:
+    """Runs a node until it is told to stop; its exit code."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=options.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        return _run(options)
+    except Failure as failure:
+        print(f"chat-node: {failure}", file=sys.stderr)
+        return failure.code
+    except KeyboardInterrupt:
+        return EXIT_OK
+    except Exception:
+        _log.exception("chat-node stopped at a bug")
+        return EXIT_BUG
+
+
+# ---------------------------------------------------------------------------- options
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="chat-node",
+        description="Runs a chat node on HOST PORT. Connect with: chat-client HOST PORT",
+        epilog="exit codes: 0 stopped as asked, 1 a bug (see the log), 2 wrong usage, "
+        "3 the port cannot be had, 4 the store cannot be opened",
+    )
+    parser.add_argument("host", metavar="HOST", help="address to listen on, such as 127.0.0.1")
+    parser.add_argument("port", metavar="PORT", type=_port, help="port; 0 takes a free one")
+    parser.add_argument("--version", action="version", version=f"chat-node {version('cluster-chat')}")
+    parser.add_argument("--name", help="what the node calls itself (default: node-PORT)")
+    parser.add_argument(
+        "--store", type=_store, metavar="sqlite:PATH", help="where all is kept (default: by port, "
+        "in the folder chat-node of the user's data folder)"
+    )
+    parser.add_argument("--bus", choices=["local"], default="local", help="local: this node alone")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write all events to FILE, "
+                        "what people wrote and passwords included, to play them again")
+    parser.add_argument(
+        "--drain-ms", type=_count, default=DRAIN_MS, metavar="MS",
+        help=f"time to finish what is under way when stopping (default {DRAIN_MS})",
+    )
+    levels = ["debug", "info", "warning", "error"]
+    parser.add_argument("--log-level", choices=levels, default="warning", help="default: warning")
+    _add_limits(parser)
+    return parser
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    """A flag for each limit of NodeConfig, described there."""
+    limits = parser.add_argument_group("limits")
+    hints = get_type_hints(NodeConfig, include_extras=True)
+    for field in msgspec.structs.fields(NodeConfig):
+        if field.name != "name":
+            description = hints[field.name].__metadata__[0].description
+            limits.add_argument(
+                "--" + field.name.replace("_", "-"),
+                type=_count,
+                default=field.default,
+                metavar="N",
+                help=f"{description} (default {field.default})",
+            )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port; give a number from 0 to 65535")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {2**31}")
+    return int(text)
+
+
+def _store(text: str) -> Path:
+    kind, _, path = text.partition(":")
+    if kind != "sqlite" or not path:
+        raise argparse.ArgumentTypeError(f"{text} is no store; give sqlite:PATH")
+    return Path(path)
+
+
+def _default_store(port: int) -> Path:
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "chat-node" / f"{port}.db"
+
+
+# ---------------------------------------------------------------------------- the run
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(_serve(options))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(options))
+
+
+async def _serve(options: argparse.Namespace) -> int:
+    stop = _Stop(asyncio.get_running_loop())
+    limits = {field: getattr(options, field) for field in NodeConfig.__struct_fields__}
+    config = NodeConfig(**limits | {"name": options.name or f"node-{options.port}"})
+    store_path: Path = options.store or _default_store(options.port)
+    recorder = _recorder(options.record, config)
+    driver = Driver(Node(config), bus := LocalBus(), recorder)
+    driver.store = store = StoreService(lambda: open_sqlite(store_path), driver.answer_threadsafe)
+    try:
+        store.start()
+    except StoreError as error:
+        raise Failure(str(error), EXIT_STORE) from error
+    driver.vault = vault = Vault(driver.answer_threadsafe)
+    try:
+        bus.start(driver.feed)
+        server = await _listen(driver, config, options)
+        port = server.sockets[0].getsockname()[1]
+        _say_hello(options.host, port, config, store_path, options.record)
+        gc.collect()
+        gc.freeze()
+        await stop.asked.wait()
+        server.close()
+        print("stopping: finishing what is under way (once more to stop at once)", flush=True)
+        clean = await stop.unless_again(
+            driver.drain(retry_after_ms=RETRY_AFTER_MS, limit_ms=options.drain_ms)
+        )
+        print("stopped" if clean else "stopped before all was finished", flush=True)
+    finally:
+        driver.stop()
+        await bus.close()
+        vault.close()
+        store.close()
+        if recorder is not None:
+            recorder.close()
+    return EXIT_OK
+
+
+async def _listen(
+    driver: Driver, config: NodeConfig, options: argparse.Namespace
+) -> asyncio.Server:
+    try:
+        return await listen(driver, config, options.host, options.port)
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno and error.errno > 0 else str(error)
+        raise Failure(
+            f"cannot listen on {options.host} port {options.port} ({reason}); "
+            "choose another port, or stop what has it.",
+            EXIT_PORT,
+        ) from error
+
+
+def _recorder(path: Path | None, config: NodeConfig) -> Recorder | None:
+    if path is None:
+        return None
+    try:
+        return Recorder(path, config)
+    except OSError as error:
+        raise Failure(
+            f"cannot write the recording to {path} ({error.strerror}); choose another file.",
+            EXIT_USAGE,
+        ) from error
+
+
+def _say_hello(host: str, port: int, config: NodeConfig, store: Path, record: Path | None) -> None:
+    lines = [
+        f"chat-node {version('cluster-chat')} ({config.name}, process {os.getpid()})",
+        f"  store   {store.absolute()} (SQLite)",
+        "  bus     local: this node alone",
+        f"  listens on {host} port {port}",
+    ]
+    if record is not None:
+        lines.append(f"  records all events, passwords too, to {record.absolute()}")
+    lines.append(f"ready: connect with  chat-client {host} {port}")
+    print("\n".join(lines), flush=True)
+
+
+class _Stop:
+    """SIGTERM and Ctrl-C: the first asks to stop, the second to stop at once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.asked = asyncio.Event()
+        self._again = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ask)
+
+    def _ask(self) -> None:
+        (self._again if self.asked.is_set() else self.asked).set()
+
+    async def unless_again(self, work: "asyncio._CoroutineLike[bool]") -> bool:
+        """The result of the work, or False once the signal has come again."""
+        task = asyncio.ensure_future(work)
+        again = asyncio.ensure_future(self._again.wait())
+        await asyncio.wait({task, again}, return_when=asyncio.FIRST_COMPLETED)
+        again.cancel()
+        if not task.done():
+            task.cancel()
+            return False
+        return task.result()
+
+
+def _exit() -> NoReturn:
+    sys.exit(node_main())
+
+
+if __name__ == "__main__":
+    _exit()

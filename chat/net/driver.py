@@ -1,0 +1,284 @@
+"""The driver: events into the node, effects out of it.
+
+Theory of operation
+-------------------
+
+Everything that happens is put in one queue and handled in its order, on the loop's thread; the node is
+never entered while it is in. Effects are carried out in order as soon as the node returns them.
+What they bring about comes back as events, later.
+
+Bytes for a connection are gathered while the loop's turn lasts and written at its end: one write a
+socket and turn, however many frames and deliveries made it up.
+
+The node is never wrong about time: `now_ms` is the wall clock at the start plus what a monotonic
+clock has counted since, so it does not jump.
+
+An exception from the node is a bug. It is logged with the event that brought it out; the connection
+that the event was of is aborted; the node lives on.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from chat.core.effects import (
+    AnyEffect,
+    Announce,
+    Close,
+    Deliver,
+    Effect,
+    PauseReading,
+    Publish,
+    Query,
+    ResumeReading,
+    Send,
+    Subscribe,
+    Unsubscribe,
+)
+from chat.core.events import Answer, AnyEvent, Drain, Tick
+from chat.core.node import Node
+from chat.core.operations import (
+    AnyOutcome,
+    CheckPassword,
+    FindPresence,
+    HashPassword,
+    StoreOperation,
+    VaultOperation,
+)
+from chat.net.bus import Bus
+from chat.net.recording import Recorder
+
+_log = logging.getLogger(__name__)
+
+
+class Transport(Protocol):
+    """What the driver needs of a connection's socket."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Store(Protocol):
+    """Takes an operation, and answers it through `Driver.answer_threadsafe`."""
+
+    def submit(self, ticket: int, operation: StoreOperation) -> None: ...
+
+
+class PasswordVault(Protocol):
+    def submit(self, ticket: int, operation: VaultOperation) -> None: ...
+
+
+class Driver:
+    """Runs one node on the running loop. `store` and `vault` are set before anything is fed."""
+
+    store: Store
+    vault: PasswordVault
+
+    def __init__(self, node: Node, bus: Bus, recorder: Recorder | None = None) -> None:
+        self._node = node
+        self._bus = bus
+        self._recorder = recorder
+        self._loop = asyncio.get_running_loop()
+        self._start_ms = time.time_ns() // 1_000_000 - time.monotonic_ns() // 1_000_000
+        self._events: deque[AnyEvent] = deque()
+        self._handling = False
+        self._transports: dict[int, Transport] = {}
+        self._connections = 0
+        self._written: dict[int, list[bytes]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms: int | None = None
+        self._unanswered = 0
+        self._quiet: asyncio.Event | None = None
+        self._carry_out: dict[type[Effect], Callable[..., None]] = {
+            Send: self._send,
+            Deliver: self._deliver,
+            Close: self._close,
+            PauseReading: lambda effect: self._reading(effect.connection, on=False),
+            ResumeReading: lambda effect: self._reading(effect.connection, on=True),
+            Query: self._query,
+            Publish: lambda effect: bus.publish(effect.channel, effect.envelope),
+            Subscribe: lambda effect: bus.subscribe(effect.channel, effect.ticket),
+            Unsubscribe: lambda effect: bus.unsubscribe(effect.channel),
+            Announce: lambda effect: bus.announce(effect.online, effect.offline),
+        }
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970, never going back."""
+        return self._start_ms + time.monotonic_ns() // 1_000_000
+
+    # ------------------------------------------------------------------ connections
+
+    def connected(self, transport: Transport) -> int:
+        """A number for a new connection. The caller feeds its ConnectionOpened."""
+        self._connections += 1
+        self._transports[self._connections] = transport
+        return self._connections
+
+    def disconnected(self, connection: int) -> None:
+        """The transport is gone. The caller feeds its ConnectionLost."""
+        self._transports.pop(connection, None)
+        self._written.pop(connection, None)
+        self._look_quiet()
+
+    # ------------------------------------------------------------------ events
+
+    def feed(self, event: AnyEvent) -> None:
+        """Has the event handled: now, or after those that are being handled."""
+        self._events.append(event)
+        if not self._handling:
+            self._handle_all()
+
+    def answer_threadsafe(self, answers: Sequence[tuple[int, AnyOutcome]]) -> None:
+        """Answers from another thread. They are handled in one turn of the loop."""
+        try:
+            self._loop.call_soon_threadsafe(self._answered, answers)
+        except RuntimeError:
+            _log.debug("An answer came after the loop had ended")
+
+    def _answered(self, answers: Sequence[tuple[int, AnyOutcome]]) -> None:
+        self._unanswered -= len(answers)
+        self._events.extend(Answer(ticket, outcome) for ticket, outcome in answers)
+        if not self._handling:
+            self._handle_all()
+        self._look_quiet()
+
+    def _handle_all(self) -> None:
+        self._handling = True
+        try:
+            while self._events:
+                self._handle(self._events.popleft())
+        finally:
+            self._handling = False
+        self._set_timer()
+
+    def _handle(self, event: AnyEvent) -> None:
+        now_ms = self.now_ms()
+        if self._recorder is not None:
+            self._recorder.record(event, now_ms)
+        try:
+            effects: list[AnyEffect] = self._node.handle(event, now_ms)
+        except Exception:
+            _log.exception("A bug in the node, at %s", _describe(event))
+            transport = self._transports.get(getattr(event, "connection", 0))
+            if transport is not None:
+                transport.abort()
+            return
+        for effect in effects:
+            self._carry_out[type(effect)](effect)
+
+    # ------------------------------------------------------------------ time
+
+    def _set_timer(self) -> None:
+        due_ms = self._node.next_deadline_ms()
+        if due_ms == self._timer_ms:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_ms = due_ms
+        if due_ms is not None:
+            delay_ms = max(0, due_ms - self.now_ms())
+            self._timer = self._loop.call_later(delay_ms / 1000, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = self._timer_ms = None
+        self.feed(Tick())
+
+    # ------------------------------------------------------------------ effects
+
+    def _send(self, effect: Send) -> None:
+        self._write(effect.connection, effect.data)
+
+    def _deliver(self, effect: Deliver) -> None:
+        data = effect.data
+        for connection in effect.connections:
+            self._write(connection, data)
+
+    def _write(self, connection: int, data: bytes) -> None:
+        written = self._written.get(connection)
+        if written is not None:
+            written.append(data)
+            return
+        if not self._written:
+            self._loop.call_soon(self._flush)
+        self._written[connection] = [data]
+
+    def _flush(self) -> None:
+        written, self._written = self._written, {}
+        for connection, parts in written.items():
+            transport = self._transports.get(connection)
+            if transport is not None:
+                transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def _close(self, effect: Close) -> None:
+        transport = self._transports.get(effect.connection)
+        if transport is None:
+            return
+        parts = self._written.pop(effect.connection, None)
+        if effect.abort:
+            transport.abort()
+            return
+        if parts:
+            transport.write(b"".join(parts))
+        transport.close()
+
+    def _reading(self, connection: int, *, on: bool) -> None:
+        transport = self._transports.get(connection)
+        if transport is not None:
+            if on:
+                transport.resume_reading()
+            else:
+                transport.pause_reading()
+
+    def _query(self, effect: Query) -> None:
+        operation = effect.operation
+        if isinstance(operation, FindPresence):
+            self._bus.find_presence(effect.ticket, operation.users)
+            return
+        self._unanswered += 1
+        if isinstance(operation, HashPassword | CheckPassword):
+            self.vault.submit(effect.ticket, operation)
+        else:
+            self.store.submit(effect.ticket, operation)
+
+    # ------------------------------------------------------------------ the end
+
+    async def drain(self, *, retry_after_ms: int, limit_ms: int) -> bool:
+        """Sends everyone off. Whether all were gone and answered within the limit."""
+        self._quiet = asyncio.Event()
+        self.feed(Drain(retry_after_ms))
+        self._look_quiet()
+        try:
+            await asyncio.wait_for(self._quiet.wait(), limit_ms / 1000)
+        except TimeoutError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Ends what connections are left, and the timer."""
+        for transport in list(self._transports.values()):
+            transport.abort()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look_quiet(self) -> None:
+        if self._quiet is not None and not self._transports and not self._unanswered:
+            self._quiet.set()
+
+
+def _describe(event: AnyEvent) -> str:
+    """The event without what people wrote in it: for a log."""
+    fields = {name: getattr(event, name) for name in event.__struct_fields__}
+    safe = {name: value for name, value in fields.items() if isinstance(value, int)}
+    return f"{type(event).__name__} {safe}"
