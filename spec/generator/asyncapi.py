@@ -184,7 +184,10 @@ def _type(spec: Spec, ref: TypeRef) -> Object:
         schema: Object = {"type": "object", "additionalProperties": one}
         key = spec.named_type(ref.key or "")
         if key is not None and key.base == "int":
-            schema["propertyNames"] = {"pattern": "^-?[0-9]+$"}
+            # The keys of a JSON object are strings; these are numbers in decimal.
+            schema["propertyNames"] = {
+                "pattern": "^[0-9]+$" if not key.minimum else "^[1-9][0-9]*$"
+            }
         return schema
     return one
 

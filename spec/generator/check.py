@@ -141,6 +141,8 @@ def _unused(spec: Spec, used: set[str]) -> Iterator[str]:
 def _field(spec: Spec, owner: StructType | Message, field: Field, place: str) -> Iterator[str]:
     if isinstance(owner, Message) and field.name in _RESERVED[owner.direction]:
         yield f"{place}: every message has `{field.name}` already; choose another name."
+    if field.optional and field.default is not None:
+        yield f"{place}: what has a default may be left out anyway; take `optional` away."
     limited = [spec.named_type(name) for name in field.type.names]
     if any(named is not None and named.max_bytes is not None for named in limited):
         checked = isinstance(owner, Message) and owner.direction is Direction.REQUEST

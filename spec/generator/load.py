@@ -1,5 +1,6 @@
 """Reads spec/messages.yaml, holds it against spec/schema.json, and makes the model of it."""
 
+import functools
 import json
 import textwrap
 from collections.abc import Hashable
@@ -66,18 +67,23 @@ def read_yaml(path: Path) -> Raw:
 
 def check_schema(content: Raw, schema_path: Path) -> None:
     """Raises SpecError with a line for each place where the content has the wrong shape."""
+    validator = _validator(schema_path)
+    # Of a choice that failed, best_match tells the alternative that was nearest.
+    mistakes = [best_match([mistake]) for mistake in validator.iter_errors(content)]
+    problems = [_describe(mistake) for mistake in mistakes if mistake is not None]
+    if problems:
+        raise SpecError(sorted(problems))
+
+
+@functools.cache
+def _validator(schema_path: Path) -> jsonschema.Draft202012Validator:
     try:
         schema = json.loads(schema_path.read_text(encoding="utf-8"))
         jsonschema.Draft202012Validator.check_schema(schema)
     except (OSError, ValueError, jsonschema.SchemaError) as error:
         reason = str(error).splitlines()[0]
         raise SpecError([f"{schema_path.name} cannot be used: {reason}."]) from error
-    validator = jsonschema.Draft202012Validator(schema)
-    # Of a choice that failed, best_match tells the alternative that was nearest.
-    mistakes = [best_match([mistake]) for mistake in validator.iter_errors(content)]
-    problems = [_describe(mistake) for mistake in mistakes if mistake is not None]
-    if problems:
-        raise SpecError(sorted(problems))
+    return jsonschema.Draft202012Validator(schema)
 
 
 def _describe(mistake: jsonschema.ValidationError) -> str:
