@@ -3,7 +3,8 @@
 A batch is decided as if its appends came one after the other, but asks the database once for
 all of them. The order of the steps is what makes the answers final:
 
-1. Names and pairs of users are resolved. Both are fixed once they exist, so no lock is needed.
+1. Names and pairs of users are resolved. Both are fixed once they exist, so no lock is needed;
+   what comes into being after this step is not there yet for this batch.
 2. The conversations' rows are locked, in the order of their numbers, and their heads read.
 3. Keys that are stored already are looked up; what was stored once stays sent, whatever
    became of the membership since.
@@ -69,7 +70,7 @@ def append_all(connection: Connection, appends: Sequence[Append]) -> list[Append
         identity = (append.sender, append.key)
         first = stored.get(identity)
         if first is not None:
-            outcomes.append(_repeated(append, target, first))
+            outcomes.append(_repeated(connection, append, target, first))
             continue
         refusal = verdicts.refusal(append, target)
         if refusal is not None:
@@ -160,8 +161,15 @@ def _find_keys(connection: Connection, appends: Sequence[Append]) -> dict[tuple[
     return {(sender, key): _Stored(*first) for sender, key, *first in rows}
 
 
-def _repeated(append: Append, target: _Target, first: _Stored) -> Appended | Refused:
+def _repeated(
+    connection: Connection, append: Append, target: _Target, first: _Stored
+) -> Appended | Refused:
     conversation, recipient = target
+    if conversation is None and recipient is not None:
+        # The conversation may have been made, and this been stored in it, since step 1.
+        sender = append.sender
+        pair = (min(sender, recipient), max(sender, recipient))
+        conversation = _find_pairs(connection, {pair}).get(pair)
     if conversation != first.conversation or append.text != first.text:
         return Refused(ErrorCode.KEY_CONFLICT)
     return Appended(first.conversation, first.seq, first.at_ms, recipient, repeated=True)
@@ -230,6 +238,9 @@ class _Verdicts:
             return ErrorCode.NO_SUCH_USER
         if role is None:
             direct = read_bond(self._connection, append.sender, recipient).role
+            if conversation is None and direct_refusal(direct, DirectAction.CHAT) is None:
+                # They became friends since step 1; this is decided as of then.
+                direct = DirectRole.ASKED
         else:
             direct = DirectRole.BLOCKED_FRIEND if is_blocked else DirectRole.FRIEND
         return direct_refusal(direct, DirectAction.CHAT)

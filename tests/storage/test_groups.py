@@ -8,12 +8,14 @@ from chat.core.operations import (
     CreateGroup,
     DeleteGroup,
     GroupChanged,
+    HeadsRead,
     JoinGroup,
     LeaveGroup,
     LogEntry,
     MarkRead,
     MemberRow,
     MembersRead,
+    ReadHeads,
     ReadHistory,
     ReadMembers,
     Refused,
@@ -187,4 +189,5 @@ def test_a_refusal_leaves_no_trace(store: Connection) -> None:
     assert execute(store, CreateGroup(999, "ghosts", "", NOW_MS)) == refused("no_such_user")
     assert execute(store, JoinGroup(999, group, NOW_MS)) == refused("no_such_user")
     assert len(read_all(store, group)) == 1
-    assert make_group(store, ann) == group + 1
+    made = execute(store, ReadHeads(tuple(range(group + 5)), ()))
+    assert made == HeadsRead({group: 1}, {})
