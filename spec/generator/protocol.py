@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 from spec.generator.asyncapi import ecma_pattern
 from spec.generator.model import (
@@ -74,7 +75,9 @@ def _types(spec: Spec) -> str:
         parts.append("\n".join(f"- `{value}`: {doc}" for value, doc in enum.values.items()))
     for struct in spec.structs:
         parts.append(f"### `{struct.name}`\n\n{struct.doc}")
-        parts.append(_field_table(spec, struct.fields))
+        limits = {limit.name: limit.doc for limit in spec.limits if struct.name == "Limits"}
+        fields = [replace(one, doc=limits.get(one.name, one.doc)) for one in struct.fields]
+        parts.append(_field_table(spec, tuple(fields)))
     return "\n\n".join(parts)
 
 

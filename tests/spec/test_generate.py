@@ -55,7 +55,9 @@ def test_it_writes_these_files(written: dict[str, bytes]) -> None:
         head = b"\n".join(data.splitlines()[:1])
         assert b"Generated from spec/messages.yaml" in head, name
         assert b"do not edit; run `make spec`" in head, name
-        assert data.endswith(b"\n") and not data.endswith(b"\n\n") and b"\r" not in data
+        assert data.endswith(b"\n")
+        assert not data.endswith(b"\n\n")
+        assert b"\r" not in data
 
 
 def test_what_was_just_written_is_not_stale(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
