@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn, get_type_hints
@@ -32,6 +33,8 @@ EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_PORT, EXIT_STORE = range(5)
 DRAIN_MS = 10_000
 RETRY_AFTER_MS = 1_000
 """What clients of a node that stops are told to wait."""
+SWITCH_S = 0.0005
+"""The store's threads let go of the interpreter at every step; they get it back sooner."""
 
 _log = logging.getLogger("chat")
 
@@ -76,17 +79,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("host", metavar="HOST", help="address to listen on, such as 127.0.0.1")
     parser.add_argument("port", metavar="PORT", type=_port, help="port; 0 takes a free one")
-    parser.add_argument("--version", action="version", version=f"chat-node {version('cluster-chat')}")
+    parser.add_argument(
+        "--version", action="version", version=f"chat-node {version('cluster-chat')}"
+    )
     parser.add_argument("--name", help="what the node calls itself (default: node-PORT)")
     parser.add_argument(
-        "--store", type=_store, metavar="sqlite:PATH", help="where all is kept (default: by port, "
-        "in the folder chat-node of the user's data folder)"
+        "--store",
+        type=_store,
+        metavar="sqlite:PATH",
+        help="where all is kept (default: by port, "
+        "in the folder chat-node of the user's data folder)",
     )
     parser.add_argument("--bus", choices=["local"], default="local", help="local: this node alone")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="write all events to FILE, "
-                        "what people wrote and passwords included, to play them again")
     parser.add_argument(
-        "--drain-ms", type=_count, default=DRAIN_MS, metavar="MS",
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="write all events to FILE, "
+        "what people wrote and passwords included, to play them again",
+    )
+    parser.add_argument(
+        "--drain-ms",
+        type=_count,
+        default=DRAIN_MS,
+        metavar="MS",
         help=f"time to finish what is under way when stopping (default {DRAIN_MS})",
     )
     levels = ["debug", "info", "warning", "error"]
@@ -165,6 +181,7 @@ async def _serve(options: argparse.Namespace) -> int:
         server = await _listen(driver, config, options)
         port = server.sockets[0].getsockname()[1]
         _say_hello(options.host, port, config, store_path, options.record)
+        sys.setswitchinterval(SWITCH_S)
         gc.collect()
         gc.freeze()
         await stop.asked.wait()
@@ -190,7 +207,11 @@ async def _listen(
     try:
         return await listen(driver, config, options.host, options.port)
     except (OSError, OverflowError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno and error.errno > 0 else str(error)
+        reason = (
+            os.strerror(error.errno)
+            if isinstance(error, OSError) and error.errno and error.errno > 0
+            else str(error)
+        )
         raise Failure(
             f"cannot listen on {options.host} port {options.port} ({reason}); "
             "choose another port, or stop what has it.",
@@ -235,7 +256,7 @@ class _Stop:
     def _ask(self) -> None:
         (self._again if self.asked.is_set() else self.asked).set()
 
-    async def unless_again(self, work: "asyncio._CoroutineLike[bool]") -> bool:
+    async def unless_again(self, work: Coroutine[None, None, bool]) -> bool:
         """The result of the work, or False once the signal has come again."""
         task = asyncio.ensure_future(work)
         again = asyncio.ensure_future(self._again.wait())
