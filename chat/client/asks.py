@@ -105,6 +105,10 @@ class Marks:
         if due_ms is None or now_ms < due_ms:
             return []
         self._sent_at_ms = now_ms
+        return self.take_all()
+
+    def take_all(self) -> list[tuple[int, int]]:
+        """All that wait, due or not: the device is about to end."""
         waiting, self._waiting = self._waiting, {}
         return list(waiting.items())
 

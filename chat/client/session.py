@@ -208,6 +208,7 @@ class ClientSession:
         self._login = None
         if self.state is LinkState.READY and not self._leaving:
             self._leaving = True
+            self._send_marks(self._marks.take_all())
             self._asks.add(0, LogoutRequest(id=0))
         else:
             self._out()
@@ -359,7 +360,10 @@ class ClientSession:
             self._asks.sent(asked, self._request(asked.request))
         for item in self._outbox.due(self._now_ms):
             self._outbox.sent(item, self._request(item.request(0)))
-        for conversation, seq in self._marks.take_due(self._now_ms):
+        self._send_marks(self._marks.take_due(self._now_ms))
+
+    def _send_marks(self, marks: list[tuple[int, int]]) -> None:
+        for conversation, seq in marks:
             request = MarkReadRequest(id=0, conversation=conversation, seq=seq)
             self._marks.sent(conversation, seq, self._request(request))
 
