@@ -12,12 +12,12 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
-from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn, get_type_hints
 
 import msgspec
 
+from chat import __version__
 from chat.core.config import NodeConfig
 from chat.core.node import Node
 from chat.net.driver import Driver
@@ -79,9 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("host", metavar="HOST", help="address to listen on, such as 127.0.0.1")
     parser.add_argument("port", metavar="PORT", type=_port, help="port; 0 takes a free one")
-    parser.add_argument(
-        "--version", action="version", version=f"chat-node {version('cluster-chat')}"
-    )
+    parser.add_argument("--version", action="version", version=f"chat-node {__version__}")
     parser.add_argument("--name", help="what the node calls itself (default: node-PORT)")
     parser.add_argument(
         "--store",
@@ -233,7 +231,7 @@ def _recorder(path: Path | None, config: NodeConfig) -> Recorder | None:
 
 def _say_hello(host: str, port: int, config: NodeConfig, store: Path, record: Path | None) -> None:
     lines = [
-        f"chat-node {version('cluster-chat')} ({config.name}, process {os.getpid()})",
+        f"chat-node {__version__} ({config.name}, process {os.getpid()})",
         f"  store   {store.absolute()} (SQLite)",
         "  bus     local: this node alone",
         f"  listens on {host} port {port}",
