@@ -1,9 +1,9 @@
 """The bus channels that this node listens to.
 
-A channel is subscribed to when the first who needs it appears and left when the last is gone. Whoever has
-to read something *after* the channel is heard leaves a record; it is given back when the
-confirmation comes. Nobody waits for a bus that is down, nor longer than confirm_ms for one that is
-silent: the sweep will find what was missed.
+A channel is subscribed to when the first who needs it appears and left when the last is gone.
+Whoever has to read something *after* the channel is heard leaves a record; it is given back when
+the confirmation comes. Nobody waits for a bus that is down, nor longer than confirm_ms for one
+that is silent: the sweep will find what was missed.
 """
 
 from chat.core.context import Context

@@ -9,15 +9,15 @@ not the log but *positions* on it:
 - `head` is the highest seq that the node knows to exist. It only grows.
 - A *live* connection stands at the head. The next entry, seq = head + 1, is for all live
   connections at once, as the same bytes.
-- A connection that is *behind* has a cursor, the seq up to which it was served. It is fed from the log
-  until its cursor is the head; then it is live.
+- A connection that is *behind* has a cursor, the seq up to which it was served. It is fed from
+  the log until its cursor is the head; then it is live.
 
 Connections behind at the same cursor form a *cohort*, which one read of the log serves.
 So a gap (the node hears of seq 9 while the head is 7) is nothing special: the live connections
 become a cohort at 7, the head becomes 9, one read brings them all back.
 
-A connection that is *held* keeps its cursor and is not fed: its outbound buffer is full, or the next
-entry is its own and the store's answer to it is still on its way.
+A connection that is *held* keeps its cursor and is not fed: its outbound buffer is full, or the
+next entry is its own and the store's answer to it is still on its way.
 
 Invariants:
 
@@ -71,7 +71,8 @@ class Conversation:
 
     def attach(self, connection: int, cursor: int, *, held: bool = False) -> None:
         """Puts a connection at a cursor, which must not be beyond the head."""
-        assert cursor <= self.head and connection not in self
+        assert cursor <= self.head
+        assert connection not in self
         if held:
             self._held.add(connection)
         self._place(connection, cursor)

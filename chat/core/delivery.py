@@ -3,10 +3,10 @@
 Theory of operation
 -------------------
 
-An entry is learnt of in three ways: the store answers an append of this node, an envelope brings it, or
-the log is read. If it is the next one of its conversation it goes to all live connections as the
-same bytes. Otherwise the conversation learns its head, and those who are behind now are fed from
-the log (see chat/core/conversation.py).
+An entry is learnt of in three ways: the store answers an append of this node, an envelope brings
+it, or the log is read. If it is the next one of its conversation it goes to all live connections
+as the same bytes. Otherwise the conversation learns its head, and those who are behind now are
+fed from the log (see chat/core/conversation.py).
 
 What differs from one connection to another is little, and is looked at only for the sender's own:
 

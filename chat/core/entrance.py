@@ -1,7 +1,7 @@
 """Who is there: register, login, resume, and the way to READY.
 
-    login:   FindAccount -> CheckPassword -> user channel heard -> OpenDevice -┐
-    resume:  FindDevice ------------------> user channel heard -> ReadRoster  -┴-> FindPresence -> READY
+    login:   FindAccount -> CheckPassword -> channel heard -> OpenDevice ┐
+    resume:  FindDevice -------------------> channel heard -> ReadRoster ┴-> FindPresence -> READY
 
 The user's channel is heard before the roster is read, so that no change of it can fall between. A
 token leaves the core only as its hash.

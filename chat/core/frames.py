@@ -50,9 +50,9 @@ class _Header(Struct):
 class FrameSplitter:
     """Cuts a stream of bytes into lines.
 
-    `take()` gives the next whole line without its newline, or None if there is none yet. A line that
-    is longer than `limit_bytes` is told by `too_long`, as soon as it is certain; after
-    that nothing more is given.
+    `take()` gives the next whole line without its newline, or None if there is none yet. A line
+    that is longer than `limit_bytes` is told by `too_long`, as soon as it is certain; after that
+    nothing more is given.
     """
 
     __slots__ = ("_buffer", "_scanned", "_start", "too_long")

@@ -1,7 +1,7 @@
 """How often somebody may do something: token buckets, by whom.
 
-A bucket holds at most `burst` permits and fills evenly at `per_second`. Full buckets say nothing, so
-they are forgotten whenever the table has doubled; memory follows those who are active.
+A bucket holds at most `burst` permits and fills evenly at `per_second`. Full buckets say nothing,
+so they are forgotten whenever the table has doubled; memory follows those who are active.
 """
 
 from collections.abc import Hashable

@@ -1,4 +1,4 @@
-"""A node: everything that happens to it comes in as an event, everything it does goes out as effects.
+"""A node: what happens to it comes in as events, what it does goes out as effects.
 
 Theory of operation
 -------------------
@@ -21,9 +21,9 @@ The parts and what each is the only one to do:
     Watch       what is due for a session when; connections that are not logged in, by address
     Sweep       asking the store for heads and versions, in case the bus lost something
 
-Invariants, after every event: nothing in CLOSING is attached to anything; a session with nothing under way
-has nothing waiting that its state lets it take; every ticket in the table stands for one
-operation that was asked for and not answered.
+Invariants, after every event: nothing in CLOSING is attached to anything; a session with nothing
+under way has nothing waiting that its state lets it take; every ticket in the table stands for
+one operation that was asked for and not answered.
 """
 
 from collections.abc import Callable

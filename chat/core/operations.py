@@ -241,8 +241,8 @@ class JoinGroup(Operation, frozen=True):
 
 
 class LeaveGroup(Operation, frozen=True):
-    """Appends `left`, and `promoted` when the owner left others behind. The last to leave closes the
-    group. -> GroupChanged | Refused(no_such_group, not_member)"""
+    """Appends `left`, and `promoted` when the owner left others behind. The last to leave closes
+    the group. -> GroupChanged | Refused(no_such_group, not_member)"""
 
     user: int
     group: int
@@ -259,7 +259,8 @@ class DeleteGroup(Operation, frozen=True):
 
 
 class MarkRead(Operation, frozen=True):
-    """`seq` is clamped to the head; the mark never goes back. -> ReadMarked | Refused(not_member)"""
+    """`seq` is clamped to the head; the mark never goes back.
+    -> ReadMarked | Refused(not_member)"""
 
     user: int
     conversation: int

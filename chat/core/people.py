@@ -1,12 +1,12 @@
 """The users who are connected here: their rosters, and the news their devices are told.
 
-A roster is a small log of its own: every change raises its version in the transaction that makes it, and
-a node that hears of a higher version than it holds reads the roster again and tells the
+A roster is a small log of its own: every change raises its version in the transaction that makes
+it, and a node that hears of a higher version than it holds reads the roster again and tells the
 difference. Envelopes and the sweep bring versions; a lost one costs time and nothing else.
 
-A conversation with a friend follows the roster: it is attached to and left as the roster says. A group is
-joined as the roster says, but left as its log says, entry by entry, so that nobody sees what came
-after the membership.
+A conversation with a friend follows the roster: it is attached to and left as the roster says. A
+group is joined as the roster says, but left as its log says, entry by entry, so that nobody sees
+what came after the membership.
 """
 
 from chat.core._generated.messages import (
@@ -131,7 +131,7 @@ class People:
                 self.news(user.id, user.heard_version)
 
     def changed(self, asking: int, roster: Roster, touched: tuple[Touched, ...]) -> None:
-        """A transaction of this node changed rosters: the asking user's is here, the others are told."""
+        """A transaction of this node changed rosters: the asking user's, and others are told."""
         user = self._context.users.get(asking)
         if user is not None:
             self.apply(user, roster)

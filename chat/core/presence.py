@@ -1,7 +1,7 @@
 """Who is online, as far as it is told to friends.
 
-A user is online while any live node has them; the presence directory knows, by leases. This node enters
-a user with the first session and takes them out with the last, `presence_flap_ms` later: a
+A user is online while any live node has them; the presence directory knows, by leases. This node
+enters a user with the first session and takes them out with the last, `presence_flap_ms` later: a
 quick return is no news. Friends are told over their channels; what such an envelope fails to
 tell, the sweep finds by asking the directory. Nothing is routed or allowed by presence.
 """

@@ -1,8 +1,8 @@
 """The requests of those who are logged in, and what becomes of each.
 
-A request is taken by the method of its name, which asks the store; its outcome comes to the method that
-the record under the ticket names. One outcome, one reply: what the request was for, or the
-error. A commit whose reply was lost ends the connection, since nobody can say which it is.
+A request is taken by the method of its name, which asks the store; its outcome comes to the
+method that the record under the ticket names. One outcome, one reply: what the request was for,
+or the error. A commit whose reply was lost ends the connection, since nobody can say which it is.
 """
 
 from typing import TypeVar

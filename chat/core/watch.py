@@ -1,10 +1,11 @@
-"""What is due for a session and when: logging in, ending a line, being heard of, taking what it is sent.
+"""What is due for a session and when: to log in, to end a line, to be heard of, to take bytes.
 
 Which deadlines there are follows from the state, as the table in the spec has it: none is set that
 the state has no cell for. One entry in the heap of deadlines stands for all of a session's; what
 happens on the connection only moves times in the session, and the entry is set anew when it is due.
 
-Connections that are not logged in are counted by address, so that one address cannot take all there are.
+Connections that are not logged in are counted by address, so that one address cannot take all
+there are.
 """
 
 from chat.core._generated.messages import PingPush

@@ -3,9 +3,9 @@
 Theory of operation
 -------------------
 
-Everything that happens is put in one queue and handled in its order, on the loop's thread; the node is
-never entered while it is in. Effects are carried out in order as soon as the node returns them.
-What they bring about comes back as events, later.
+Everything that happens is put in one queue and handled in its order, on the loop's thread; the
+node is never entered while it is in. Effects are carried out in order as soon as the node returns
+them. What they bring about comes back as events, later.
 
 Bytes for a connection are gathered while the loop's turn lasts and written at its end: one write a
 socket and turn, however many frames and deliveries made it up.
@@ -25,8 +25,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from chat.core.effects import (
-    AnyEffect,
     Announce,
+    AnyEffect,
     Close,
     Deliver,
     Effect,

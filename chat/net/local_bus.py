@@ -1,7 +1,7 @@
 """The bus of one process: channels and presence in memory.
 
-It keeps the manners of a real one. What is published is heard later, in a turn of the loop of its own,
-by everyone who was subscribed at the time of publishing, the publisher among them; a
+It keeps the manners of a real one. What is published is heard later, in a turn of the loop of its
+own, by everyone who was subscribed at the time of publishing, the publisher among them; a
 subscription is confirmed by an event. Several nodes may share one `LocalHub`.
 """
 

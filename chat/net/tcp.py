@@ -1,7 +1,7 @@
 """Sockets: bytes in as events, bytes out as the driver writes them.
 
-One `Connection` a socket. Its outbound buffer has two marks, `write_buffer_bytes` and a quarter of it:
-past the first the node is told that it is full, under the second that it drained, and in
+One `Connection` a socket. Its outbound buffer has two marks, `write_buffer_bytes` and a quarter
+of it: past the first the node is told that it is full, under the second that it drained, and in
 between every few seconds while it shrinks, so that the node can tell slow from dead.
 """
 

@@ -1,8 +1,9 @@
 """Passwords and tokens: what costs CPU or needs chance, off the loop.
 
-argon2id with 19 MiB, two passes and one lane (the OWASP password storage recommendation), on as many
-threads as there are cores. What waits is bounded; past that a caller is told that the node is
-busy. For a user that does not exist a dummy hash is checked, so that it takes as long to say no.
+argon2id with 19 MiB, two passes and one lane (the OWASP password storage recommendation), on as
+many threads as there are cores. What waits is bounded; past that a caller is told that the node
+is busy. For a user that does not exist a dummy hash is checked, so that it takes as long to say
+no.
 """
 
 import logging

@@ -157,7 +157,8 @@ class House:
     def run(self) -> None:
         """Lets everything happen that can without time passing."""
         for _ in range(1_000_000):
-            if not any([node.step() for node in self.nodes]):
+            moved = [node.step() for node in self.nodes]
+            if not any(moved):
                 return
         raise AssertionError("the house does not come to rest")
 

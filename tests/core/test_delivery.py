@@ -241,7 +241,8 @@ class Deliveries(RuleBasedStateMachine):
 
 
 def memberships(entries: tuple[op.LogEntry, ...]) -> tuple[dict[str, set[int]], set[str]]:
-    """The seqs at which each was a member, the joining and the leaving among them; and who is one."""
+    """The seqs at which each was a member, the joining and the leaving among them; and who is
+    one."""
     spans: dict[str, set[int]] = {name: set() for name in NAMES}
     members: set[str] = set()
     for entry in entries:

@@ -1,5 +1,6 @@
 """Bytes to lines to requests: however they are cut, whatever is in them."""
 
+import itertools
 import json
 from typing import Any
 
@@ -16,7 +17,7 @@ LIMIT = 64
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(places)]
 
 
 def taken(splitter: FrameSplitter) -> list[bytes]:

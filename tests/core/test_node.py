@@ -396,7 +396,7 @@ def test_a_peer_that_asks_faster_than_it_is_answered_has_to_wait(house: House) -
     befriended(house)
     ann = house.login("ann")
     house.hold_answers = lambda operation: isinstance(operation, op.Append | op.ReadRoster)
-    for number in range(3_000):
+    for _ in range(3_000):
         ann.ask("snapshot", padding="x" * 100)
     house.run()
     assert ann.paused

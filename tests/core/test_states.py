@@ -233,6 +233,7 @@ def test_cell(state: State, input: Input) -> None:
     assert closed == (stage.state is State.CLOSING and state is not State.CLOSING)
     if rule.verdict is Verdict.ERROR or (rule.verdict is Verdict.CLOSE and rule.code):
         assert [error["code"] for error in errors] == [rule.code]
+        assert rule.code is not None
         assert closed == (rule.verdict is Verdict.CLOSE or ERRORS[rule.code].closes)
         if input in EXAMPLE:
             assert errors[0]["re"] == EXAMPLE[input]["id"]
