@@ -246,8 +246,8 @@ class AddFriendRequest(
 class RemoveFriendRequest(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="remove_friend"
 ):
-    """Ends a friendship, or takes back or declines a request for one. Both get `friend_removed`. ->
-    done"""
+    """Ends a friendship: both get `friend_removed`. Or takes back or declines a request: the one
+    who was asked gets it. -> done"""
 
     id: RequestId
     user: UserRef

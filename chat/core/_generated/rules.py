@@ -65,7 +65,8 @@ class Input(enum.IntEnum):
     ADD_FRIEND = 6
     """Asks a user to be friends, or says yes to one who asked. Once mutual, both get `friend`."""
     REMOVE_FRIEND = 7
-    """Ends a friendship, or takes back or declines a request for one. Both get `friend_removed`."""
+    """Ends a friendship: both get `friend_removed`. Or takes back or declines a request: the one
+    who was asked gets it."""
     BLOCK = 8
     """Neither of the two can chat to the other or ask to be friends until `unblock`."""
     UNBLOCK = 9
