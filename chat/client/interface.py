@@ -1,13 +1,70 @@
-"""What goes into a client session and what comes out of it. Plain data.
+"""What can happen to a client session, what it wants done, and what it tells the person.
 
-*Links* are attempts at a connection, numbered by the session; what is heard of an old link is
-ignored. A `number` is the user interface's own, to know the outcome of what it asked for.
+Plain data, as in the core. A connection has a number that the session gives when it dials; what
+comes of an older connection is ignored, so a session that has hung up need not wait for it.
+`ref` is a number of the caller's choosing that comes back with the outcome.
 """
+
+import enum
 
 from msgspec import Struct
 
 from chat.core._generated.errors import ErrorCode
-from chat.core._generated.messages import Entry, Request, ServerMessage, User
+from chat.core._generated.messages import (
+    AddFriendRequest,
+    BlockRequest,
+    CreateGroupRequest,
+    DeleteGroupRequest,
+    DoneReply,
+    EntriesReply,
+    Entry,
+    Friend,
+    Group,
+    GroupCreatedReply,
+    HistoryRequest,
+    JoinedReply,
+    JoinGroupRequest,
+    LeaveGroupRequest,
+    MembersReply,
+    MembersRequest,
+    ProfileReply,
+    ProfileRequest,
+    RemoveFriendRequest,
+    SnapshotReply,
+    SnapshotRequest,
+    UnblockRequest,
+    User,
+)
+
+Question = (
+    ProfileRequest
+    | SnapshotRequest
+    | MembersRequest
+    | HistoryRequest
+    | AddFriendRequest
+    | RemoveFriendRequest
+    | BlockRequest
+    | UnblockRequest
+    | CreateGroupRequest
+    | JoinGroupRequest
+    | LeaveGroupRequest
+    | DeleteGroupRequest
+)
+"""The requests a person makes that are neither sends nor ways in or out. Their `id` is given by
+the session; whatever stands there is overwritten."""
+
+QuestionReply = (
+    ProfileReply
+    | SnapshotReply
+    | MembersReply
+    | EntriesReply
+    | DoneReply
+    | GroupCreatedReply
+    | JoinedReply
+)
+
+
+# --------------------------------------------------------------------------------- events
 
 
 class Event(Struct, frozen=True, gc=False, tag_field="event"):
@@ -15,28 +72,32 @@ class Event(Struct, frozen=True, gc=False, tag_field="event"):
 
 
 class Connected(Event, frozen=True):
-    link: int
+    """The Dial with this number succeeded."""
+
+    connection: int
 
 
 class BytesReceived(Event, frozen=True):
-    link: int
+    connection: int
     data: bytes
 
 
 class Disconnected(Event, frozen=True):
-    """The link is gone, or could not be had: `reason` says why in a few words."""
+    """The connection is gone, or could not be had. `reason` is for a person."""
 
-    link: int
-    reason: str
+    connection: int
+    reason: str = ""
 
 
 class Tick(Event, frozen=True):
-    """It is now_ms; due at next_deadline_ms()."""
+    """It is now_ms; whatever is due is done."""
+
+
+class Open(Event, frozen=True):
+    """Connect, though there is nothing to say yet; so one learns early whether a node is there."""
 
 
 class LogIn(Event, frozen=True):
-    """Be that user's device from now on, through reconnects, until LogOut."""
-
     user: int | str
     password: str
 
@@ -46,165 +107,262 @@ class Register(Event, frozen=True):
     password: str
 
 
-class LogOut(Event, frozen=True):
-    """Ends the device. LoggedOut follows in any case."""
-
-
-class Say(Event, frozen=True):
-    """A text to a friend (`to`) or a group, exactly one of them. It is kept, and sent until it is settled:
-    Sent or NotSent follows, however often the link breaks."""
-
-    number: int
+class SendChat(Event, frozen=True):
+    ref: int
+    to: int | str
     text: str
-    to: int | None = None
-    group: int | None = None
+
+
+class SendGroupChat(Event, frozen=True):
+    ref: int
+    group: int
+    text: str
 
 
 class Ask(Event, frozen=True):
-    """A request (its id is given by the session) that is not a send. Replied, Refused or Unclear
-    follows."""
-
-    number: int
-    request: Request
+    ref: int
+    request: Question
 
 
 class Shown(Event, frozen=True):
-    """The person has seen the conversation up to this entry."""
+    """The person has been shown a conversation up to here."""
 
     conversation: int
     seq: int
 
 
+class LogOut(Event, frozen=True):
+    """Ends the device. What is not settled yet is given back as failed."""
+
+
 AnyEvent = (
-    Connected | BytesReceived | Disconnected | Tick | LogIn | Register | LogOut | Say | Ask | Shown
+    Connected
+    | BytesReceived
+    | Disconnected
+    | Tick
+    | Open
+    | LogIn
+    | Register
+    | SendChat
+    | SendGroupChat
+    | Ask
+    | Shown
+    | LogOut
 )
 
 
+# -------------------------------------------------------------------------------- effects
+
+
 class Effect(Struct, frozen=True, gc=False, tag_field="effect"):
-    """Base of all effects."""
+    """Base of all effects and notices."""
 
 
 class Dial(Effect, frozen=True):
-    """Open a connection; Connected(link) or Disconnected(link) follows."""
+    """Connect; Connected or Disconnected comes back."""
 
-    link: int
+    connection: int
 
 
 class Transmit(Effect, frozen=True):
-    link: int
+    """Whole lines, newlines included."""
+
+    connection: int
     data: bytes
 
 
 class HangUp(Effect, frozen=True):
-    """Close the connection; nothing more of this link is needed."""
+    """Send what is buffered, then end the connection; nothing needs to come back."""
 
-    link: int
-
-
-class LinkLost(Effect, frozen=True):
-    """There is no connection; the next attempt is `retry_in_ms` from now."""
-
-    reason: str
-    retry_in_ms: int
+    connection: int
 
 
-class LoggedIn(Effect, frozen=True):
-    """The session is a device of `user` (again, if `resumed`); its roster is up to date."""
-
-    user: User
-    resumed: bool
+# -------------------------------------------------------------------------------- notices
 
 
-class LoginRefused(Effect, frozen=True):
-    """Nobody is logged in, and the session no longer tries."""
+class Link(enum.StrEnum):
+    """How the connection is."""
 
-    code: ErrorCode
-    message: str
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    """Connected, not logged in."""
+    ONLINE = "online"
+    """Logged in."""
+    WAITING = "waiting"
+    """Not connected; it is tried again after `retry_in_ms`."""
+    IDLE = "idle"
+    """Not connected, and nobody needs it."""
 
 
-class LoggedOut(Effect, frozen=True):
-    pass
+class ConnectionState(Effect, frozen=True):
+    state: Link
+    reason: str = ""
+    retry_in_ms: int = 0
 
 
 class Registered(Effect, frozen=True):
     user: User
 
 
-class RegisterRefused(Effect, frozen=True):
-    code: ErrorCode
+class RegisterFailed(Effect, frozen=True):
+    """No code: nobody knows whether it was done."""
+
+    code: ErrorCode | None
     message: str
 
 
-class Applied(Effect, frozen=True):
-    """The next entry of a conversation; each comes once, in order. `own` is one of this device."""
+class LoggedIn(Effect, frozen=True):
+    """`backlog`: the head of each conversation that has entries to come. `again`: the person did
+    nothing; the connection was lost and is back."""
+
+    user: User
+    again: bool
+    backlog: dict[int, int]
+
+
+class LoginFailed(Effect, frozen=True):
+    """The person has to log in (again)."""
+
+    code: ErrorCode | None
+    message: str
+
+
+class CaughtUp(Effect, frozen=True):
+    """All that was there at the login has been applied."""
+
+
+class LoggedOut(Effect, frozen=True):
+    pass
+
+
+class EntryApplied(Effect, frozen=True):
+    """The next entry of a conversation: each comes once, in order. `backlog`: it was there before
+    the login."""
 
     conversation: int
     entry: Entry
     own: bool
+    backlog: bool
 
 
-class Sent(Effect, frozen=True):
-    number: int
+class SendSettled(Effect, frozen=True):
+    """It is in the log."""
+
+    ref: int
+    key: str
     conversation: int
     seq: int
 
 
-class NotSent(Effect, frozen=True):
-    """It was not stored, and is not tried again."""
+class SendFailed(Effect, frozen=True):
+    """It was not stored, and will not be sent again; here is the text back. No code: the session
+    ended before an answer came, and if `unknown` it may have been stored."""
 
-    number: int
+    ref: int
+    key: str
     text: str
+    code: ErrorCode | None
+    message: str
+    unknown: bool = False
+
+
+class SendDelayed(Effect, frozen=True):
+    """It is kept and sent again by itself after this time."""
+
+    ref: int
+    key: str
     code: ErrorCode
+    retry_after_ms: int
+
+
+class RequestDone(Effect, frozen=True):
+    ref: int
+    request: Question
+    reply: QuestionReply
+
+
+class RequestFailed(Effect, frozen=True):
+    """No code: the connection broke before the answer came, and nobody knows whether it was
+    done."""
+
+    ref: int
+    request: Question
+    code: ErrorCode | None
     message: str
 
 
-class Waiting(Effect, frozen=True):
-    """A send was put off by the node, not refused: it is tried again by itself."""
-
-    number: int
-    message: str
-    retry_in_ms: int
+class FriendRequested(Effect, frozen=True):
+    user: User
 
 
-class Replied(Effect, frozen=True):
-    number: int
-    reply: ServerMessage
+class RequestWithdrawn(Effect, frozen=True):
+    user: User
 
 
-class Refused(Effect, frozen=True):
-    number: int
-    code: ErrorCode
-    message: str
+class FriendAdded(Effect, frozen=True):
+    friend: Friend
 
 
-class Unclear(Effect, frozen=True):
-    """The link broke before the reply; it may have been done, and may not."""
-
-    number: int
+class FriendRemoved(Effect, frozen=True):
+    friend: Friend
 
 
-class Heard(Effect, frozen=True):
-    """News, already taken into the roster: a friend, a request, a group, presence, a receipt."""
-
-    push: ServerMessage
+class PresenceChanged(Effect, frozen=True):
+    friend: Friend
 
 
-AnyEffect = (
-    Dial
-    | Transmit
-    | HangUp
-    | LinkLost
-    | LoggedIn
-    | LoginRefused
-    | LoggedOut
+class GroupAdded(Effect, frozen=True):
+    group: Group
+
+
+class GroupChanged(Effect, frozen=True):
+    group: Group
+
+
+class GroupRemoved(Effect, frozen=True):
+    group: Group
+
+
+class ReadBy(Effect, frozen=True):
+    """Somebody (perhaps oneself, elsewhere) has read the conversation up to here."""
+
+    conversation: int
+    user: int
+    seq: int
+
+
+Notice = (
+    ConnectionState
     | Registered
-    | RegisterRefused
-    | Applied
-    | Sent
-    | NotSent
-    | Waiting
-    | Replied
-    | Refused
-    | Unclear
-    | Heard
+    | RegisterFailed
+    | LoggedIn
+    | LoginFailed
+    | CaughtUp
+    | LoggedOut
+    | EntryApplied
+    | SendSettled
+    | SendFailed
+    | SendDelayed
+    | RequestDone
+    | RequestFailed
+    | FriendRequested
+    | RequestWithdrawn
+    | FriendAdded
+    | FriendRemoved
+    | PresenceChanged
+    | GroupAdded
+    | GroupChanged
+    | GroupRemoved
+    | ReadBy
 )
+RosterNotice = (
+    FriendRequested
+    | RequestWithdrawn
+    | FriendAdded
+    | FriendRemoved
+    | PresenceChanged
+    | GroupAdded
+    | GroupChanged
+    | GroupRemoved
+)
+AnyEffect = Dial | Transmit | HangUp | Notice

@@ -1,102 +1,147 @@
-"""What was said and is not settled yet.
+"""Sends that are not settled yet.
 
-Each text has a key that it keeps until it is settled, whatever happens to the connection; so it is
-stored once. For each friend and each group there is a queue, of which only the first is under way:
-what was said first is stored first, even if the node puts a text off, or the link breaks between.
+Theory of operation
+-------------------
 
-A text is settled by its `sent`, by its own entry coming back under its key, or by an error that
-waiting does not help.
+A send is settled by `sent`, by its own entry coming back with its key, or by an error that waiting
+does not help. Until then it stays here under its key, and after each reconnect it is sent
+again under that key; the store knows a key it has seen, so nothing is stored twice.
+
+Each target (a friend or a group) has a queue of its own, and only its first item may be in
+flight. So a send that has to wait (`rate_limited`, say) holds back what was said after it to
+the same people, and nothing else: the log has what one device sent in the order it was typed.
+
+A friend may be named by name or by number. A name that is not known (yet) has its own queue; when
+the roster learns whose it is, that queue is put in order with the number's (`resolve`).
+
+Invariants: `items` and the queues hold the same items; within a queue, numbers ascend; only the
+first of a queue may be in flight, but for what `resolve` merged while it was.
 """
 
 from collections import deque
 
-from chat.core._generated.messages import ChatRequest, GroupChatRequest, Request
+from msgspec import Struct
 
-Target = tuple[str, int]
+from chat.core._generated.messages import ChatRequest, GroupChatRequest
+
+Target = tuple[str, int | str]
+"""("user", number), ("name", name in lower case) or ("group", number)"""
 
 
-class Item:
-    """One text on its way."""
+class Item(Struct):
+    """One send. `transmitted`: a node may have seen it, so without an answer nobody knows."""
 
-    __slots__ = ("group", "key", "not_before_ms", "number", "re", "text", "to")
+    number: int
+    ref: int
+    key: str
+    target: Target
+    to: int | str
+    text: str
+    transmitted: bool = False
+    in_flight: bool = False
+    retry_at_ms: int = 0
 
-    def __init__(self, number: int, text: str, key: str, to: int | None, group: int | None) -> None:
-        self.number = number
-        self.text = text
-        self.key = key
-        self.to = to
-        self.group = group
-        self.re: int | None = None
-        """The id of the request that is under way with it."""
-        self.not_before_ms = 0
-
-    @property
-    def target(self) -> Target:
-        return ("user", self.to) if self.to is not None else ("group", self.group or 0)
-
-    def request(self, id: int) -> Request:
-        if self.to is not None:
-            return ChatRequest(id=id, to=self.to, text=self.text, key=self.key)
-        assert self.group is not None
-        return GroupChatRequest(id=id, group=self.group, text=self.text, key=self.key)
+    def request(self, id: int) -> ChatRequest | GroupChatRequest:
+        if self.target[0] == "group":
+            assert isinstance(self.to, int)
+            return GroupChatRequest(id=id, group=self.to, text=self.text, key=self.key)
+        return ChatRequest(id=id, to=self.to, text=self.text, key=self.key)
 
 
 class Outbox:
-    """Queues of texts, one a friend or group."""
-
     def __init__(self, key_prefix: str) -> None:
-        self._key_prefix = key_prefix
-        self._count = 0
+        self._prefix = key_prefix
+        self._number = 0
         self._queues: dict[Target, deque[Item]] = {}
-        self._by_key: dict[str, Item] = {}
-        self._under_way: dict[int, Item] = {}
+        self.items: dict[str, Item] = {}
+        self._in_flight = 0
+        self._paused_until_ms = 0
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return len(self.items)
 
-    def add(self, number: int, text: str, to: int | None, group: int | None) -> None:
-        self._count += 1
-        item = Item(number, text, f"{self._key_prefix}-{self._count}", to, group)
-        self._by_key[item.key] = item
-        self._queues.setdefault(item.target, deque()).append(item)
-
-    def due(self, now_ms: int) -> list[Item]:
-        """Those whose turn it is."""
-        heads = (queue[0] for queue in self._queues.values())
-        return [item for item in heads if item.re is None and item.not_before_ms <= now_ms]
-
-    def next_due_ms(self) -> int | None:
-        """When the next that was put off has its turn."""
-        waits = [q[0].not_before_ms for q in self._queues.values() if q[0].re is None]
-        return min(waits, default=None)
-
-    def sent(self, item: Item, re: int) -> None:
-        """The item went out as the request with this id."""
-        item.re = re
-        self._under_way[re] = item
-
-    def replied(self, re: int) -> Item | None:
-        """The item whose request got its reply."""
-        item = self._under_way.pop(re, None)
-        if item is not None:
-            item.re = None
+    def add(self, ref: int, target: Target, to: int | str, text: str) -> Item:
+        self._number += 1
+        key = f"{self._prefix}-{self._number}"
+        item = Item(self._number, ref, key, target, to, text)
+        self.items[key] = item
+        self._queues.setdefault(target, deque()).append(item)
         return item
 
-    def settle(self, item: Item) -> None:
-        """The item is done with; the next of its queue has its turn."""
-        if item.re is not None:
-            del self._under_way[item.re]
-        del self._by_key[item.key]
+    def take(self, now_ms: int, most: int) -> list[Item]:
+        """What may be sent now, so that at most that many are in flight; it counts as such from
+        here on."""
+        if now_ms < self._paused_until_ms:
+            return []
+        taken: list[Item] = []
+        for queue in self._queues.values():
+            if self._in_flight >= most:
+                break
+            item = queue[0]
+            if item.retry_at_ms > now_ms or any(other.in_flight for other in queue):
+                continue
+            item.in_flight = item.transmitted = True
+            self._in_flight += 1
+            taken.append(item)
+        return taken
+
+    def settle(self, item: Item) -> bool:
+        """Takes the item out. False if it was settled before."""
+        if self.items.pop(item.key, None) is None:
+            return False
+        self._landed(item)
         queue = self._queues[item.target]
         queue.remove(item)
         if not queue:
             del self._queues[item.target]
+        return True
 
-    def of_key(self, key: str | None) -> Item | None:
-        return None if key is None else self._by_key.get(key)
+    def postpone(self, item: Item, until_ms: int, *, everything: bool) -> None:
+        """Not before then; nor anything else, if the limit is on all that the user sends."""
+        if item.key in self.items:
+            self._landed(item)
+            item.retry_at_ms = until_ms
+            if everything:
+                self._paused_until_ms = max(self._paused_until_ms, until_ms)
 
-    def link_broke(self) -> None:
-        """No reply is coming any more; everything has its turn again."""
-        for item in self._under_way.values():
-            item.re = None
-        self._under_way.clear()
+    def connection_lost(self) -> None:
+        """Nothing is in flight any more; all that is here may be sent again at once."""
+        for item in self.items.values():
+            item.in_flight = False
+            item.retry_at_ms = 0
+        self._in_flight = 0
+        self._paused_until_ms = 0
+
+    def resolve(self, name: str, number: int) -> None:
+        """The name is this user's."""
+        named = self._queues.pop(("name", name.lower()), None)
+        if named is None:
+            return
+        target = ("user", number)
+        for item in named:
+            item.target = target
+        both = [*named, *self._queues.get(target, ())]
+        self._queues[target] = deque(sorted(both, key=lambda item: item.number))
+
+    def clear(self) -> list[Item]:
+        """Gives up on everything, in the order it was said."""
+        items = list(self.items.values())
+        self.items.clear()
+        self._queues.clear()
+        self._in_flight = 0
+        self._paused_until_ms = 0
+        return items
+
+    def next_deadline_ms(self, now_ms: int) -> int | None:
+        """When something that waits for a time may be sent. What is free to go is not counted."""
+        times = [
+            max(queue[0].retry_at_ms, self._paused_until_ms)
+            for queue in self._queues.values()
+            if not queue[0].in_flight
+        ]
+        return min((time for time in times if time > now_ms), default=None)
+
+    def _landed(self, item: Item) -> None:
+        if item.in_flight:
+            item.in_flight = False
+            self._in_flight -= 1

@@ -1,105 +1,160 @@
-"""What the client knows of its user: friends, groups, open requests, and a cursor for each
-conversation."""
+"""Friends, groups and open requests, as far as this device has heard. Pure data for the screens.
 
-from msgspec.structs import replace
+It is filled by `logged_in` and `snapshot`, and kept by pushes. Every way in gives the same
+notices: a change is told once, however it was learnt of.
+"""
 
+import msgspec
+
+from chat.client.interface import (
+    FriendAdded,
+    FriendRemoved,
+    FriendRequested,
+    GroupAdded,
+    GroupChanged,
+    GroupRemoved,
+    PresenceChanged,
+    RequestWithdrawn,
+    RosterNotice,
+)
 from chat.core._generated.messages import (
     Friend,
-    FriendPush,
-    FriendRemovedPush,
-    FriendRequestPush,
     Group,
-    GroupDeletedPush,
-    GroupPush,
     LoggedInReply,
-    PresencePush,
-    ServerMessage,
+    PresenceState,
     SnapshotReply,
     User,
 )
 
 
 class Roster:
-    """Friends and groups as the node last told them. `cursors` holds the last seq applied."""
+    """`friends` by user number, `groups` by group number, `requests` by user number."""
 
     def __init__(self) -> None:
+        self.user: User | None = None
         self.friends: dict[int, Friend] = {}
         self.groups: dict[int, Group] = {}
         self.requests: dict[int, User] = {}
-        self.cursors: dict[int, int] = {}
+        self._names: dict[str, int] = {}
+        self._partners: dict[int, int] = {}
+        """By conversation: the friend one has it with."""
 
-    def enter(self, reply: LoggedInReply, *, resumed: bool) -> None:
-        """Takes the roster of a login or resume, and starts each cursor where the node does."""
-        self._take(reply.friends, reply.groups, reply.requests)
-        before, self.cursors = self.cursors, {}
-        for friend in reply.friends:
-            self._begin(before, resumed, friend.conversation, friend.read, 1, friend.seq)
-        for group in reply.groups:
-            self._begin(before, resumed, group.id, group.read, group.since, group.seq)
+    # ------------------------------------------------------------------ looking up
 
-    def _begin(
-        self, before: dict[int, int], resumed: bool, id: int, read: int, since: int, head: int
-    ) -> None:
-        start = before.get(id, read)
-        start = min(start, head) if resumed else max(start, read)
-        self.cursors[id] = max(start, since - 1)
+    def find_friend(self, user: int | str) -> Friend | None:
+        """By number, or by name whatever its case."""
+        if isinstance(user, str):
+            number = self._names.get(user.lower())
+            return None if number is None else self.friends.get(number)
+        return self.friends.get(user)
 
-    def hear(self, push: ServerMessage) -> bool:
-        """Takes news in. Whether it was any of this module's."""
-        if isinstance(push, FriendPush):
-            self.requests.pop(push.friend.id, None)
-            self.friends[push.friend.id] = push.friend
-            self._at_least(push.friend.conversation, push.friend.read)
-        elif isinstance(push, FriendRemovedPush):
-            self.requests.pop(push.user.id, None)
-            friend = self.friends.pop(push.user.id, None)
-            if friend is not None:
-                self.cursors.pop(friend.conversation, None)
-        elif isinstance(push, FriendRequestPush):
-            self.requests[push.user.id] = push.user
-        elif isinstance(push, PresencePush):
-            if push.user in self.friends:
-                self.friends[push.user] = replace(self.friends[push.user], state=push.state)
-        elif isinstance(push, GroupPush):
-            self.groups[push.group.id] = push.group
-            self._at_least(push.group.id, push.group.since - 1)
-        elif isinstance(push, GroupDeletedPush):
-            self.groups.pop(push.group, None)
-            self.cursors.pop(push.group, None)
-        elif isinstance(push, SnapshotReply):
-            self._take(push.friends, push.groups, push.requests)
-        else:
-            return False
-        return True
+    def find_groups(self, group: int | str) -> list[Group]:
+        """By number, or all that have this name."""
+        if isinstance(group, int):
+            return [self.groups[group]] if group in self.groups else []
+        named = [one for one in self.groups.values() if one.name == group]
+        return named or [
+            one for one in self.groups.values() if one.name.casefold() == group.casefold()
+        ]
 
-    def friend(self, name: int | str) -> Friend | None:
-        """The friend of that number or name, whatever its case."""
-        if isinstance(name, int):
-            return self.friends.get(name)
-        wanted = name.lower()
-        return next((f for f in self.friends.values() if f.name.lower() == wanted), None)
+    def friend_of(self, conversation: int) -> Friend | None:
+        return self.friends.get(self._partners.get(conversation, 0))
 
-    def title(self, conversation: int) -> str:
-        """What a person calls the conversation."""
+    # ------------------------------------------------------------------ keeping up
+
+    def replace(self, all: LoggedInReply | SnapshotReply) -> list[RosterNotice]:
+        """Takes the whole of it, and gives what is different."""
+        notices: list[RosterNotice] = []
+        friends = {friend.id: friend for friend in all.friends}
+        groups = {group.id: group for group in all.groups}
+        requests = {user.id: user for user in all.requests}
+        for friend in [*self.friends.values()]:
+            if friend.id not in friends:
+                notices += self.remove_friend(User(id=friend.id, name=friend.name))
+        for user in [*self.requests.values()]:
+            if user.id not in requests and user.id not in friends:
+                notices += self.remove_friend(user)
+        for group in [*self.groups.values()]:
+            if group.id not in groups:
+                notices += self.remove_group(group.id)
+        for friend in all.friends:
+            notices += self.put_friend(friend)
+        for group in all.groups:
+            notices += self.put_group(group)
+        for user in all.requests:
+            notices += self.put_request(user)
+        self.friends = {id: self.friends[id] for id in friends}
+        self.groups = {id: self.groups[id] for id in groups}
+        return notices
+
+    def put_friend(self, friend: Friend) -> list[RosterNotice]:
+        self.requests.pop(friend.id, None)
+        before = self.friends.get(friend.id)
+        self.friends[friend.id] = friend
+        self._names[friend.name.lower()] = friend.id
+        self._partners[friend.conversation] = friend.id
+        if before is None:
+            return [FriendAdded(friend)]
+        self.friends[friend.id] = msgspec.structs.replace(
+            friend, seq=max(before.seq, friend.seq), read=max(before.read, friend.read)
+        )
+        return [] if before.state is friend.state else [PresenceChanged(friend)]
+
+    def remove_friend(self, user: User) -> list[RosterNotice]:
+        """A friend, or somebody who had asked."""
+        if self.requests.pop(user.id, None) is not None:
+            return [RequestWithdrawn(user)]
+        friend = self.friends.pop(user.id, None)
+        return [] if friend is None else [FriendRemoved(friend)]
+
+    def put_request(self, user: User) -> list[RosterNotice]:
+        if user.id in self.requests:
+            return []
+        self.requests[user.id] = user
+        return [FriendRequested(user)]
+
+    def put_group(self, group: Group) -> list[RosterNotice]:
+        before = self.groups.get(group.id)
+        if before is None:
+            self.groups[group.id] = group
+            return [GroupAdded(group)]
+        self.groups[group.id] = msgspec.structs.replace(
+            group, seq=max(before.seq, group.seq), read=max(before.read, group.read)
+        )
+        return [GroupChanged(group)] if _facts(before) != _facts(group) else []
+
+    def remove_group(self, id: int) -> list[RosterNotice]:
+        group = self.groups.pop(id, None)
+        return [] if group is None else [GroupRemoved(group)]
+
+    def put_state(self, user: int, state: PresenceState) -> list[RosterNotice]:
+        friend = self.friends.get(user)
+        if friend is None or friend.state is state:
+            return []
+        friend = self.friends[user] = msgspec.structs.replace(friend, state=state)
+        return [PresenceChanged(friend)]
+
+    def grow(self, conversation: int, seq: int) -> None:
+        """The conversation's head is at least this."""
+        self._change(conversation, seq, 0)
+
+    def mark(self, conversation: int, read: int) -> None:
+        """The user has read at least up to here."""
+        self._change(conversation, 0, read)
+
+    def _change(self, conversation: int, seq: int, read: int) -> None:
         group = self.groups.get(conversation)
         if group is not None:
-            return f"group {group.name} ({group.id})"
-        for friend in self.friends.values():
-            if friend.conversation == conversation:
-                return f"{friend.name} ({friend.id})"
-        return f"conversation {conversation}"
+            self.groups[conversation] = msgspec.structs.replace(
+                group, seq=max(group.seq, seq), read=max(group.read, read)
+            )
+            return
+        friend = self.friend_of(conversation)
+        if friend is not None:
+            self.friends[friend.id] = msgspec.structs.replace(
+                friend, seq=max(friend.seq, seq), read=max(friend.read, read)
+            )
 
-    def heads(self) -> dict[int, int]:
-        """The heads of all conversations, as of the last roster."""
-        heads = {friend.conversation: friend.seq for friend in self.friends.values()}
-        return heads | {group.id: group.seq for group in self.groups.values()}
 
-    def _take(
-        self, friends: tuple[Friend, ...], groups: tuple[Group, ...], requests: tuple[User, ...]
-    ) -> None:
-        self.friends = {friend.id: friend for friend in friends}
-        self.groups = {group.id: group for group in groups}
-        self.requests = {user.id: user for user in requests}
-
-    def _at_least(self, conversation: int, cursor: int) -> None:
-        self.cursors[conversation] = max(self.cursors.get(conversation, 0), cursor)
+def _facts(group: Group) -> tuple[str, str, str, int]:
+    return group.name, group.description, group.role, group.since

@@ -1,507 +1,499 @@
-"""The client's side of the protocol: one device of one user, through any number of connections.
+"""The client's side of the protocol: one device of one person. Pure: events in, effects out.
 
 Theory of operation
 -------------------
 
-`handle(event, now_ms)` takes what happened and gives what is to be done; it knows no sockets, no clock and no
-screen. Three things outlive a connection and make the contract hold on this side:
+A device is a cursor on each conversation (chat/client/device.py) and an outbox of what is not
+settled yet (chat/client/errands.py). Both outlive the connection, which comes and goes:
 
-- the *outbox*: texts with their keys, sent again until they are settled (chat/client/outbox.py);
-- the *cursors*: the last seq applied of each conversation. An entry is applied if it is the next,
-  dropped if it is not above the cursor; one further on means that something went wrong, and the
-  link is given up and resumed from the cursors;
-- the *token*, with which a lost connection is resumed.
+    dial ─> `welcome` ─> login, or resume with the token and the cursors ─> `logged_in`
+         ─> entries past the cursors; what is unsettled is sent again under the same keys
 
-A link is `dialling`, then `greeted` once the node's `welcome` came, then `entering` while login, resume
-or register is decided, then `ready`. A link that breaks is dialled again after a pause that
-doubles, with full jitter, as long as somebody wants to be logged in.
+Everything that can go wrong with a connection ends in the same place, `_lost`: silence, a reply
+that never comes, bytes that make no sense, a gap before an entry. What was in flight is unknown
+from there on, and the next connection settles it.
 
-Requests other than sends wait for `ready` and go out as they come (chat/client/asks.py).
+`sent` stands in the place of one's own entry in the stream, so it moves the cursor like an entry.
+It need not be the next: what was stored on an earlier connection may have come back as an entry
+already, which settles it just as well.
+
+Invariants:
+
+1. An entry is told (`EntryApplied`) exactly if it is the one after the cursor.
+2. A send is told once: `SendSettled` or `SendFailed`. After `SendSettled` it is in the log.
+3. Nothing waits for a reply but on the present connection.
+4. Nothing is asked but in ONLINE, and nothing new once the node drains or the person leaves.
 """
 
 from collections.abc import Callable
-from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
-import msgspec
 from msgspec.structs import replace
 
-from chat.client.asks import Asks, Marks
-from chat.client.interface import (
-    AnyEffect,
-    AnyEvent,
-    Applied,
-    Ask,
-    BytesReceived,
-    Connected,
-    Dial,
-    Disconnected,
-    Event,
-    HangUp,
-    Heard,
-    LinkLost,
-    LoggedIn,
-    LoggedOut,
-    LogIn,
-    LoginRefused,
-    LogOut,
-    NotSent,
-    Refused,
-    Register,
-    Registered,
-    RegisterRefused,
-    Replied,
-    Say,
-    Sent,
-    Shown,
-    Tick,
-    Transmit,
-    Unclear,
-    Waiting,
-)
-from chat.client.outbox import Item, Outbox
+from chat.client import interface as io
+from chat.client.connection import Connection, Due, Phase, Timing
+from chat.client.cursors import Cursors
+from chat.client.device import Device
+from chat.client.entrance import ENVELOPE_BYTES, Entrance
+from chat.client.errands import Errands
+from chat.client.exchange import Entering, Exchange, Leaving, Mark, Nonsense
+from chat.client.outbox import Item
+from chat.client.questions import Asked
 from chat.client.roster import Roster
-from chat.core._generated.errors import ErrorCode
-from chat.core._generated.messages import (
-    DoneReply,
-    DrainingPush,
-    Entry,
-    EntryKind,
-    ErrorReply,
-    LoggedInReply,
-    LoginRequest,
-    LogoutRequest,
-    MarkReadRequest,
-    MessagePush,
-    PingPush,
-    PingRequest,
-    RegisteredReply,
-    RegisterRequest,
-    Request,
-    ResumeRequest,
-    SentReply,
-    ServerMessage,
-    SnapshotReply,
-    User,
-    WelcomePush,
-)
-from chat.core.frames import FrameSplitter
+from chat.core._generated import messages as wire
+from chat.core._generated.errors import ERRORS, ErrorCode
+from chat.core._generated.rules import LIMITS, PROTOCOL
 
-LINE_BYTES: Final = 4 * 1024 * 1024
-ENTER_MS: Final = 15_000
-"""How long connecting, and then logging in, may take."""
-SILENCE_MS: Final = 20_000
-PONG_MS: Final = 10_000
-FIRST_PAUSE_MS: Final = 200
-LONGEST_PAUSE_MS: Final = 10_000
-RETRY_MS: Final = 1_000
-
-_decoder: Final = msgspec.json.Decoder(ServerMessage)
-_encoder: Final = msgspec.json.Encoder()
-
-
-class LinkState(IntEnum):
-    """Where the present connection stands."""
-
-    DOWN = 0
-    DIALLING = 1
-    GREETED = 2
-    ENTERING = 3
-    READY = 4
+MISSING: Final = "an entry is missing"
+ALREADY: Final = ERRORS[ErrorCode.ALREADY_LOGGED_IN].message
 
 
 class ClientSession:
-    """One device. `key_prefix` must be new for each device, so that no two share a key; `jitter` gives
-    numbers in [0, 1)."""
+    """`key_prefix` makes the keys of this session's sends unlike those of any other session of the
+    user: at most 40 printable ASCII characters, drawn at random. `jitter` gives numbers in [0, 1).
+    """
 
-    def __init__(self, key_prefix: str, jitter: Callable[[], float]) -> None:
-        self.roster = Roster()
-        self.user: User | None = None
-        self.state = LinkState.DOWN
-        self._jitter = jitter
-        self._outbox = Outbox(key_prefix)
-        self._effects: list[AnyEffect] = []
+    def __init__(
+        self, key_prefix: str, jitter: Callable[[], float], timing: Timing | None = None
+    ) -> None:
+        self._timing = timing or Timing()
         self._now_ms = 0
-        self._link = 0
-        self._frames = FrameSplitter()
-        self._next_id = 0
-        self._login: LogIn | None = None
-        self._register: Register | None = None
-        self._token: str | None = None
-        self._leaving = False
-        self._entering_re = 0
-        self._asks = Asks()
-        self._marks = Marks()
-        self._failures = 0
-        self._pause_at_least_ms = 0
-        self._dial_at_ms: int | None = None
-        self._begun_at_ms = 0
-        self._heard_at_ms = 0
-        self._pinged = False
-        self._handlers: dict[type[Event], Callable[..., None]] = {
-            Connected: self._connected,
-            BytesReceived: self._received,
-            Disconnected: self._disconnected,
-            Tick: self._tick,
-            LogIn: self._log_in,
-            Register: self._start_register,
-            LogOut: self._log_out,
-            Say: self._say,
-            Ask: self._ask,
-            Shown: self._shown,
-        }
+        self._effects: list[io.AnyEffect] = []
+        self._device = Device(self._timing.mark_ms, self._tell)
+        self._exchange = Exchange(self._timing.reply_ms)
+        self._errands = Errands(key_prefix, self._exchange, self._tell)
+        self._entrance = Entrance()
+        self._connection = Connection(self._timing, jitter)
+        self._leave_by_ms: int | None = None
+        self._draining = False
+        self._dial_not_before_ms = 0
+        self._last_words = ""
+        self._login_line_bytes = LIMITS.login_line_bytes
+        self._most_in_flight = LIMITS.in_flight
 
-    # ------------------------------------------------------------------ the way in
+    # ------------------------------------------------------------------ looking in
 
-    def handle(self, event: AnyEvent, now_ms: int) -> list[AnyEffect]:
-        """What is to be done about an event. `now_ms` never goes back."""
-        self._now_ms = max(self._now_ms, now_ms)
-        self._effects = []
-        self._handlers[type(event)](event)
-        if self.state is LinkState.READY:
-            self._send_what_is_due()
-        return self._effects
+    @property
+    def roster(self) -> Roster:
+        return self._device.roster
 
-    def next_deadline_ms(self) -> int | None:
-        """When a Tick is due at the latest; None if nothing is."""
-        due: list[int] = []
-        if self.state is LinkState.DOWN:
-            if self._dial_at_ms is not None:
-                due.append(self._dial_at_ms)
-        elif self.state is LinkState.READY:
-            silence_ms = SILENCE_MS + PONG_MS if self._pinged else SILENCE_MS
-            due.append(self._heard_at_ms + silence_ms)
-            waits_until_ms = self._outbox.next_due_ms()
-            if waits_until_ms is not None:
-                due.append(waits_until_ms)
-            marks_due_ms = self._marks.next_due_ms()
-            if marks_due_ms is not None:
-                due.append(marks_due_ms)
-        elif self._wanted():
-            due.append(self._begun_at_ms + ENTER_MS)
-        return min(due, default=None)
+    @property
+    def cursors(self) -> Cursors:
+        return self._device.cursors
+
+    @property
+    def online(self) -> bool:
+        return self._connection.phase is Phase.ONLINE
+
+    @property
+    def logged_in(self) -> bool:
+        """As far as the person can tell: the connection may be away for the moment."""
+        return self._entrance.inside
 
     @property
     def unsettled(self) -> int:
-        """Texts and requests whose outcome has not been told yet."""
-        return len(self._outbox) + len(self._asks)
+        """Sends and requests that are not settled."""
+        return len(self._errands.outbox) + len(self._errands.questions)
 
-    # ------------------------------------------------------------------ what the person wants
+    @property
+    def _may_ask(self) -> bool:
+        return self.online and not self._draining and self._leave_by_ms is None
 
-    def _log_in(self, event: LogIn) -> None:
-        self._login = event
-        self._token = None
-        self._begin()
+    # ------------------------------------------------------------------ driving
 
-    def _start_register(self, event: Register) -> None:
-        self._register = event
-        self._begin()
+    def handle(self, event: io.AnyEvent, now_ms: int) -> list[io.AnyEffect]:
+        """What the event brings about, in order. `now_ms` never goes back."""
+        self._now_ms = now_ms
+        _HANDLERS[type(event)](self, event)
+        self._run_deadlines()
+        self._pump()
+        data = self._exchange.data()
+        if data:
+            self._tell(io.Transmit(self._connection.number, data))
+        effects, self._effects = self._effects, []
+        return effects
 
-    def _begin(self) -> None:
-        self._failures = 0
-        if self.state is LinkState.DOWN:
+    def next_deadline_ms(self) -> int | None:
+        """When to send a Tick, if nothing else comes before."""
+        connection = self._connection
+        times = [connection.next_deadline_ms(), self._leave_by_ms]
+        if self.online:
+            times.append(self._exchange.overdue_at_ms())
+        if connection.phase is Phase.ANONYMOUS and self._entrance.has_errand:
+            times.append(self._entrance.retry_at_ms)
+        if self._may_ask:
+            times.append(self._errands.next_deadline_ms(self._device, self._now_ms))
+        return min((time for time in times if time is not None), default=None)
+
+    def _tell(self, effect: io.AnyEffect) -> None:
+        self._effects.append(effect)
+
+    def _run_deadlines(self) -> None:
+        now_ms = self._now_ms
+        if self._leave_by_ms is not None and now_ms >= self._leave_by_ms:
+            self._left()
+        overdue_at_ms = self._exchange.overdue_at_ms()
+        if self.online and overdue_at_ms is not None and now_ms >= overdue_at_ms:
+            self._drop("the node did not answer")
+        if self._draining and not len(self._exchange):
+            self._drop("the node is about to stop")
+        match self._connection.due(now_ms):
+            case Due.DIAL:
+                self._dial()
+            case Due.PING:
+                self._exchange.ping(now_ms)
+                self._connection.pinged(now_ms)
+            case Due.GIVE_UP:
+                self._drop("nothing was heard of the node")
+            case Due.NOTHING:
+                pass
+        if self._connection.phase is Phase.IDLE and self._entrance.wanted:
             self._dial()
-        elif self.state is LinkState.GREETED:
-            self._enter()
 
-    def _log_out(self, event: LogOut) -> None:
-        self._login = None
-        if self.state is LinkState.READY and not self._leaving:
-            self._leaving = True
-            self._send_marks(self._marks.take_all())
-            self._asks.add(0, LogoutRequest(id=0))
-        else:
-            self._out()
+    def _pump(self) -> None:
+        """Says whatever may be said now."""
+        if self._may_ask:
+            self._errands.say(self._device, self._most_in_flight, self._now_ms)
+        elif (
+            self._connection.phase is Phase.ANONYMOUS
+            and self._entrance.has_errand
+            and self._now_ms >= self._entrance.retry_at_ms
+        ):
+            self._knock()
 
-    def _out(self) -> None:
-        """Nobody is logged in any more."""
-        self._login, self._token, self.user = None, None, None
-        self._leaving = False
-        self._give_up_link()
-        self._dial_at_ms = None
-        self.roster = Roster()
-        self._effects.append(LoggedOut())
-
-    def _say(self, event: Say) -> None:
-        self._outbox.add(event.number, event.text, event.to, event.group)
-
-    def _ask(self, event: Ask) -> None:
-        self._asks.add(event.number, event.request)
-
-    def _shown(self, event: Shown) -> None:
-        self._marks.shown(event.conversation, event.seq)
-
-    # ------------------------------------------------------------------ links
-
-    def _wanted(self) -> bool:
-        return self._login is not None or self._register is not None
+    # ------------------------------------------------------------------ the connection
 
     def _dial(self) -> None:
-        self._link += 1
-        self.state = LinkState.DIALLING
-        self._frames = FrameSplitter()
-        self._begun_at_ms = self._now_ms
-        self._dial_at_ms = None
-        self._effects.append(Dial(self._link))
+        self._tell(io.ConnectionState(io.Link.CONNECTING))
+        self._tell(io.Dial(self._connection.dial(self._now_ms)))
 
-    def _connected(self, event: Connected) -> None:
-        """The node speaks first; there is nothing to do before its welcome."""
+    def _connected(self, event: io.Connected) -> None:
+        connection = self._connection
+        if connection.is_current(event.connection) and connection.phase is Phase.DIALING:
+            self._exchange.begin()
+            self._last_words = ""
+            connection.enter(Phase.GREETING, self._now_ms)
 
-    def _disconnected(self, event: Disconnected) -> None:
-        if self._alive(event.link):
-            self._down(event.reason)
+    def _disconnected(self, event: io.Disconnected) -> None:
+        if self._connection.is_current(event.connection):
+            self._lost(event.reason)
 
-    def _give_up_link(self) -> None:
-        if self.state is not LinkState.DOWN:
-            self.state = LinkState.DOWN
-            self._effects.append(HangUp(self._link))
-            self._settle_unanswered()
+    def _drop(self, reason: str) -> None:
+        """Ends the connection, if there is one; the next one makes good what is missing."""
+        if self._connection.phase >= Phase.DIALING:
+            self._tell(io.HangUp(self._connection.number))
+            self._lost(reason)
 
-    def _break(self, reason: str) -> None:
-        """This link is no good; another one is tried."""
-        self._effects.append(HangUp(self._link))
-        self._down(reason)
-
-    def _down(self, reason: str) -> None:
-        self.state = LinkState.DOWN
-        self._settle_unanswered()
-        if self._leaving:
-            self._out()
-        if not self._wanted():
+    def _lost(self, reason: str) -> None:
+        for pending in self._exchange.end():
+            if isinstance(pending, Entering) and isinstance(pending.request, wire.RegisterRequest):
+                self._entrance.register = None
+                message = "The connection broke before the answer came; try to log in."
+                self._tell(io.RegisterFailed(None, message))
+        self._draining = False
+        self._errands.connection_lost()
+        self._device.connection_lost()
+        reason = self._last_words or reason
+        if self._entrance.wanted and self._leave_by_ms is None:
+            wait_ms = self._connection.lose(self._now_ms, self._dial_not_before_ms)
+            self._tell(io.ConnectionState(io.Link.WAITING, reason, wait_ms))
             return
-        longest_ms = min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** min(self._failures, 10))
-        self._failures += 1
-        pause_ms = self._pause_at_least_ms + int(longest_ms * self._jitter())
-        self._pause_at_least_ms = 0
-        self._dial_at_ms = self._now_ms + pause_ms
-        self._effects.append(LinkLost(reason, pause_ms))
+        self._connection.close(self._now_ms)
+        self._tell(io.ConnectionState(io.Link.IDLE, reason))
+        if self._leave_by_ms is not None:
+            self._left()
 
-    def _settle_unanswered(self) -> None:
-        """No reply is coming: what may be done twice is asked again, of the rest nobody knows."""
-        self._outbox.link_broke()
-        self._pinged = False
-        self._marks.link_broke()
-        for number in self._asks.link_broke():
-            self._effects.append(Unclear(number))
-
-    # ------------------------------------------------------------------ time
-
-    def _tick(self, event: Tick) -> None:
-        now_ms = self._now_ms
-        if self.state is LinkState.DOWN:
-            if self._dial_at_ms is not None and now_ms >= self._dial_at_ms:
-                self._dial()
-        elif self.state is LinkState.READY:
-            silent_ms = now_ms - self._heard_at_ms
-            if self._pinged and silent_ms >= SILENCE_MS + PONG_MS:
-                self._break("the node fell silent")
-            elif not self._pinged and silent_ms >= SILENCE_MS:
-                self._pinged = True
-                self._request(PingRequest(id=0))
-        elif self._wanted() and now_ms >= self._begun_at_ms + ENTER_MS:
-            self._break("the node did not answer in time")
-
-    # ------------------------------------------------------------------ entering
-
-    def _enter(self) -> None:
-        """Says who is there, on a link that was greeted."""
-        request: Request
-        if self._register is not None:
-            request = RegisterRequest(
-                id=0, name=self._register.name, password=self._register.password
-            )
-        elif self._login is None:
+    def _received(self, event: io.BytesReceived) -> None:
+        if not (self._connection.up and self._connection.is_current(event.connection)):
             return
-        elif self._token is not None:
-            request = ResumeRequest(id=0, token=self._token, cursors=dict(self.roster.cursors))
-        else:
-            request = LoginRequest(id=0, user=self._login.user, password=self._login.password)
-        self.state = LinkState.ENTERING
-        self._begun_at_ms = self._now_ms
-        self._entering_re = self._request(request)
+        self._connection.heard(self._now_ms)
+        try:
+            for message in self._exchange.messages(event.data):
+                _HANDLERS[type(message)](self, message)
+                if not self._connection.up:
+                    return
+        except Nonsense as nonsense:
+            self._drop(str(nonsense))
 
-    def _entered(self, reply: LoggedInReply) -> None:
-        resumed = self._token is not None
-        again = self.user is not None
-        self.state = LinkState.READY
-        self._failures = 0
-        self.user, self._token = reply.user, reply.token
-        self.roster.enter(reply, resumed=resumed)
-        self._effects.append(LoggedIn(reply.user, again))
-
-    def _not_entered(self, reply: ErrorReply) -> None:
-        """A refusal: of a token, there is still the password; of anything else, it is told."""
-        self.state = LinkState.GREETED
-        if self._register is not None:
-            self._register = None
-            self._effects.append(RegisterRefused(reply.code, reply.message))
-            self._enter()
-        elif self._token is not None and reply.code is ErrorCode.BAD_CREDENTIALS:
-            self._token = None
-            self._enter()
-        elif self.user is not None and reply.code is not ErrorCode.BAD_CREDENTIALS:
-            self._pause_at_least_ms = reply.retry_after_ms or RETRY_MS
-            self._break(reply.message)
-        else:
-            self._login, self._token, self.user = None, None, None
-            self._effects.append(LoginRefused(reply.code, reply.message))
-
-    # ------------------------------------------------------------------ requests
-
-    def _request(self, request: Request) -> int:
-        """Sends a request under the next id."""
-        self._next_id += 1
-        data = _encoder.encode(replace(request, id=self._next_id)) + b"\n"
-        self._effects.append(Transmit(self._link, data))
-        return self._next_id
-
-    def _send_what_is_due(self) -> None:
-        for asked in self._asks.take_waiting():
-            self._asks.sent(asked, self._request(asked.request))
-        for item in self._outbox.due(self._now_ms):
-            self._outbox.sent(item, self._request(item.request(0)))
-        self._send_marks(self._marks.take_due(self._now_ms))
-
-    def _send_marks(self, marks: list[tuple[int, int]]) -> None:
-        for conversation, seq in marks:
-            request = MarkReadRequest(id=0, conversation=conversation, seq=seq)
-            self._marks.sent(conversation, seq, self._request(request))
-
-    # ------------------------------------------------------------------ what the node says
-
-    def _received(self, event: BytesReceived) -> None:
-        if not self._alive(event.link):
+    def _welcomed(self, push: wire.WelcomePush) -> None:
+        if self._connection.phase is not Phase.GREETING:
             return
-        self._heard_at_ms = self._now_ms
-        self._pinged = False
-        self._frames.feed(event.data)
-        while self._alive(event.link):
-            line = self._frames.take(LINE_BYTES)
-            if line is None:
-                if self._frames.too_long:
-                    self._break("the node sent a line without end")
-                return
-            try:
-                message = _decoder.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                continue  # a later protocol may have pushes that this client does not know
-            self._take(message)
-
-    def _alive(self, link: int) -> bool:
-        return link == self._link and self.state is not LinkState.DOWN
-
-    def _take(self, message: ServerMessage) -> None:
-        if isinstance(message, MessagePush):
-            self._take_entry(message)
-        elif isinstance(message, SentReply):
-            self._take_sent(message)
-        elif isinstance(message, ErrorReply):
-            self._take_error(message)
-        elif isinstance(message, WelcomePush):
-            self.state = LinkState.GREETED
-            self._enter()
-        elif isinstance(message, LoggedInReply):
-            self._entered(message)
-        elif isinstance(message, RegisteredReply):
-            self.state = LinkState.GREETED
-            self._register = None
-            self._effects.append(Registered(message.user))
-            self._enter()
-        elif isinstance(message, PingPush):
-            self._request(PingRequest(id=0))
-        elif isinstance(message, DrainingPush):
-            self._pause_at_least_ms = message.retry_after_ms
-        elif (re := getattr(message, "re", None)) is not None:
-            self._take_reply(re, message)
-        else:
-            self.roster.hear(message)
-            self._effects.append(Heard(message))
-
-    def _take_reply(self, re: int, reply: ServerMessage) -> None:
-        asked = self._asks.replied(re)
-        if self._marks.replied(re) or asked is None:
+        if push.protocol != PROTOCOL:
+            self._tell(io.HangUp(self._connection.number))
+            self._connection.close(self._now_ms)
+            versions = f"The node speaks version {push.protocol} of the protocol, not {PROTOCOL}"
+            self._turned_away(None, f"{versions}; install the client that goes with the node.")
             return
-        if isinstance(asked.request, LogoutRequest):
-            self._out()
+        self._connection.learn(push.limits)
+        self._connection.enter(Phase.ANONYMOUS, self._now_ms)
+        self._login_line_bytes = push.limits.login_line_bytes
+        self._most_in_flight = max(push.limits.in_flight, 1)
+        self._entrance.opening = False
+        self._entrance.retry_at_ms = self._now_ms
+        self._dial_not_before_ms = 0
+        self._tell(io.ConnectionState(io.Link.CONNECTED))
+
+    def _drains(self, push: wire.DrainingPush) -> None:
+        self._draining = True
+        self._dial_not_before_ms = self._now_ms + push.retry_after_ms
+
+    def _pinged(self, push: wire.PingPush) -> None:
+        if self._connection.phase >= Phase.ANONYMOUS:
+            self._exchange.ping(self._now_ms)
+
+    # ------------------------------------------------------------------ the way in
+
+    def _open(self, event: io.Open) -> None:
+        if self._connection.phase is Phase.IDLE:
+            self._entrance.opening = True
+
+    def _log_in(self, event: io.LogIn) -> None:
+        if self._is_entering:
+            self._tell(io.LoginFailed(ErrorCode.ALREADY_LOGGED_IN, ALREADY))
+        else:
+            self._entrance.login, self._entrance.register = event, None
+
+    def _register(self, event: io.Register) -> None:
+        if self._is_entering:
+            self._tell(io.RegisterFailed(ErrorCode.ALREADY_LOGGED_IN, ALREADY))
+        else:
+            self._entrance.login, self._entrance.register = None, event
+
+    @property
+    def _is_entering(self) -> bool:
+        return self._entrance.inside or self._connection.phase is Phase.ENTERING
+
+    def _knock(self) -> None:
+        named = self.cursors.to_name(self._login_line_bytes - ENVELOPE_BYTES)
+        request = self._entrance.request(named)
+        id = self._exchange.expect(Entering(request), self._now_ms)
+        self._exchange.write(replace(request, id=id))
+        self._connection.enter(Phase.ENTERING, self._now_ms)
+
+    def _registered(self, reply: wire.RegisteredReply) -> None:
+        if isinstance(self._exchange.take(reply.re, self._now_ms), Entering):
+            self._entrance.register = None
+            self._connection.enter(Phase.ANONYMOUS, self._now_ms)
+            self._tell(io.Registered(reply.user))
+
+    def _entered(self, reply: wire.LoggedInReply) -> None:
+        entering = self._exchange.take(reply.re, self._now_ms)
+        if not isinstance(entering, Entering):
             return
-        if isinstance(reply, SnapshotReply):
-            self.roster.hear(reply)
-        self._effects.append(Replied(asked.number, reply))
-
-    def _take_error(self, error: ErrorReply) -> None:
-        re = error.re
-        if re is None or self.state is LinkState.ENTERING:
-            if self.state is LinkState.ENTERING and re in (None, self._entering_re):
-                self._not_entered(error)
-            return  # without `re` the node is about to close the connection
-        item = self._outbox.replied(re)
-        asked = self._asks.replied(re)
-        if item is not None:
-            self._put_off_or_fail(item, error)
-        elif asked is not None:
-            if isinstance(asked.request, LogoutRequest):
-                self._out()
-            elif asked.was_done_before(error.code):
-                self._effects.append(Replied(asked.number, DoneReply(re=re)))
-            else:
-                self._effects.append(Refused(asked.number, error.code, error.message))
+        again = self._entrance.inside
+        resumed = isinstance(entering.request, wire.ResumeRequest)
+        self._entrance.entered(reply.token)
+        self._connection.enter(Phase.ONLINE, self._now_ms)
+        if self._device.enter(reply, again=again, resumed=resumed):
+            self._learn_names()
         else:
-            self._marks.replied(re)
+            self._drop(MISSING)
 
-    def _put_off_or_fail(self, item: Item, error: ErrorReply) -> None:
-        if error.retry_after_ms is not None:
-            item.not_before_ms = self._now_ms + error.retry_after_ms
-            self._effects.append(Waiting(item.number, error.message, error.retry_after_ms))
+    def _learn_names(self) -> None:
+        for friend in self.roster.friends.values():
+            self._errands.outbox.resolve(friend.name, friend.id)
+
+    def _turned_away(self, code: ErrorCode | None, message: str) -> None:
+        """The person has to come in anew; what was not settled is given back."""
+        entrance = self._entrance
+        registering, entering = entrance.register is not None, entrance.login is not None
+        self._forget()
+        if registering:
+            self._tell(io.RegisterFailed(code, message))
+        elif entering:
+            self._tell(io.LoginFailed(code, message))
         else:
-            self._outbox.settle(item)
-            self._effects.append(NotSent(item.number, item.text, error.code, error.message))
+            self._tell(io.ConnectionState(io.Link.IDLE, message))
+
+    # ------------------------------------------------------------------ the way out
+
+    def _log_out(self, event: io.LogOut) -> None:
+        if not self.online:
+            self._left()
+        elif self._leave_by_ms is None:
+            for conversation, seq in self._device.marks.take(self._now_ms, all_now=True):
+                self._exchange.mark(conversation, seq, self._now_ms)
+            id = self._exchange.expect(Leaving(), self._now_ms)
+            self._exchange.write(wire.LogoutRequest(id=id))
+            self._leave_by_ms = self._now_ms + self._timing.leave_ms
+
+    def _left(self) -> None:
+        """Nobody is there any more."""
+        self._leave_by_ms = None
+        if self._connection.phase >= Phase.DIALING:
+            self._tell(io.HangUp(self._connection.number))
+        self._connection.close(self._now_ms)
+        self._forget()
+        self._tell(io.LoggedOut())
+
+    def _forget(self) -> None:
+        self._errands.give_back()
+        self._exchange.end()
+        self._entrance.forget()
+        self._draining = False
+        self._device = Device(self._timing.mark_ms, self._tell)
+
+    # ------------------------------------------------------------------ what the person does
+
+    def _send(self, event: io.SendChat | io.SendGroupChat) -> None:
+        if not self._takes_errands:
+            self._errands.refuse_send(event, ErrorCode.NOT_LOGGED_IN)
+        elif isinstance(event, io.SendChat):
+            self._errands.chat(event, self.roster)
+        else:
+            self._errands.group_chat(event)
+
+    def _ask(self, event: io.Ask) -> None:
+        if self._takes_errands:
+            self._errands.ask(event)
+        else:
+            self._errands.refuse_ask(event, ErrorCode.NOT_LOGGED_IN)
+
+    @property
+    def _takes_errands(self) -> bool:
+        return self.logged_in and self._leave_by_ms is None
+
+    def _shown(self, event: io.Shown) -> None:
+        self._device.shown(event.conversation, event.seq)
+
+    def _tick(self, event: io.Tick) -> None:
+        """Whatever is due is done after every event."""
 
     # ------------------------------------------------------------------ entries
 
-    def _take_entry(self, push: MessagePush) -> None:
-        cursor = self.roster.cursors.get(push.conversation)
-        item = self._outbox.of_key(push.key)
-        if item is not None:
-            self._settle(item, push.conversation, push.seq)
-        if cursor is None or push.seq <= cursor:
-            return
-        if push.seq > cursor + 1:
-            self._break("an entry was missing")
-            return
-        entry = Entry(
-            seq=push.seq,
-            kind=push.kind,
-            from_=push.from_,
-            text=push.text,
-            at=push.at,
-            key=push.key,
-        )
-        self._apply(push.conversation, entry, own=item is not None)
+    def _message(self, push: wire.MessagePush) -> None:
+        if not self._device.message(push):
+            self._drop(MISSING)
+        elif push.key is not None and self._device.is_own(push.from_):
+            self._errands.settle_by_key(push.key, push.conversation, push.seq)
 
-    def _take_sent(self, reply: SentReply) -> None:
-        """The reply stands in the entry's place in the stream, so the entry is applied by it."""
-        item = self._outbox.replied(reply.re)
-        if item is None or self.user is None:
+    def _sent(self, reply: wire.SentReply) -> None:
+        item = self._exchange.take(reply.re, self._now_ms)
+        if isinstance(item, Item):
+            joins_on = self._device.sent(reply, item.text, item.key)
+            self._errands.settle(item, reply.conversation, reply.seq)
+            if not joins_on:
+                self._drop(MISSING)
+
+    def _friend_added(self, push: wire.FriendPush) -> None:
+        joins_on = self._device.friend_added(push)
+        self._errands.outbox.resolve(push.friend.name, push.friend.id)
+        if not joins_on:
+            self._drop(MISSING)
+
+    # ------------------------------------------------------------------ replies
+
+    def _done(self, reply: wire.DoneReply) -> None:
+        match self._exchange.take(reply.re, self._now_ms):
+            case Asked() as asked:
+                self._errands.finish(asked, reply)
+            case Mark(conversation, seq):
+                self._device.marked(conversation, seq)
+            case Leaving():
+                self._left()
+            case _:
+                pass
+
+    def _answered(self, reply: io.QuestionReply) -> None:
+        asked = self._exchange.take(reply.re, self._now_ms)
+        if not isinstance(asked, Asked):
             return
-        cursor = self.roster.cursors.get(reply.conversation)
-        if cursor is not None and reply.seq == cursor + 1:
-            entry = Entry(
-                seq=reply.seq,
-                kind=EntryKind.TEXT,
-                from_=self.user,
-                text=item.text,
-                at=reply.at,
-                key=item.key,
-            )
-            self._apply(reply.conversation, entry, own=True)
-        self._settle(item, reply.conversation, reply.seq)
-        if cursor is not None and reply.seq > cursor + 1:
-            self._break("an entry was missing")
+        if isinstance(reply, wire.SnapshotReply):
+            self._device.snapshot(reply)
+            self._learn_names()
+        elif isinstance(reply, wire.GroupCreatedReply | wire.JoinedReply):
+            self._device.got_group(reply.group)
+        self._errands.finish(asked, reply)
 
-    def _settle(self, item: Item, conversation: int, seq: int) -> None:
-        self._outbox.settle(item)
-        self._effects.append(Sent(item.number, conversation, seq))
+    def _ponged(self, reply: wire.PongReply) -> None:
+        self._exchange.take(reply.re, self._now_ms)
 
-    def _apply(self, conversation: int, entry: Entry, *, own: bool) -> None:
-        self.roster.cursors[conversation] = entry.seq
-        self._effects.append(Applied(conversation, entry, own))
+    # ------------------------------------------------------------------ errors
+
+    def _error(self, error: wire.ErrorReply) -> None:
+        if error.re is None:
+            self._last_words = error.message
+            closes = ERRORS[error.code].closes or error.code is ErrorCode.BUSY
+            if not closes:
+                self._drop(error.message)
+            return
+        pending = self._exchange.take(error.re, self._now_ms)
+        retry_at_ms = self._retry_at_ms(error)
+        match pending:
+            case Entering():
+                self._entering_refused(pending, error, retry_at_ms)
+            case Leaving():
+                self._left()
+            case Item() | Asked() | Mark() if error.code is ErrorCode.NOT_LOGGED_IN:
+                self._errands.not_looked_at(pending)
+                self._drop("the node does not know who is there")
+            case Item():
+                self._errands.send_refused(pending, error, retry_at_ms, self._now_ms)
+            case Asked():
+                self._errands.ask_refused(pending, error, retry_at_ms, self._device)
+            case Mark():
+                self._device.marks.refused(pending.conversation, retry_at_ms)
+            case _:
+                pass
+
+    def _retry_at_ms(self, error: wire.ErrorReply) -> int | None:
+        """When to try again, if waiting helps."""
+        wait_ms = error.retry_after_ms
+        if wait_ms is None and ERRORS[error.code].retry:
+            wait_ms = self._timing.retry_ms
+        return None if wait_ms is None else self._now_ms + max(wait_ms, 1)
+
+    def _entering_refused(
+        self, entering: Entering, error: wire.ErrorReply, retry_at_ms: int | None
+    ) -> None:
+        self._connection.enter(Phase.ANONYMOUS, self._now_ms)
+        too_often = error.code is ErrorCode.RATE_LIMITED and not self._entrance.inside
+        if retry_at_ms is not None and not too_often:
+            self._entrance.retry_at_ms = retry_at_ms
+        elif isinstance(entering.request, wire.ResumeRequest):
+            self._entrance.token_refused()
+        else:
+            self._turned_away(error.code, error.message)
+
+
+def _by_device(take: Callable[[Device, Any], None]) -> Callable[[ClientSession, Any], None]:
+    return lambda session, push: take(session._device, push)
+
+
+_HANDLERS: Final[dict[type, Callable[[ClientSession, Any], None]]] = {
+    io.Connected: ClientSession._connected,
+    io.BytesReceived: ClientSession._received,
+    io.Disconnected: ClientSession._disconnected,
+    io.Tick: ClientSession._tick,
+    io.Open: ClientSession._open,
+    io.LogIn: ClientSession._log_in,
+    io.Register: ClientSession._register,
+    io.SendChat: ClientSession._send,
+    io.SendGroupChat: ClientSession._send,
+    io.Ask: ClientSession._ask,
+    io.Shown: ClientSession._shown,
+    io.LogOut: ClientSession._log_out,
+    wire.RegisteredReply: ClientSession._registered,
+    wire.LoggedInReply: ClientSession._entered,
+    wire.DoneReply: ClientSession._done,
+    wire.ProfileReply: ClientSession._answered,
+    wire.SnapshotReply: ClientSession._answered,
+    wire.SentReply: ClientSession._sent,
+    wire.GroupCreatedReply: ClientSession._answered,
+    wire.JoinedReply: ClientSession._answered,
+    wire.MembersReply: ClientSession._answered,
+    wire.EntriesReply: ClientSession._answered,
+    wire.PongReply: ClientSession._ponged,
+    wire.ErrorReply: ClientSession._error,
+    wire.WelcomePush: ClientSession._welcomed,
+    wire.DrainingPush: ClientSession._drains,
+    wire.PingPush: ClientSession._pinged,
+    wire.MessagePush: ClientSession._message,
+    wire.FriendPush: ClientSession._friend_added,
+    wire.FriendRequestPush: _by_device(Device.friend_requested),
+    wire.FriendRemovedPush: _by_device(Device.friend_removed),
+    wire.PresencePush: _by_device(Device.presence),
+    wire.GroupPush: _by_device(Device.group),
+    wire.GroupDeletedPush: _by_device(Device.group_deleted),
+    wire.ReceiptPush: _by_device(Device.receipt),
+}
