@@ -159,6 +159,18 @@ class Node:
         """When a Tick is due at the latest; None if nothing is."""
         return self._context.deadlines.next_ms()
 
+    def census(self) -> dict[str, int]:
+        """How many there are of each thing the node keeps; what there is none of is left out."""
+        kept = {
+            "sessions": self._context.sessions,
+            "users": self._context.users,
+            "conversations": self._delivery.conversations,
+            "channels": self._channels,
+            "operations under way": self._context.pending,
+            "not logged in": self._watch,
+        }
+        return {what: len(those) for what, those in kept.items() if len(those)}
+
     # ------------------------------------------------------------------ connections
 
     def _opened(self, event: ConnectionOpened) -> None:

@@ -467,9 +467,7 @@ def test_nothing_is_left_when_everyone_is_gone(house: House) -> None:
     house.pass_time(60_000)
     for host in house.nodes:
         node = host.node
-        assert not node._context.sessions and not node._context.users
-        assert not node._context.pending and not node._delivery.conversations
-        assert not len(node._channels) and not len(node._watch)
+        assert node.census() == {}
         assert not host.subscribed and not host.online
         assert node.next_deadline_ms() is None
 

@@ -1,0 +1,223 @@
+"""The bus of a simulated cluster: a model of Redis pub/sub with presence leases.
+
+A `SimBus` is the server, a `BusPort` one node's client of it, which keeps the manners of
+chat/net/bus.py: what is published is heard by whoever is subscribed at that instant, the publisher
+among them, in order; a subscription is confirmed; after a break everything is subscribed to
+again, confirmed, and only then the node is told that the bus is up.
+
+What goes wrong: envelopes are lost, repeated, late or out of order; the server restarts and
+knows no subscription and no lease any more; a node's link to it is cut, which the node notices
+after a while. A lease that is not renewed runs out, and its users with it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from chat.core._generated.errors import ErrorCode
+from chat.core.envelopes import AnyEnvelope
+from chat.core.events import Answer, AnyEvent, BusDown, BusUp, EnvelopeReceived, Subscribed
+from chat.core.operations import PresenceFound, Refused
+from sim.world import World
+
+RENEW_MS = 5_000
+LEASE_MS = 15_000
+NOTICE_MS = (100, 2_000)
+"""How long a node takes to notice that its link to the server is gone."""
+RETRY_MS = (100, 1_000)
+FIND_LIMIT_MS = 2_000
+
+UNAVAILABLE = Refused(ErrorCode.UNAVAILABLE)
+
+
+@dataclass
+class BusFaults:
+    """How often each fault strikes an envelope, 0 to 1; and how long the ways take."""
+
+    lost: float = 0.0
+    repeated: float = 0.0
+    stale: float = 0.0
+    reordered: float = 0.0
+    delay_ms: tuple[int, int] = (0, 3)
+    stale_ms: tuple[int, int] = (500, 20_000)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class SimBus:
+    """The server: who is subscribed to what, and who is online where until when."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.chance = world.chance("bus")
+        self.faults = BusFaults()
+        self.up = True
+        self.channels: dict[str, dict[BusPort, None]] = {}
+        self.leases: dict[BusPort, tuple[int, set[int]]] = {}
+        self.ports: list[BusPort] = []
+
+    def strikes(self, fault: str) -> bool:
+        likely: float = getattr(self.faults, fault)
+        if likely and self.chance.random() < likely:
+            self.faults.counts[fault] = self.faults.counts.get(fault, 0) + 1
+            return True
+        return False
+
+    def stop(self) -> None:
+        """The server is gone, and all it knew."""
+        self.up = False
+        self.channels.clear()
+        self.leases.clear()
+        for port in self.ports:
+            port.server_lost()
+
+    def start(self) -> None:
+        self.up = True
+
+    def online(self) -> set[int]:
+        """Everyone on a node whose lease is good."""
+        now_ms = self.world.now_ms
+        return set().union(
+            *(users for until_ms, users in self.leases.values() if until_ms > now_ms)
+        )
+
+
+class BusPort:
+    """One node's client of the bus."""
+
+    def __init__(self, bus: SimBus, feed: Callable[[AnyEvent], None]) -> None:
+        self._bus = bus
+        self._world = bus.world
+        self._feed = feed
+        self._wanted: dict[str, int] = {}
+        self._online: set[int] = set()
+        self._connected = False
+        self._dead = False
+        self._generation = 0
+        self._last_ms = 0
+        self.cut = False
+        bus.ports.append(self)
+        self._world.later(0, self._connect)
+        self._world.later(RENEW_MS, self._renew)
+
+    # ------------------------------------------------------------------ what the node asks for
+
+    def publish(self, channel: str, envelope: AnyEnvelope) -> None:
+        if not self._connected or self.cut or self._bus.strikes("lost"):
+            return
+        self._world.later(self._way_ms(), self._published, channel, envelope)
+
+    def subscribe(self, channel: str, ticket: int) -> None:
+        self._wanted[channel] = ticket
+        if self._connected and not self.cut:
+            self._world.later(self._way_ms(), self._subscribed, channel, ticket, self._generation)
+
+    def unsubscribe(self, channel: str) -> None:
+        self._wanted.pop(channel, None)
+        self._bus.channels.get(channel, {}).pop(self, None)
+
+    def announce(self, online: tuple[int, ...], offline: tuple[int, ...]) -> None:
+        self._online |= set(online)
+        self._online -= set(offline)
+        self._write_lease()
+
+    def find_presence(self, ticket: int, users: tuple[int, ...]) -> None:
+        self._world.later(self._way_ms(), self._found, ticket, users)
+
+    def kill(self) -> None:
+        """The node is gone; its subscriptions go with its connection, its lease runs out."""
+        self._dead = True
+        self._bus.ports.remove(self)
+        self._forget()
+
+    # ------------------------------------------------------------------ the connection
+
+    def server_lost(self) -> None:
+        """The server, or the way to it, is gone. The node notices in a while."""
+        self._forget()
+        self._generation += 1
+        self._world.later(self._bus.chance.randint(*NOTICE_MS), self._notice, self._generation)
+
+    def _notice(self, generation: int) -> None:
+        if self._dead or generation != self._generation or not self._connected:
+            return
+        self._connected = False
+        self._feed(BusDown())
+        self._world.later(self._bus.chance.randint(*RETRY_MS), self._connect)
+
+    def _connect(self) -> None:
+        if self._dead or self._connected:
+            return
+        if not self._bus.up or self.cut:
+            self._world.later(self._bus.chance.randint(*RETRY_MS), self._connect)
+            return
+        self._connected = True
+        self._generation += 1
+        self._write_lease()
+        for channel, ticket in self._wanted.items():
+            self._subscribed(channel, ticket, self._generation)
+        self._feed(BusUp())
+
+    def _subscribed(self, channel: str, ticket: int, generation: int) -> None:
+        current = self._wanted.get(channel) == ticket
+        if self._dead or generation != self._generation or self.cut or not current:
+            return
+        self._bus.channels.setdefault(channel, {})[self] = None
+        self._feed(Subscribed(ticket))
+
+    def _forget(self) -> None:
+        for listeners in self._bus.channels.values():
+            listeners.pop(self, None)
+
+    # ------------------------------------------------------------------ envelopes
+
+    def _published(self, channel: str, envelope: AnyEnvelope) -> None:
+        """The instant at which the server passes it on."""
+        if self._bus.up:
+            for port in list(self._bus.channels.get(channel, {})):
+                port._pass_on(EnvelopeReceived(channel, envelope))
+
+    def _pass_on(self, event: EnvelopeReceived) -> None:
+        bus = self._bus
+        if self.cut or bus.strikes("lost"):
+            return
+        at_ms = self._world.now_ms + self._way_ms()
+        if not bus.strikes("reordered"):
+            at_ms = self._last_ms = max(at_ms, self._last_ms)
+        self._world.later(at_ms - self._world.now_ms, self._hear, event, self._generation)
+        for fault in ("repeated", "stale"):
+            if bus.strikes(fault):
+                again_ms = bus.chance.randint(*bus.faults.stale_ms)
+                self._world.later(again_ms, self._hear, event, self._generation)
+
+    def _hear(self, event: EnvelopeReceived, generation: int) -> None:
+        if not self._dead and generation == self._generation and not self.cut:
+            self._feed(event)
+
+    # ------------------------------------------------------------------ presence
+
+    def _renew(self) -> None:
+        if not self._dead:
+            self._write_lease()
+            self._world.later(RENEW_MS, self._renew)
+
+    def _write_lease(self) -> None:
+        if self._connected and not self.cut and self._bus.up:
+            self._bus.leases[self] = (self._world.now_ms + LEASE_MS, set(self._online))
+
+    def _found(self, ticket: int, users: tuple[int, ...]) -> None:
+        if self._dead:
+            return
+        if not self._connected:
+            self._feed(Answer(ticket, UNAVAILABLE))
+        elif self.cut or not self._bus.up:
+            self._world.later(FIND_LIMIT_MS, self._feed_alive, Answer(ticket, UNAVAILABLE))
+        else:
+            online = self._bus.online()
+            found = tuple(user for user in users if user in online)
+            self._feed(Answer(ticket, PresenceFound(found)))
+
+    def _feed_alive(self, event: AnyEvent) -> None:
+        if not self._dead:
+            self._feed(event)
+
+    def _way_ms(self) -> int:
+        return self._bus.chance.randint(*self._bus.faults.delay_ms)

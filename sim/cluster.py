@@ -1,0 +1,131 @@
+"""A whole cluster in one process: nodes, store, bus, balancer, and people with their devices."""
+
+from collections.abc import Iterator
+
+from chat.client import interface as io
+from chat.core import operations as op
+from chat.core.config import NodeConfig
+from chat.core.effects import AnyEffect
+from chat.core.events import AnyEvent
+from chat.storage.transactions import execute
+from sim.bus import SimBus
+from sim.checkers.log import Log
+from sim.checkers.safety import Safety
+from sim.device import SimDevice
+from sim.host import Host
+from sim.network import Wire
+from sim.store import SimStore
+from sim.trace import DeviceRecord, NodeRecord, Trace
+from sim.world import World
+
+NAMES = ("ann", "bob", "cyd", "dan", "eve", "fay", "gus", "hal", "ivy", "jon", "kim", "lea")
+CONFIG = NodeConfig(
+    sends_per_second=5,
+    send_burst=15,
+    write_buffer_bytes=4_096,
+    page_entries=8,
+    pages_in_flight=4,
+    in_flight=8,
+    unauthenticated_per_address=1_000,
+    failed_logins_per_minute=1_000,
+)
+"""Small limits, so that a short run meets them."""
+
+
+class Cluster:
+    """Everything of one run. `wires` are the connections that are open, or half open."""
+
+    def __init__(
+        self, seed: int, *, nodes: int = 3, devices: int = 8, keep_trace: bool = False
+    ) -> None:
+        self.world = world = World(seed)
+        self.chance = world.chance("cluster")
+        self.store = SimStore(world)
+        self.bus = SimBus(world)
+        self.trace = Trace(keep=keep_trace)
+        self.hosts = [
+            Host(world, number, self.store, self.bus, CONFIG, self._node_did)
+            for number in range(1, nodes + 1)
+        ]
+        self.wires: list[Wire] = []
+        self.fragments = 0.05
+        self.latency_ms = (0, 3)
+        self.user_ids: dict[str, int] = {}
+        self.groups: list[int] = []
+        self.devices: list[SimDevice] = []
+        self._found(max(2, min(len(NAMES), (devices + 1) // 2)))
+        self.log = Log(self.store.connection)
+        self.safety = Safety(self.log, self.user_ids)
+        for host in self.hosts:
+            host.start()
+        for number in range(devices):
+            self.add_device(list(self.user_ids)[number % len(self.user_ids)])
+
+    # ------------------------------------------------------------------ the beginning
+
+    def _found(self, people: int) -> None:
+        """The people, their friendships and a group, before anything is switched on."""
+        for name in NAMES[:people]:
+            made = self.ask_store(op.CreateUser(name, f"hash of secret-{name}", 0))
+            assert isinstance(made, op.UserCreated)
+            self.user_ids[name] = made.user.id
+        ids = list(self.user_ids.values())
+        for place, user in enumerate(ids):
+            for other in (ids[(place + 1) % len(ids)], ids[(place + 2) % len(ids)]):
+                if user != other:
+                    self.ask_store(op.AddFriend(user, other, 0))
+                    self.ask_store(op.AddFriend(other, user, 0))
+        made_group = self.ask_store(op.CreateGroup(ids[0], "everyone", "", 0))
+        assert isinstance(made_group, op.GroupChanged)
+        self.groups.append(made_group.group)
+        for user in ids[1:]:
+            self.ask_store(op.JoinGroup(user, made_group.group, 0))
+
+    def ask_store(self, operation: op.StoreOperation) -> op.StoreOutcome:
+        """A transaction past all nodes and faults."""
+        return execute(self.store.connection, operation)
+
+    def add_device(self, user: str) -> SimDevice:
+        """One more device of a person, who logs in with it."""
+        number = len(self.devices) + 1
+        device = SimDevice(self.world, f"{user}-{number}", user, self._connect, self._device_did)
+        self.devices.append(device)
+        device.log_in()
+        return device
+
+    # ------------------------------------------------------------------ the balancer
+
+    def _connect(self, device: SimDevice, link: int) -> None:
+        """Puts a device through to a node; one that is down is noticed only by trying."""
+        self.world.later(self.chance.randint(1, 20), self._put_through, device, link)
+
+    def _put_through(self, device: SimDevice, link: int) -> None:
+        host = self.chance.choice(self.hosts)
+        if host.node is None:
+            alive = [host for host in self.hosts if host.node is not None]
+            if not alive or self.chance.random() < 0.3:
+                device.refused(link, "connection refused")
+                return
+            host = self.chance.choice(alive)
+        self.wires = [wire for wire in self.wires if wire.open]
+        wire = Wire(
+            self.world,
+            device.name,
+            latency_ms=self.latency_ms,
+            fragments=self.fragments,
+        )
+        self.wires.append(wire)
+        device.connected(link, wire)
+        host.accept(wire, "192.0.2.1")
+
+    # ------------------------------------------------------------------ what is seen
+
+    def _node_did(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
+        self.trace.add(NodeRecord(self.world.now_ms, host.name, event, effects))
+
+    def _device_did(self, device: SimDevice, effect: io.AnyEffect) -> None:
+        self.trace.add(DeviceRecord(self.world.now_ms, device.name, effect))
+        self.safety.saw(device, effect)
+
+    def logged_in(self) -> Iterator[SimDevice]:
+        return (device for device in self.devices if device.logged_in and not device.away)

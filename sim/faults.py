@@ -1,0 +1,234 @@
+"""What goes wrong. Each kind is a method by its name; which kinds a run has, and how often each
+strikes, is drawn from its seed (swarm testing: a fault that hides another is sometimes away)."""
+
+import random
+from collections.abc import Callable
+
+from sim.cluster import Cluster
+from sim.host import Host
+from sim.network import Wire
+
+
+class Faults:
+    """The faults of one run. `heal` takes back all that can be taken back."""
+
+    def __init__(self, cluster: Cluster, kinds: list[str] | None = None) -> None:
+        self._cluster = cluster
+        self._world = cluster.world
+        self._chance: random.Random = cluster.world.chance("faults")
+        self._stopped = False
+        self.counts: dict[str, int] = {}
+        wanted = KINDS if kinds is None else kinds
+        self.kinds = [kind for kind in wanted if kinds is not None or self._chance.random() < 0.4]
+        self.severity = self._chance.choice((0.2, 0.5, 1.0))
+        self._pause_ms = self._chance.choice(((500, 4_000), (2_000, 15_000)))
+        self._set_rates()
+
+    def start(self) -> None:
+        if self._strikers():
+            self._world.later(self._chance.randint(*self._pause_ms), self._strike)
+
+    def _strikers(self) -> list[str]:
+        return [kind for kind in self.kinds if hasattr(self, f"_{kind}")]
+
+    def _strike(self) -> None:
+        if self._stopped:
+            return
+        kind = self._chance.choice(self._strikers())
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        strike: Callable[[], None] = getattr(self, f"_{kind}")
+        strike()
+        self._world.later(self._chance.randint(*self._pause_ms), self._strike)
+
+    def _set_rates(self) -> None:
+        """The faults that strike by themselves, each time with some likelihood."""
+        for fault in ("deadlock", "lock_timeout", "lost_reply", "late_commit", "slow"):
+            if f"store_{fault}" in self.kinds:
+                setattr(self._cluster.store.faults, fault, 0.1 * self.severity)
+        for fault in ("lost", "repeated", "stale", "reordered"):
+            if f"envelope_{fault}" in self.kinds:
+                setattr(self._cluster.bus.faults, fault, 0.3 * self.severity)
+        if "one_byte_fragments" in self.kinds:
+            self._cluster.fragments = 0.9
+        if "delay" in self.kinds:
+            self._cluster.latency_ms = (0, 400)
+
+    def heal(self, *, bus_stays_dead: bool = False, nodes_stay_dead: int = 0) -> None:
+        """Everything works again, but for what stays dead for good."""
+        self._stopped = True
+        cluster = self._cluster
+        for fault in ("deadlock", "lock_timeout", "lost_reply", "late_commit", "slow"):
+            setattr(cluster.store.faults, fault, 0.0)
+        for fault in ("lost", "repeated", "stale", "reordered"):
+            setattr(cluster.bus.faults, fault, 0.0)
+        cluster.latency_ms, cluster.fragments = (0, 3), 0.0
+        cluster.store.up = True
+        if bus_stays_dead:
+            cluster.bus.stop()
+        elif not cluster.bus.up:
+            cluster.bus.start()
+        for place, host in enumerate(cluster.hosts):
+            if place < nodes_stay_dead:
+                host.crash()
+                continue
+            if host.node is None:
+                host.start()
+            host.resume()
+            host.store_link.cut = False
+            host.port.cut = False
+        for wire in cluster.wires:
+            wire.down.bytes_per_ms = None
+            wire.up.resume()
+            wire.down.resume()
+        for device in cluster.devices:
+            device.switch_on()
+
+    # ------------------------------------------------------------------ nodes
+
+    def _host(self) -> Host | None:
+        alive = [host for host in self._cluster.hosts if host.node is not None]
+        return self._chance.choice(alive) if alive else None
+
+    def _node_crash(self) -> None:
+        host = self._host()
+        if host is not None:
+            host.crash()
+            self._world.later(self._chance.randint(100, 8_000), self._boot, host)
+
+    def _boot(self, host: Host) -> None:
+        if host.node is None and not self._stopped:
+            host.start()
+
+    def _node_pause(self) -> None:
+        host = self._host()
+        if host is not None:
+            host.pause()
+            self._world.later(self._chance.randint(100, 25_000), host.resume)
+
+    def _node_drain(self) -> None:
+        host = self._host()
+        if host is not None:
+            host.drain()
+            self._world.later(self._chance.randint(3_000, 10_000), self._replace, host, host.node)
+
+    def _replace(self, host: Host, node: object) -> None:
+        if host.node is node and not self._stopped:
+            host.crash()
+            host.start()
+
+    def _clock_jump(self) -> None:
+        host = self._host()
+        if host is not None:
+            host.ahead_ms += self._chance.choice((500, 5_000, 60_000))
+            host.resume()
+
+    # ------------------------------------------------------------------ links
+
+    def _wire(self) -> Wire | None:
+        wires = [wire for wire in self._cluster.wires if wire.open]
+        return self._chance.choice(wires) if wires else None
+
+    def _reset(self) -> None:
+        wire = self._wire()
+        if wire is not None:
+            wire.reset()
+
+    def _half_open(self) -> None:
+        wire = self._wire()
+        if wire is not None:
+            client_hears = self._chance.random() < 0.5
+            wire.reset(client_hears=client_hears, node_hears=not client_hears)
+
+    def _partition(self) -> None:
+        """A connection is stopped for a while: one way or both."""
+        wire = self._wire()
+        if wire is None:
+            return
+        pipes = self._chance.choice(((wire.up,), (wire.down,), (wire.up, wire.down)))
+        for pipe in pipes:
+            pipe.stopped = True
+            self._world.later(self._chance.randint(100, 20_000), pipe.resume)
+
+    def _slow_reader(self) -> None:
+        wire = self._wire()
+        if wire is not None:
+            wire.down.bytes_per_ms = self._chance.choice((1, 2, 8))
+            self._world.later(self._chance.randint(1_000, 30_000), self._read_fast, wire)
+
+    def _read_fast(self, wire: Wire) -> None:
+        wire.down.bytes_per_ms = None
+        wire.down.resume()
+
+    def _balancer_moves(self) -> None:
+        """The balancer restarts: everyone is put through anew."""
+        for wire in self._cluster.wires:
+            if wire.open and self._chance.random() < 0.7:
+                wire.reset()
+
+    def _reconnect_storm(self) -> None:
+        for device in self._cluster.devices:
+            if not device.away:
+                device.switch_off()
+                self._world.later(self._chance.randint(0, 300), device.switch_on)
+
+    # ------------------------------------------------------------------ store and bus
+
+    def _store_restart(self) -> None:
+        self._cluster.store.up = False
+        self._world.later(self._chance.randint(200, 6_000), self._store_back)
+
+    def _store_back(self) -> None:
+        self._cluster.store.up = True
+
+    def _store_cut(self) -> None:
+        host = self._host()
+        if host is not None:
+            link = host.store_link
+            link.cut = True
+            self._world.later(self._chance.randint(200, 6_000), setattr, link, "cut", False)
+
+    def _bus_restart(self) -> None:
+        self._cluster.bus.stop()
+        self._world.later(self._chance.randint(200, 10_000), self._bus_back)
+
+    def _bus_back(self) -> None:
+        if not self._stopped:
+            self._cluster.bus.start()
+
+    def _bus_cut(self) -> None:
+        host = self._host()
+        if host is not None and not host.port.cut:
+            port = host.port
+            port.cut = True
+            port.server_lost()
+            self._world.later(self._chance.randint(200, 10_000), setattr, port, "cut", False)
+
+
+KINDS = sorted(
+    [
+        name[1:]
+        for name in vars(Faults)
+        if name.startswith("_")
+        and not name.startswith("__")
+        and name
+        not in (
+            "_strike",
+            "_strikers",
+            "_set_rates",
+            "_host",
+            "_wire",
+            "_boot",
+            "_replace",
+            "_read_fast",
+            "_store_back",
+            "_bus_back",
+        )
+    ]
+    + [
+        f"store_{fault}"
+        for fault in ("deadlock", "lock_timeout", "lost_reply", "late_commit", "slow")
+    ]
+    + [f"envelope_{fault}" for fault in ("lost", "repeated", "stale", "reordered")]
+    + ["one_byte_fragments", "delay"]
+)
+"""The names of all kinds."""

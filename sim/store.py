@@ -1,0 +1,192 @@
+"""The store of a simulated cluster: the real transactions on one SQLite in memory, and what can go
+wrong between a node and them.
+
+Every node has a `StoreLink`, which does what chat/storage/service.py does with threads: writes in
+order, appends that wait together in one transaction, reads beside them. A transaction runs at one
+instant, the *commit*; before it lies the way there, after it the way back. Faults strike at
+either:
+
+- `deadlock`, `lock_timeout`: the transaction is rolled back and run again a little later;
+- `lost_reply`: committed, but the answer is lost. Appends are run again, as their keys make safe;
+  of any other write nobody knows;
+- `late_commit`: the caller has given up (Unknown) before the commit comes;
+- `slow`: either way takes long;
+- down: everything is refused at once, as long as the store is away. What was committed stays.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from chat.core._generated.errors import ErrorCode
+from chat.core.operations import Append, Refused, StoreOperation, StoreOutcome, Unknown
+from chat.storage.connection import Connection
+from chat.storage.schema import migrate
+from chat.storage.sqlite import IN_MEMORY, open_sqlite
+from chat.storage.transactions import append_batch, execute, is_read
+from sim.world import World
+
+MAX_BATCH = 256
+UNAVAILABLE = Refused(ErrorCode.UNAVAILABLE)
+Answer = Callable[[int, StoreOutcome], None]
+
+
+@dataclass
+class StoreFaults:
+    """How often each fault strikes a write, 0 to 1; and how long the ways take."""
+
+    deadlock: float = 0.0
+    lock_timeout: float = 0.0
+    lost_reply: float = 0.0
+    late_commit: float = 0.0
+    slow: float = 0.0
+    delay_ms: tuple[int, int] = (0, 3)
+    slow_ms: tuple[int, int] = (200, 4_000)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class SimStore:
+    """The one store that all nodes share."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.connection: Connection = open_sqlite(IN_MEMORY)
+        migrate(self.connection)
+        self.faults = StoreFaults()
+        self.up = True
+
+    def link(self, answer: Answer) -> "StoreLink":
+        return StoreLink(self, answer)
+
+
+class StoreLink:
+    """One node's way to the store. `cut` is a partition between the two."""
+
+    def __init__(self, store: SimStore, answer: Answer) -> None:
+        self._store = store
+        self._world = store.world
+        self._chance = store.world.chance("store")
+        self._answer = answer
+        self._writes: deque[tuple[int, StoreOperation]] = deque()
+        self._writing = False
+        self._dead = False
+        self._last_arrival_ms = 0
+        self.cut = False
+
+    @property
+    def reachable(self) -> bool:
+        return self._store.up and not self.cut
+
+    def submit(self, ticket: int, operation: StoreOperation) -> None:
+        if is_read(operation):
+            self._world.later(self._way_ms(), self._read, ticket, operation)
+            return
+        self._writes.append((ticket, operation))
+        self._write_next()
+
+    def kill(self) -> None:
+        """The node is gone: what waits is not carried out, and nobody hears of the rest."""
+        self._dead = True
+        self._writes.clear()
+
+    # ------------------------------------------------------------------ reads
+
+    def _read(self, ticket: int, operation: StoreOperation) -> None:
+        if self._dead:
+            return
+        outcome = execute(self._store.connection, operation) if self.reachable else UNAVAILABLE
+        self._world.later(self._way_ms(), self._arrive, ticket, outcome)
+
+    # ------------------------------------------------------------------ writes
+
+    def _write_next(self) -> None:
+        if self._writing or not self._writes:
+            return
+        self._writing = True
+        self._world.later(self._way_ms(), self._commit, 0)
+
+    def _commit(self, attempts: int) -> None:
+        """The instant of the transaction."""
+        if self._dead or not self._writes:
+            self._writing = False
+            return
+        if not self.reachable:
+            while self._writes:
+                self._reply(self._writes.popleft()[0], UNAVAILABLE)
+            self._writing = False
+            return
+        if attempts < 4 and (self._strikes("deadlock") or self._strikes("lock_timeout")):
+            self._world.later(self._chance.randint(1, 50), self._commit, attempts + 1)
+            return
+        jobs = self._take()
+        if self._strikes("late_commit"):
+            for ticket, _ in jobs:
+                self._reply(ticket, Unknown())
+            delay_ms = self._chance.randint(1, 2_000)
+            self._world.later(delay_ms, self._run_late, [operation for _, operation in jobs])
+        elif self._strikes("lost_reply"):
+            self._lose_reply(jobs)
+        else:
+            outcomes = self._run([operation for _, operation in jobs])
+            for (ticket, _), outcome in zip(jobs, outcomes, strict=True):
+                self._reply(ticket, outcome)
+        self._writing = False
+        self._write_next()
+
+    def _take(self) -> list[tuple[int, StoreOperation]]:
+        """The next transaction: the appends at the front together, any other write alone."""
+        jobs = [self._writes.popleft()]
+        while (
+            isinstance(jobs[0][1], Append)
+            and self._writes
+            and isinstance(self._writes[0][1], Append)
+            and len(jobs) < MAX_BATCH
+        ):
+            jobs.append(self._writes.popleft())
+        return jobs
+
+    def _run(self, operations: list[StoreOperation]) -> list[StoreOutcome]:
+        appends = [operation for operation in operations if isinstance(operation, Append)]
+        if appends:
+            return list(append_batch(self._store.connection, appends))
+        return [execute(self._store.connection, operation) for operation in operations]
+
+    def _run_late(self, operations: list[StoreOperation]) -> None:
+        self._run(operations)
+
+    def _lose_reply(self, jobs: list[tuple[int, StoreOperation]]) -> None:
+        """Committed, and the answer lost on the way: a batch of appends is run once more."""
+        operations = [operation for _, operation in jobs]
+        outcomes = self._run(operations)
+        if isinstance(operations[0], Append):
+            outcomes = self._run(operations)
+        else:
+            outcomes = [Unknown() for _ in outcomes]
+        for (ticket, _), outcome in zip(jobs, outcomes, strict=True):
+            self._reply(ticket, outcome)
+
+    # ------------------------------------------------------------------ the ways
+
+    def _reply(self, ticket: int, outcome: StoreOutcome) -> None:
+        """Answers leave and arrive in order."""
+        at_ms = max(self._last_arrival_ms, self._world.now_ms + self._way_ms())
+        self._last_arrival_ms = at_ms
+        self._world.later(at_ms - self._world.now_ms, self._arrive, ticket, outcome)
+
+    def _arrive(self, ticket: int, outcome: StoreOutcome) -> None:
+        if not self._dead:
+            self._answer(ticket, outcome)
+
+    def _way_ms(self) -> int:
+        faults = self._store.faults
+        if self._strikes("slow"):
+            return self._chance.randint(*faults.slow_ms)
+        return self._chance.randint(*faults.delay_ms)
+
+    def _strikes(self, fault: str) -> bool:
+        faults = self._store.faults
+        likely: float = getattr(faults, fault)
+        if likely and self._chance.random() < likely:
+            faults.counts[fault] = faults.counts.get(fault, 0) + 1
+            return True
+        return False

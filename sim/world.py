@@ -1,0 +1,78 @@
+"""The world: a clock that only this module moves, and a queue of what is due.
+
+Whatever happens in a simulated cluster is a call that was put in the queue for a time, by a name.
+Calls of the same time run in the order in which they were put in. All chance comes from streams of
+random numbers that are named after who draws from them and seeded by the run's seed, so that one
+part's draws do not depend on another's, and a seed gives one history.
+"""
+
+import heapq
+import random
+from collections.abc import Callable
+from typing import ParamSpec
+
+P = ParamSpec("P")
+
+START_MS = 1_700_000_000_000
+"""Simulated time begins here, in ms since 1970."""
+
+
+class Call:
+    """Something that is due. A cancelled call is passed over."""
+
+    __slots__ = ("action", "at_ms", "cancelled", "order")
+
+    def __init__(self, at_ms: int, order: int, action: Callable[[], None]) -> None:
+        self.at_ms = at_ms
+        self.order = order
+        self.action = action
+        self.cancelled = False
+
+    def __lt__(self, other: "Call") -> bool:
+        return (self.at_ms, self.order) < (other.at_ms, other.order)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class World:
+    """Time and chance of one simulated run."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.now_ms = START_MS
+        self.events = 0
+        """Calls that have run."""
+        self._queue: list[Call] = []
+        self._order = 0
+        self._streams: dict[str, random.Random] = {}
+
+    def chance(self, name: str) -> random.Random:
+        """The stream of random numbers of that name."""
+        stream = self._streams.get(name)
+        if stream is None:
+            stream = self._streams[name] = random.Random(f"{self.seed}/{name}")
+        return stream
+
+    def later(
+        self, delay_ms: int, action: Callable[P, None], *args: P.args, **kwargs: P.kwargs
+    ) -> Call:
+        """Has the action run after that time; at once, but not within this call, for 0."""
+        self._order += 1
+        run = (lambda: action(*args, **kwargs)) if args or kwargs else action
+        call = Call(self.now_ms + max(0, delay_ms), self._order, run)
+        heapq.heappush(self._queue, call)
+        return call
+
+    def run_until(self, end_ms: int) -> None:
+        """Lets everything happen that is due up to that time."""
+        while self._queue and self._queue[0].at_ms <= end_ms:
+            call = heapq.heappop(self._queue)
+            if not call.cancelled:
+                self.now_ms = call.at_ms
+                self.events += 1
+                call.action()
+        self.now_ms = max(self.now_ms, end_ms)
+
+    def run_for(self, ms: int) -> None:
+        self.run_until(self.now_ms + ms)
