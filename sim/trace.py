@@ -1,7 +1,7 @@
 """What happened in a run, in order: a hash of all of it, and, if wanted, the records themselves.
 
-Two runs of one seed on one commit have the same hash, in whatever process. The hash of each thousand
-records is kept too, so that the place where two runs part can be told.
+Two runs of one seed on one commit have the same hash, in whatever process. The hash of each
+thousand records is kept too, so that the place where two runs part can be told.
 """
 
 import hashlib

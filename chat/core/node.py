@@ -26,7 +26,7 @@ under way has nothing waiting that its state lets it take; every ticket in the t
 one operation that was asked for and not answered.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Final
 
 from chat.core._generated.errors import ErrorCode
@@ -161,7 +161,7 @@ class Node:
 
     def census(self) -> dict[str, int]:
         """How many there are of each thing the node keeps; what there is none of is left out."""
-        kept = {
+        kept: dict[str, Sized] = {
             "sessions": self._context.sessions,
             "users": self._context.users,
             "conversations": self._delivery.conversations,
