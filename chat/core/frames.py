@@ -8,6 +8,7 @@ Decoding never raises on bad input. It gives a `Problem`: the error code that th
 the request id if one could be read, and a sentence.
 """
 
+import re
 from typing import Final
 
 import msgspec
@@ -30,6 +31,7 @@ _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(Request)
 _TYPES: Final = frozenset(str(request.__struct_config__.tag) for request in REQUEST_INPUT)
 _MAX_ID: Final = 2**53
+_PATTERN: Final = re.compile(r"matching regex '.*'")
 
 
 class Problem(Struct, frozen=True, gc=False):
@@ -130,10 +132,12 @@ def _classify(line: bytes, reason: str) -> Problem:
     except (msgspec.ValidationError, msgspec.DecodeError, RecursionError):
         return _problem(ErrorCode.BAD_FRAME)
     number = header.id
-    re = number if type(number) is int and 0 <= number <= _MAX_ID else None
+    if type(number) is not int or not 0 <= number <= _MAX_ID:
+        number = None
     if isinstance(header.type, str) and header.type not in _TYPES:
-        return _problem(ErrorCode.UNKNOWN_TYPE, re)
-    return _problem(ErrorCode.BAD_MESSAGE, re, f"A field is missing or wrong: {reason[:240]}.")
+        return _problem(ErrorCode.UNKNOWN_TYPE, number)
+    reason = _PATTERN.sub("in the form that the protocol has for it", reason)
+    return _problem(ErrorCode.BAD_MESSAGE, number, f"A field is missing or wrong: {reason[:240]}.")
 
 
 def _problem(code: ErrorCode, re: int | None = None, message: str | None = None) -> Problem:

@@ -1,0 +1,133 @@
+"""Transcripts: what people say to a node and what it says to them, line by line, as a file.
+
+    # a comment
+    ann: connect            a connection is made; ann: hang up ends it; node: restart kills the node
+    ann> {"type": …}        Ann's client sends this line
+    ann< {"type": …}        the next line that Ann's client gets
+
+Times and tokens are written as "*". A transcript is checked line by line against a real node over a
+real socket. After a change that is meant, `python -m tests.transcript FILE` plays the lines that are
+sent and writes what comes back.
+"""
+
+import contextlib
+import json
+import select
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.processes import NodeProcess, free_port
+
+MASKED = ("at", "now", "token", "registered_at", "node")
+ANSWER_S = 10.0
+QUIET_S = 0.4
+
+
+def mask(value: Any) -> Any:
+    """The value with what differs from run to run left out."""
+    if isinstance(value, dict):
+        return {k: "*" if k in MASKED else mask(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [mask(item) for item in value]
+    return value
+
+
+class Stage:
+    """A node and the connections to it, by name."""
+
+    def __init__(self, folder: Path) -> None:
+        self._store = folder / "chat.db"
+        self._port = free_port()
+        self._node = NodeProcess(self._port, self._store)
+        self._sockets: dict[str, socket.socket] = {}
+        self._buffers: dict[str, bytes] = {}
+
+    def command(self, who: str, what: str) -> None:
+        if what == "restart":
+            self._node.close()
+            self._node = NodeProcess(self._port, self._store)
+        elif what == "connect":
+            self._sockets[who] = socket.create_connection(("127.0.0.1", self._port))
+            self._buffers[who] = b""
+        else:
+            assert what == "hang up", what
+            self._sockets.pop(who).close()
+
+    def send(self, who: str, line: str) -> None:
+        self._sockets[who].sendall(line.encode() + b"\n")
+
+    def receive(self, who: str, seconds: float = ANSWER_S) -> Any:
+        """The next line, masked; None if there is none in time."""
+        while b"\n" not in self._buffers[who]:
+            ready, _, _ = select.select([self._sockets[who]], [], [], seconds)
+            data = self._sockets[who].recv(65_536) if ready else b""
+            if not data:
+                return None
+            self._buffers[who] += data
+        line, _, self._buffers[who] = self._buffers[who].partition(b"\n")
+        return mask(json.loads(line))
+
+    def names(self) -> list[str]:
+        return list(self._sockets)
+
+    def close(self) -> None:
+        for one in self._sockets.values():
+            one.close()
+        self._node.close()
+
+
+def parse(line: str) -> tuple[str, str, str] | None:
+    """Who, one of `:<>`, and the rest; None for comments and blank lines."""
+    if not line.strip() or line.startswith("#"):
+        return None
+    place = min(at for at in (line.find(sign) for sign in ":<>") if at > 0)
+    return line[:place], line[place], line[place + 1 :].strip()
+
+
+def check(path: Path, folder: Path) -> None:
+    """Plays a transcript; raises AssertionError at the first line that is not so."""
+    with contextlib.closing(Stage(folder)) as stage:
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            parts = parse(line)
+            if parts is None:
+                continue
+            who, sign, rest = parts
+            if sign == ":":
+                stage.command(who, rest)
+            elif sign == ">":
+                stage.send(who, rest)
+            else:
+                got = stage.receive(who)
+                assert got == json.loads(rest), f"{path.name}:{number}: {who} got {got}"
+        for who in stage.names():
+            left = stage.receive(who, QUIET_S)
+            assert left is None, f"{path.name}: at the end {who} got {left}"
+
+
+def write(path: Path) -> None:
+    """Plays what is sent in a transcript, and writes it with all that came back."""
+    lines: list[str] = []
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(Stage(Path(folder))) as stage:
+        for line in path.read_text().splitlines():
+            parts = parse(line)
+            if parts is not None and parts[1] == "<":
+                continue
+            lines.append(line)
+            if parts is None:
+                continue
+            who, sign, rest = parts
+            if sign == ":":
+                stage.command(who, rest)
+            else:
+                stage.send(who, rest)
+            for name in stage.names():
+                while (got := stage.receive(name, QUIET_S)) is not None:
+                    lines.append(f"{name}< {json.dumps(got, ensure_ascii=False)}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
