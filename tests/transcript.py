@@ -50,6 +50,8 @@ class Stage:
             self._node.close()
             self._node = NodeProcess(self._port, self._store)
         elif what == "connect":
+            if who in self._sockets:
+                self._sockets[who].close()
             self._sockets[who] = socket.create_connection(("127.0.0.1", self._port))
             self._buffers[who] = b""
         else:
