@@ -135,14 +135,15 @@ def _decode(line: bytes) -> wire.ServerMessage | None:
     try:
         message: wire.ServerMessage = _decoder.decode(line)
     except msgspec.ValidationError:
-        return _look_closer(line)
+        _look_closer(line)
+        return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Nonsense(NOT_THE_PROTOCOL) from error
     return message
 
 
 def _look_closer(line: bytes) -> None:
-    """A push that is not understood can be left out; an answer is waited for."""
+    """A push that is not understood can be left out; an answer is waited for. Raises Nonsense."""
     try:
         header = _header_decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

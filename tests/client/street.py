@@ -117,7 +117,7 @@ class Street(House):
         self.wires: dict[int, tuple[Client, Wire]] = {}
         self.down: set[int] = set()
         """Nodes that take no connections."""
-        super().__init__(nodes, **config)
+        super().__init__(nodes, bus=True, **config)
 
     def client(self, name: str, node: int = 0) -> Client:
         client = Client(self, name, node)

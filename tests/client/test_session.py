@@ -292,7 +292,7 @@ def test_whoever_leaves_and_comes_back_goes_on_at_the_new_joining(street: Street
 
 
 def test_read_marks_are_gathered(street: Street) -> None:
-    ann, bob, conversation = both(street)
+    ann, bob, _ = both(street)
     bob.shows = True
     for number in range(20):
         ann.chat(2, str(number))
