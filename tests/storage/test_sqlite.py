@@ -5,6 +5,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -93,11 +94,20 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
     assert "cannot be written" in cannot_open(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_the_right_to_write(tmp_path: Path) -> None:
-    folder = tmp_path / "locked"
-    folder.mkdir(mode=0o500)
-    assert "cannot be written" in cannot_open(folder / "chat.db")
+NOBODY = 65534
+
+
+def test_a_folder_without_the_right_to_write() -> None:
+    """Root may write everywhere, so root looks at it as nobody."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, user = Path(name), os.geteuid()
+        folder.chmod(0o555)
+        os.seteuid(NOBODY if user == 0 else user)
+        try:
+            assert "cannot be written" in cannot_open(folder / "chat.db")
+        finally:
+            os.seteuid(user)
+            folder.chmod(0o755)
 
 
 def test_a_store_that_another_program_has_locked(
