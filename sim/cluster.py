@@ -1,6 +1,6 @@
 """A whole cluster in one process: nodes, store, bus, balancer, and people with their devices."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from chat.client import interface as io
 from chat.core import operations as op
@@ -53,19 +53,23 @@ class Cluster:
         self.user_ids: dict[str, int] = {}
         self.groups: list[int] = []
         self.devices: list[SimDevice] = []
-        self._found(max(2, min(len(NAMES), (devices + 1) // 2)))
         self.log = Log(self.store.connection)
+        self.only_node: Host | None = None
+        """Where the balancer puts everyone through, if it has no choice."""
+        self.seen: Callable[[SimDevice, io.AnyEffect], None] = lambda device, effect: None
         self.safety = Safety(self.log, self.user_ids)
         for host in self.hosts:
             host.start()
+        if devices:
+            self.found(list(NAMES[: max(2, min(len(NAMES), (devices + 1) // 2))]))
         for number in range(devices):
             self.add_device(list(self.user_ids)[number % len(self.user_ids)])
 
     # ------------------------------------------------------------------ the beginning
 
-    def _found(self, people: int) -> None:
+    def found(self, names: list[str]) -> None:
         """The people, their friendships and a group, before anything is switched on."""
-        for name in NAMES[:people]:
+        for name in names:
             made = self.ask_store(op.CreateUser(name, f"hash of secret-{name}", 0))
             assert isinstance(made, op.UserCreated)
             self.user_ids[name] = made.user.id
@@ -100,7 +104,7 @@ class Cluster:
         self.world.later(self.chance.randint(1, 20), self._put_through, device, link)
 
     def _put_through(self, device: SimDevice, link: int) -> None:
-        host = self.chance.choice(self.hosts)
+        host = self.only_node or self.chance.choice(self.hosts)
         if host.node is None:
             alive = [host for host in self.hosts if host.node is not None]
             if not alive or self.chance.random() < 0.3:
@@ -126,6 +130,7 @@ class Cluster:
     def _device_did(self, device: SimDevice, effect: io.AnyEffect) -> None:
         self.trace.add(DeviceRecord(self.world.now_ms, device.name, effect))
         self.safety.saw(device, effect)
+        self.seen(device, effect)
 
     def logged_in(self) -> Iterator[SimDevice]:
         return (device for device in self.devices if device.logged_in and not device.away)

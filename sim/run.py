@@ -43,7 +43,7 @@ def run(
     try:
         _live(cluster, trouble, steps_ms)
         _heal(cluster, trouble)
-        _end(cluster)
+        check_end(cluster)
     except Violation as seen:
         violation = seen
     said = [said for device in cluster.devices for said in device.said.values()]
@@ -75,20 +75,25 @@ def _heal(cluster: Cluster, trouble: Faults) -> None:
     bus_stays_dead = "bus_restart" in trouble.kinds and chance.random() < 0.3
     dead = 1 if "node_crash" in trouble.kinds and len(cluster.hosts) > 1 else 0
     trouble.heal(bus_stays_dead=bus_stays_dead, nodes_stay_dead=dead)
+    check_healed(cluster, presence_counts=not bus_stays_dead)
+
+
+def check_healed(cluster: Cluster, *, presence_counts: bool) -> None:
+    """Within a minute of healing everything must be as it should."""
     healed_at_ms = cluster.world.now_ms
     wrong: list[Violation] = []
     while cluster.world.now_ms < healed_at_ms + HEAL_MS:
         cluster.world.run_for(2_000)
         wrong = list(unsettled(cluster.devices))
         wrong += behind(cluster.devices, cluster.log, cluster.user_ids)
-        if not bus_stays_dead:
+        if presence_counts:
             wrong += presence(cluster.devices, cluster.user_ids)
         if not wrong:
             return
     raise wrong[0]
 
 
-def _end(cluster: Cluster) -> None:
+def check_end(cluster: Cluster) -> None:
     """Everything again, and then nothing may be left over when everyone is gone."""
     cluster.safety.all_devices(cluster.devices)
     check_logs(cluster.log, cluster.store.connection)
