@@ -63,6 +63,9 @@ class SimDevice:
         self.feed(io.LogIn(self.user, f"secret-{self.user}"))
 
     def say(self, target: Target, text: str) -> None:
+        """Says something, unless the device is switched off."""
+        if self.away:
+            return
         kind, number = target
         ref = len(self.said) + 1
         self.said[ref] = Said(ref, target, text)

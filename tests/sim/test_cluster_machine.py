@@ -1,6 +1,7 @@
 """Hypothesis writes the stories: any life with any trouble, then healing, then all must be well.
 
-A failure shrinks to a short story and is printed as one; put into tests/sim/stories it stays a test.
+A failure shrinks to a short story and is printed as one; put into tests/sim/stories it stays a
+test.
 """
 
 from hypothesis import note, settings
