@@ -71,6 +71,8 @@ class Faults:
             if place < nodes_stay_dead:
                 host.crash()
                 continue
+            if host.draining:
+                host.crash()
             if host.node is None:
                 host.start()
             host.resume()

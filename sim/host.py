@@ -53,6 +53,7 @@ class Host:
         self.store_link: StoreLink
         self.port: BusPort
         self.paused = False
+        self.draining = False
         self.ahead_ms = 0
         """How far the machine's clock was set ahead."""
         self._store = store
@@ -71,6 +72,7 @@ class Host:
     def start(self) -> None:
         """Boots a new node, which knows nothing of the one before it."""
         assert self.node is None
+        self.draining = False
         self.node = Node(self._config)
         self.store_link = self._store.link(self._answer)
         self.port = BusPort(self._bus, self.feed)
@@ -100,6 +102,7 @@ class Host:
         self._handle_all()
 
     def drain(self) -> None:
+        self.draining = True
         self.feed(ev.Drain(retry_after_ms=200))
 
     # ------------------------------------------------------------------ connections
