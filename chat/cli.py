@@ -6,10 +6,14 @@ be opened.
 
 import argparse
 import asyncio
+import contextlib
+import errno
 import gc
 import logging
 import os
+import shutil
 import signal
+import socket
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -145,8 +149,15 @@ def _store(text: str) -> Path:
 
 
 def _default_store(port: int) -> Path:
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "chat-node" / f"{port}.db"
+    data = os.environ.get("XDG_DATA_HOME")
+    try:
+        folder = Path(data) if data else Path.home() / ".local" / "share"
+    except RuntimeError as error:
+        raise Failure(
+            "there is no home folder to keep the store in; say where with --store sqlite:PATH.",
+            EXIT_STORE,
+        ) from error
+    return folder / "chat-node" / f"{port}.db"
 
 
 # ---------------------------------------------------------------------------- the run
@@ -163,58 +174,85 @@ def _run(options: argparse.Namespace) -> int:
 
 async def _serve(options: argparse.Namespace) -> int:
     stop = _Stop(asyncio.get_running_loop())
+    port = options.port or _free_port(options.host)
     limits = {field: getattr(options, field) for field in NodeConfig.__struct_fields__}
-    config = NodeConfig(**limits | {"name": options.name or f"node-{options.port}"})
-    store_path: Path = options.store or _default_store(options.port)
+    config = NodeConfig(**limits | {"name": options.name or f"node-{port}"})
+    store_path: Path = options.store or _default_store(port)
     recorder = _recorder(options.record, config)
     driver = Driver(Node(config), bus := LocalBus(), recorder)
-    driver.store = store = StoreService(lambda: open_sqlite(store_path), driver.answer_threadsafe)
+    with contextlib.closing(await _listen(driver, config, options.host, port)) as server:
+        store = _open_store(store_path, driver)
+        driver.store, driver.vault = store, (vault := Vault(driver.answer_threadsafe))
+        try:
+            bus.start(driver.feed)
+            await _serve_from_now(server, options.host, port)
+            _say_hello(options.host, port, config, store_path, options.record)
+            sys.setswitchinterval(SWITCH_S)
+            gc.collect()
+            gc.freeze()
+            await stop.asked.wait()
+            server.close()
+            _say("stopping: finishing what is under way (once more to stop at once)")
+            clean = await stop.unless_again(
+                driver.drain(retry_after_ms=RETRY_AFTER_MS, limit_ms=options.drain_ms)
+            )
+            _say("stopped" if clean else "stopped before all was finished")
+        finally:
+            driver.stop()
+            await bus.close()
+            vault.close()
+            store.close()
+            if recorder is not None:
+                recorder.close()
+    return EXIT_OK
+
+
+def _open_store(path: Path, driver: Driver) -> StoreService:
+    store = StoreService(lambda: open_sqlite(path), driver.answer_threadsafe)
     try:
         store.start()
     except StoreError as error:
         raise Failure(str(error), EXIT_STORE) from error
-    driver.vault = vault = Vault(driver.answer_threadsafe)
-    try:
-        bus.start(driver.feed)
-        server = await _listen(driver, config, options)
-        port = server.sockets[0].getsockname()[1]
-        _say_hello(options.host, port, config, store_path, options.record)
-        sys.setswitchinterval(SWITCH_S)
-        gc.collect()
-        gc.freeze()
-        await stop.asked.wait()
-        server.close()
-        print("stopping: finishing what is under way (once more to stop at once)", flush=True)
-        clean = await stop.unless_again(
-            driver.drain(retry_after_ms=RETRY_AFTER_MS, limit_ms=options.drain_ms)
-        )
-        print("stopped" if clean else "stopped before all was finished", flush=True)
-    finally:
-        driver.stop()
-        await bus.close()
-        vault.close()
-        store.close()
-        if recorder is not None:
-            recorder.close()
-    return EXIT_OK
+    return store
 
 
-async def _listen(
-    driver: Driver, config: NodeConfig, options: argparse.Namespace
-) -> asyncio.Server:
+async def _listen(driver: Driver, config: NodeConfig, host: str, port: int) -> asyncio.Server:
     try:
-        return await listen(driver, config, options.host, options.port)
-    except (OSError, OverflowError) as error:
-        reason = (
-            os.strerror(error.errno)
-            if isinstance(error, OSError) and error.errno and error.errno > 0
-            else str(error)
-        )
-        raise Failure(
-            f"cannot listen on {options.host} port {options.port} ({reason}); "
-            "choose another port, or stop what has it.",
-            EXIT_PORT,
-        ) from error
+        return await listen(driver, config, host, port)
+    except OSError as error:
+        raise _cannot_listen(host, port, error) from error
+
+
+async def _serve_from_now(server: asyncio.Server, host: str, port: int) -> None:
+    try:
+        await server.start_serving()
+    except OSError as error:
+        raise _cannot_listen(host, port, error) from error
+
+
+def _free_port(host: str) -> int:
+    """A port that is free now, the same for all addresses that the host has."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        raise _cannot_listen(host, 0, error) from error
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> Failure:
+    if isinstance(error, socket.gaierror):
+        return Failure(f"there is no address {host}; give 127.0.0.1 or 0.0.0.0.", EXIT_PORT)
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    cure = {
+        errno.EADDRINUSE: "choose another port, or stop what has it",
+        errno.EADDRNOTAVAIL: "give an address of this machine, such as 127.0.0.1",
+        errno.EACCES: "choose a port from 1024 up",
+    }.get(error.errno or 0, "choose another address or port")
+    return Failure(f"cannot listen on {host} port {port} ({reason}); {cure}.", EXIT_PORT)
 
 
 def _recorder(path: Path | None, config: NodeConfig) -> Recorder | None:
@@ -238,8 +276,28 @@ def _say_hello(host: str, port: int, config: NodeConfig, store: Path, record: Pa
     ]
     if record is not None:
         lines.append(f"  records all events, passwords too, to {record.absolute()}")
-    lines.append(f"ready: connect with  chat-client {host} {port}")
-    print("\n".join(lines), flush=True)
+    lines.append(f"ready: connect with  {_client_program()} {_reachable(host)} {port}")
+    _say("\n".join(lines))
+
+
+def _client_program() -> str:
+    """What to type for the client that belongs to this node."""
+    beside = Path(sys.executable).with_name("chat-client")
+    found = shutil.which("chat-client")
+    if not beside.exists() or (found is not None and Path(found).samefile(beside)):
+        return "chat-client"
+    here = Path.cwd()
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def _say(text: str) -> None:
+    """To whoever started the node, if they still listen."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 class _Stop:

@@ -14,7 +14,9 @@ The node is never wrong about time: `now_ms` is the wall clock at the start plus
 clock has counted since, so it does not jump.
 
 An exception from the node is a bug. It is logged with the event that brought it out; the connection
-that the event was of is aborted; the node lives on.
+that the event was of is aborted; the node lives on. A Tick that failed is not repeated at once.
+
+After `stop` nothing reaches the node any more, and so nothing leaves it.
 """
 
 import asyncio
@@ -50,6 +52,9 @@ from chat.core.operations import (
 )
 from chat.net.bus import Bus
 from chat.net.recording import Recorder
+
+BUG_PAUSE_MS = 1_000
+"""How long the clock stands after a Tick that brought out a bug."""
 
 _log = logging.getLogger(__name__)
 
@@ -92,11 +97,14 @@ class Driver:
         self._start_ms = time.time_ns() // 1_000_000 - time.monotonic_ns() // 1_000_000
         self._events: deque[AnyEvent] = deque()
         self._handling = False
+        self._stopped = False
         self._transports: dict[int, Transport] = {}
         self._connections = 0
         self._written: dict[int, list[bytes]] = {}
+        self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
+        self._no_tick_before_ms = 0
         self._unanswered = 0
         self._quiet: asyncio.Event | None = None
         self._carry_out: dict[type[Effect], Callable[..., None]] = {
@@ -134,6 +142,8 @@ class Driver:
 
     def feed(self, event: AnyEvent) -> None:
         """Has the event handled: now, or after those that are being handled."""
+        if self._stopped:
+            return
         self._events.append(event)
         if not self._handling:
             self._handle_all()
@@ -147,6 +157,8 @@ class Driver:
 
     def _answered(self, answers: Sequence[tuple[int, AnyOutcome]]) -> None:
         self._unanswered -= len(answers)
+        if self._stopped:
+            return
         self._events.extend(Answer(ticket, outcome) for ticket, outcome in answers)
         if not self._handling:
             self._handle_all()
@@ -163,8 +175,7 @@ class Driver:
 
     def _handle(self, event: AnyEvent) -> None:
         now_ms = self.now_ms()
-        if self._recorder is not None:
-            self._recorder.record(event, now_ms)
+        self._record(event, now_ms)
         try:
             effects: list[AnyEffect] = self._node.handle(event, now_ms)
         except Exception:
@@ -172,9 +183,19 @@ class Driver:
             transport = self._transports.get(getattr(event, "connection", 0))
             if transport is not None:
                 transport.abort()
+            if isinstance(event, Tick):
+                self._no_tick_before_ms = now_ms + BUG_PAUSE_MS
             return
         for effect in effects:
             self._carry_out[type(effect)](effect)
+
+    def _record(self, event: AnyEvent, now_ms: int) -> None:
+        if self._recorder is not None:
+            try:
+                self._recorder.record(event, now_ms)
+            except OSError as error:
+                _log.error("The recording ends here, for it cannot be written: %s", error)
+                self._recorder = None
 
     # ------------------------------------------------------------------ time
 
@@ -187,7 +208,7 @@ class Driver:
             self._timer = None
         self._timer_ms = due_ms
         if due_ms is not None:
-            delay_ms = max(0, due_ms - self.now_ms())
+            delay_ms = max(0, due_ms - self.now_ms(), self._no_tick_before_ms - self.now_ms())
             self._timer = self._loop.call_later(delay_ms / 1000, self._tick)
 
     def _tick(self) -> None:
@@ -209,15 +230,18 @@ class Driver:
         if written is not None:
             written.append(data)
             return
-        if not self._written:
+        if not self._flushing:
+            self._flushing = True
             self._loop.call_soon(self._flush)
         self._written[connection] = [data]
 
     def _flush(self) -> None:
-        written, self._written = self._written, {}
-        for connection, parts in written.items():
+        self._flushing = False
+        # A write may tell the node that a buffer is full, which may close or write to any other.
+        for connection in list(self._written):
+            parts = self._written.pop(connection, None)
             transport = self._transports.get(connection)
-            if transport is not None:
+            if parts is not None and transport is not None:
                 transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def _close(self, effect: Close) -> None:
@@ -265,7 +289,8 @@ class Driver:
         return True
 
     def stop(self) -> None:
-        """Ends what connections are left, and the timer."""
+        """Ends what connections are left, and the timer. The node hears of nothing any more."""
+        self._stopped = True
         for transport in list(self._transports.values()):
             transport.abort()
         if self._timer is not None:

@@ -28,13 +28,19 @@ CLOSE_S = 5.0
 class Connection(asyncio.Protocol):
     """One socket between a peer and the driver."""
 
-    def __init__(self, driver: Driver, config: NodeConfig) -> None:
+    def __init__(
+        self, driver: Driver, config: NodeConfig, progress_s: float, close_s: float
+    ) -> None:
         self._driver = driver
+        self._progress_s = progress_s
+        self._close_s = close_s
         self._high_bytes = config.write_buffer_bytes
         self._low_bytes = config.write_buffer_bytes // 4
         self._number = 0
         self._transport: asyncio.Transport
-        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._progress: asyncio.TimerHandle | None = None
+        self._cut_off: asyncio.TimerHandle | None = None
         self._buffered_bytes = 0
 
     # ------------------------------------------------------------------ from the loop
@@ -54,17 +60,19 @@ class Connection(asyncio.Protocol):
         self._driver.feed(BytesReceived(self._number, data))
 
     def pause_writing(self) -> None:
-        self._driver.feed(WriteBufferFull(self._number))
         self._buffered_bytes = self._transport.get_write_buffer_size()
         self._look_later()
+        self._driver.feed(WriteBufferFull(self._number))
 
     def resume_writing(self) -> None:
-        self._cancel_timer()
+        self._look_no_more()
         buffered_bytes = self._transport.get_write_buffer_size()
         self._driver.feed(WriteBufferDrained(self._number, buffered_bytes))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._cancel_timer()
+        self._look_no_more()
+        if self._cut_off is not None:
+            self._cut_off.cancel()
         self._driver.disconnected(self._number)
         self._driver.feed(ConnectionLost(self._number))
 
@@ -75,10 +83,8 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Sends what is buffered, then ends; a peer that takes too long is cut off."""
-        self._cancel_timer()
-        if self._transport.get_write_buffer_size():
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(CLOSE_S, self._transport.abort)
+        if self._cut_off is None:
+            self._cut_off = self._loop.call_later(self._close_s, self._transport.abort)
         self._transport.close()
 
     def abort(self) -> None:
@@ -93,24 +99,38 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------------ progress
 
     def _look_later(self) -> None:
-        self._cancel_timer()
-        self._timer = asyncio.get_running_loop().call_later(PROGRESS_S, self._look)
+        self._progress = self._loop.call_later(self._progress_s, self._look)
 
     def _look(self) -> None:
-        buffered_bytes = self._transport.get_write_buffer_size()
-        if buffered_bytes < self._buffered_bytes:
-            self._driver.feed(WriteBufferDrained(self._number, buffered_bytes))
-        self._buffered_bytes = buffered_bytes
-        if not self._transport.is_closing():
-            self._look_later()
+        before_bytes, self._buffered_bytes = (
+            self._buffered_bytes,
+            self._transport.get_write_buffer_size(),
+        )
+        self._look_later()
+        if self._buffered_bytes < before_bytes:
+            self._driver.feed(WriteBufferDrained(self._number, self._buffered_bytes))
 
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _look_no_more(self) -> None:
+        if self._progress is not None:
+            self._progress.cancel()
+            self._progress = None
 
 
-async def listen(driver: Driver, config: NodeConfig, host: str, port: int) -> asyncio.Server:
-    """Opens the port. Raises OSError if it cannot be had."""
-    loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: Connection(driver, config), host, port, backlog=1024)
+async def listen(
+    driver: Driver,
+    config: NodeConfig,
+    host: str,
+    port: int,
+    *,
+    progress_s: float = PROGRESS_S,
+    close_s: float = CLOSE_S,
+) -> asyncio.Server:
+    """Takes the port; nobody is let in before `start_serving`. Each of the two raises OSError if
+    the port cannot be had."""
+    return await asyncio.get_running_loop().create_server(
+        lambda: Connection(driver, config, progress_s, close_s),
+        host,
+        port,
+        backlog=1024,
+        start_serving=False,
+    )

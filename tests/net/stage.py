@@ -1,0 +1,172 @@
+"""A whole node in this process: the real driver, store, vault, bus and sockets."""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from chat.core.config import NodeConfig
+from chat.core.effects import AnyEffect
+from chat.core.events import AnyEvent
+from chat.core.node import Node
+from chat.net.driver import Driver
+from chat.net.local_bus import LocalBus, LocalHub
+from chat.net.recording import Recorder
+from chat.net.tcp import CLOSE_S, PROGRESS_S, listen
+from chat.net.vault import Vault
+from chat.storage.service import StoreService
+from chat.storage.sqlite import open_sqlite
+
+WAIT_S = 10.0
+DEFAULTS = NodeConfig()
+
+
+class WatchedNode(Node):
+    """A node that remembers what it was told and what it answered, and can be waited for."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        super().__init__(config)
+        self.events: list[AnyEvent] = []
+        self.effects: list[AnyEffect] = []
+        self._heard = asyncio.Event()
+
+    def handle(self, event: AnyEvent, now_ms: int) -> list[AnyEffect]:
+        self.events.append(event)
+        self._heard.set()
+        effects = super().handle(event, now_ms)
+        self.effects.extend(effects)
+        return effects
+
+    def heard(self, *kinds: type[AnyEvent]) -> list[AnyEvent]:
+        return [event for event in self.events if isinstance(event, kinds)]
+
+    async def hears(self, kind: type[AnyEvent], count: int = 1) -> list[AnyEvent]:
+        """The events of a kind, as soon as there are so many."""
+        async with asyncio.timeout(WAIT_S):
+            while len(self.heard(kind)) < count:
+                self._heard.clear()
+                await self._heard.wait()
+        return self.heard(kind)
+
+
+class Peer:
+    """The far end of a connection: takes nothing that it is not asked to take."""
+
+    def __init__(self, raw: socket.socket) -> None:
+        self._socket = raw
+        self._buffer = b""
+
+    async def write(self, data: bytes) -> None:
+        async with asyncio.timeout(WAIT_S):
+            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+
+    async def ask(self, type: str, id: int, **fields: object) -> None:
+        await self.write(json.dumps({"type": type, "id": id, **fields}).encode() + b"\n")
+
+    async def read(self, most_bytes: int = 65_536) -> bytes:
+        """What has come, as soon as anything has; nothing at the end of the connection."""
+        async with asyncio.timeout(WAIT_S):
+            try:
+                return await asyncio.get_running_loop().sock_recv(self._socket, most_bytes)
+            except ConnectionResetError:
+                return b""
+
+    async def line(self) -> dict[str, Any]:
+        while b"\n" not in self._buffer:
+            data = await self.read()
+            assert data, f"the connection ended after {self._buffer!r}"
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    async def line_of(self, type: str) -> dict[str, Any]:
+        """The next line of that type; what comes before it is dropped."""
+        while (line := await self.line())["type"] != type:
+            pass
+        return line
+
+    async def rest(self) -> bytes:
+        """All that comes until the connection ends."""
+        while data := await self.read():
+            self._buffer += data
+        return self._buffer
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Stage:
+    """A running node and its peers."""
+
+    def __init__(self, node: WatchedNode, driver: Driver, port: int) -> None:
+        self.node = node
+        self.driver = driver
+        self._port = port
+        self._peers: list[Peer] = []
+
+    async def connect(self, receive_bytes: int | None = None) -> Peer:
+        """A peer that has been welcomed; with `receive_bytes`, one with a small window."""
+        raw = socket.socket()
+        raw.setblocking(False)
+        if receive_bytes is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", self._port))
+        peer = Peer(raw)
+        self._peers.append(peer)
+        assert (await peer.line())["type"] == "welcome"
+        return peer
+
+    async def enter(self, name: str) -> Peer:
+        """A peer who registered and logged in."""
+        peer = await self.connect()
+        await peer.ask("register", 1, name=name, password=f"secret-{name}")
+        assert (await peer.line())["type"] == "registered"
+        await peer.ask("login", 2, user=name, password=f"secret-{name}")
+        assert (await peer.line())["type"] == "logged_in"
+        return peer
+
+    def hang_up(self) -> None:
+        for peer in self._peers:
+            peer.close()
+
+
+@contextlib.asynccontextmanager
+async def stage(
+    store: Path,
+    config: NodeConfig = DEFAULTS,
+    *,
+    hub: LocalHub | None = None,
+    node_type: type[WatchedNode] = WatchedNode,
+    recording: Path | None = None,
+    recorder_type: type[Recorder] = Recorder,
+    progress_s: float = PROGRESS_S,
+    close_s: float = CLOSE_S,
+) -> AsyncIterator[Stage]:
+    """A node that is up; at the end all connections are closed and nothing is left running."""
+    node = node_type(config)
+    bus = LocalBus(hub)
+    recorder = recorder_type(recording, config) if recording is not None else None
+    driver = Driver(node, bus, recorder)
+    driver.store = service = StoreService(lambda: open_sqlite(store), driver.answer_threadsafe)
+    driver.vault = vault = Vault(driver.answer_threadsafe)
+    service.start()
+    server = await listen(driver, config, "127.0.0.1", 0, progress_s=progress_s, close_s=close_s)
+    await server.start_serving()
+    bus.start(driver.feed)
+    up = Stage(node, driver, server.sockets[0].getsockname()[1])
+    try:
+        yield up
+    finally:
+        up.hang_up()
+        server.close()
+        await driver.drain(retry_after_ms=0, limit_ms=5_000)
+        driver.stop()
+        await bus.close()
+        vault.close()
+        service.close()
+        if recorder is not None:
+            recorder.close()

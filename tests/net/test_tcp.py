@@ -1,0 +1,157 @@
+"""Real sockets: framing, slow readers, closing."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from chat.core.config import NodeConfig
+from chat.core.effects import PauseReading, ResumeReading
+from chat.core.events import (
+    BytesReceived,
+    ConnectionLost,
+    ConnectionOpened,
+    Drain,
+    WriteBufferDrained,
+    WriteBufferFull,
+)
+from tests.net.loops import Run
+from tests.net.stage import Peer, Stage, stage
+
+HIGH_BYTES = 65_536
+SMALL_BUFFER = NodeConfig(write_buffer_bytes=HIGH_BYTES)
+NONSENSE = 60_000
+"""Lines of nonsense, each answered by some 150 bytes: far more than the sockets themselves hold."""
+
+
+def ping(id: int) -> bytes:
+    return json.dumps({"type": "ping", "id": id}).encode() + b"\n"
+
+
+def test_many_requests_in_one_segment_are_answered_in_their_order(run: Run, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with stage(tmp_path / "chat.db") as up:
+            peer = await up.connect()
+            await peer.write(b"".join(ping(id) for id in range(10)))
+            assert [await peer.line() for _ in range(10)] == [
+                {"type": "pong", "re": id} for id in range(10)
+            ]
+
+    run(work())
+
+
+def test_a_request_cut_into_single_bytes_is_answered(run: Run, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with stage(tmp_path / "chat.db") as up:
+            peer = await up.connect()
+            data = ping(7) + ping(8)
+            for place in range(len(data)):
+                await peer.write(data[place : place + 1])
+                await up.node.hears(BytesReceived, place + 1)
+            assert [(await peer.line())["re"] for _ in range(2)] == [7, 8]
+
+    run(work())
+
+
+def test_each_connection_opens_and_is_lost_exactly_once(run: Run, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with stage(tmp_path / "chat.db") as up:
+            for number in (1, 2, 3):
+                peer = await up.connect()
+                assert up.node.heard(ConnectionOpened)[-1] == ConnectionOpened(number, "127.0.0.1")
+                await peer.write(b'{"type":')
+                peer.close()
+                await up.node.hears(ConnectionLost, number)
+        assert up.node.heard(ConnectionLost) == [ConnectionLost(n) for n in (1, 2, 3)]
+
+    run(work())
+
+
+def test_what_was_said_before_a_close_arrives(run: Run, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with stage(tmp_path / "chat.db") as up:
+            peer = await up.connect()
+            await peer.write(ping(1) + b"x" * 5_000)
+            lines = [json.loads(line) for line in (await peer.rest()).splitlines()]
+            assert lines[0] == {"type": "pong", "re": 1}
+            assert [line.get("code") for line in lines[1:]] == ["too_long"]
+            await up.node.hears(ConnectionLost)
+
+    run(work())
+
+
+async def stuff(up: Stage) -> Peer:
+    """A peer who does not read, and to whom there is more to say than the buffers hold."""
+    peer = await up.connect(receive_bytes=4_096)
+    await peer.write(b"x\n" * NONSENSE)
+    await up.node.hears(WriteBufferFull)
+    return peer
+
+
+def test_a_slow_reader_is_waited_for_and_gets_all(run: Run, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with stage(tmp_path / "chat.db", SMALL_BUFFER) as up:
+            peer = await stuff(up)
+            assert any(isinstance(effect, PauseReading) for effect in up.node.effects)
+            for _ in range(NONSENSE):
+                assert (await peer.line())["code"] == "bad_frame"
+            last = (await up.node.hears(WriteBufferDrained))[-1]
+            assert isinstance(last, WriteBufferDrained)
+            assert last.buffered_bytes <= HIGH_BYTES // 4
+            assert any(isinstance(effect, ResumeReading) for effect in up.node.effects)
+            await peer.write(ping(1))
+            assert await peer.line() == {"type": "pong", "re": 1}
+
+    run(work())
+
+
+def test_progress_of_a_slow_reader_is_told_before_it_is_done(run: Run, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with stage(tmp_path / "chat.db", SMALL_BUFFER, progress_s=0.01) as up:
+            peer = await stuff(up)
+            while not up.node.heard(WriteBufferDrained):
+                assert await peer.read(16_384)
+            first = up.node.heard(WriteBufferDrained)[0]
+            assert isinstance(first, WriteBufferDrained)
+            assert first.buffered_bytes > HIGH_BYTES // 4
+
+    run(work())
+
+
+def test_nothing_is_told_of_a_reader_who_stands_still(run: Run, tmp_path: Path) -> None:
+    async def work() -> None:
+        config = NodeConfig(write_buffer_bytes=HIGH_BYTES, stall_ms=150)
+        async with stage(tmp_path / "chat.db", config, progress_s=0.01, close_s=0.05) as up:
+            await stuff(up)
+            await up.node.hears(ConnectionLost)
+            assert not up.node.heard(WriteBufferDrained)
+
+    run(work())
+
+
+def test_a_closed_connection_that_takes_nothing_is_cut_off(run: Run, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with stage(tmp_path / "chat.db", SMALL_BUFFER, close_s=0.1) as up:
+            await stuff(up)
+            up.driver.feed(Drain(0))
+            assert not up.node.heard(ConnectionLost)
+            await up.node.hears(ConnectionLost)
+
+    run(work())
+
+
+def test_a_closed_connection_that_drains_and_then_stands_still_is_cut_off(
+    run: Run, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        config = NodeConfig(write_buffer_bytes=4 * 1024 * 1024)
+        async with stage(tmp_path / "chat.db", config, close_s=0.5) as up:
+            peer = await up.connect(receive_bytes=4_096)
+            await peer.write(b"x\n" * 2 * NONSENSE)
+            await up.node.hears(WriteBufferFull)
+            up.driver.feed(Drain(0))
+            while not up.node.heard(WriteBufferDrained, ConnectionLost):
+                assert await peer.read(16_384)
+                await asyncio.sleep(0)
+            await up.node.hears(ConnectionLost)
+
+    run(work())
