@@ -21,6 +21,7 @@ from prompt_toolkit.patch_stdout import patch_stdout
 
 from chat.client.commands import BY_NAME, complete
 from chat.client.roster import Roster
+from chat.client.screen import clean
 
 COMMAND_PROMPT = "-> "
 LINES_AHEAD = 100
@@ -87,8 +88,7 @@ class Pipe:
         if line is None:
             return None
         text = line.decode(errors="surrogateescape").removesuffix("\r")
-        echo = "" if secret else text.encode(errors="replace").decode()
-        self.show(f"{prompt}{echo}".rstrip())
+        self.show(prompt.rstrip() if secret else f"{prompt}{clean(text)}".rstrip())
         return text
 
     def show(self, text: str, tone: Tone = Tone.PLAIN) -> None:

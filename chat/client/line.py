@@ -295,7 +295,8 @@ class LineMode:
             await self._until(asyncio.sleep(wait_s))
 
     def _fail(self, sentence: str, line: int = 0) -> None:
-        self._failed = True
+        """To a person it is said, and that is all; a script has failed."""
+        self._failed = self._failed or not self._console.interactive
         where = f"line {line}: " if line and not self._console.interactive else ""
         self._console.show(f"{where}{sentence}", Tone.TROUBLE)
 
@@ -332,6 +333,8 @@ class LineMode:
             return
         self._missed, self._caught_up = {}, False
         self._console.show(screen.login_screen(notice.user, self._session.roster))
+        if self._console.interactive:
+            self._console.show("\nhelp shows the commands.")
         self._take_entrance(notice)
 
     def _take_entrance(self, notice: io.Notice) -> None:
@@ -358,6 +361,7 @@ class LineMode:
         elif isinstance(notice, io.SendFailed):
             message, text = screen.clean(notice.message), screen.clean(notice.text)
             self._fail(f"Not sent: {message} The text was: {text}", errand.line)
+            self._failed = self._failed or notice.code is None
 
     def _take_delay(self, notice: io.SendDelayed) -> None:
         """Said once of each, and only if it takes long enough for a person to wonder."""

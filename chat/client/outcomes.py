@@ -38,7 +38,7 @@ def _done(parsed: Parsed, asked: io.Question, roster: Roster) -> str:
             friend = roster.find_friend(user)
             if friend is not None:
                 return f"{screen.person(friend)} and you are friends."
-            return f"You asked {name}; you are friends once they add you, too."
+            return f"You asked {name}; you can chat once they say yes."
         case wire.RemoveFriendRequest():
             return f"{name} and you are not friends."
         case wire.BlockRequest():
@@ -46,11 +46,16 @@ def _done(parsed: Parsed, asked: io.Question, roster: Roster) -> str:
         case wire.UnblockRequest():
             return f"You do not block {name} any more."
         case wire.LeaveGroupRequest(group=group):
-            return f"You left the group {group}."
+            return f"You left the group {_group(group, roster)}."
         case wire.DeleteGroupRequest(group=group):
-            return f"You ended the group {group}."
+            return f"You ended the group {_group(group, roster)}."
         case _:
             return f"{parsed.command.name}: done."
+
+
+def _group(id: int, roster: Roster) -> str:
+    group = roster.conversations.get(id)
+    return screen.group_title(group) if isinstance(group, wire.Group) else str(id)
 
 
 def is_outcome(notice: io.RosterNotice, asked: io.Question) -> bool:

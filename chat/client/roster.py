@@ -28,16 +28,19 @@ from chat.core._generated.messages import (
 
 
 class Roster:
-    """`friends` by user number, `groups` by group number, `requests` by user number."""
+    """`friends` by user number, `groups` by group number, `requests` by user number.
+
+    `conversations` has every friend and group there ever was, by conversation, as last known: what
+    was said keeps its title when it is over.
+    """
 
     def __init__(self) -> None:
         self.user: User | None = None
         self.friends: dict[int, Friend] = {}
         self.groups: dict[int, Group] = {}
         self.requests: dict[int, User] = {}
+        self.conversations: dict[int, Friend | Group] = {}
         self._names: dict[str, int] = {}
-        self._partners: dict[int, int] = {}
-        """By conversation: the friend one has it with."""
 
     # ------------------------------------------------------------------ looking up
 
@@ -58,7 +61,8 @@ class Roster:
         ]
 
     def friend_of(self, conversation: int) -> Friend | None:
-        return self.friends.get(self._partners.get(conversation, 0))
+        partner = self.conversations.get(conversation)
+        return self.friends.get(partner.id) if isinstance(partner, Friend) else None
 
     # ------------------------------------------------------------------ keeping up
 
@@ -92,7 +96,7 @@ class Roster:
         before = self.friends.get(friend.id)
         self.friends[friend.id] = friend
         self._names[friend.name.lower()] = friend.id
-        self._partners[friend.conversation] = friend.id
+        self.conversations[friend.conversation] = friend
         if before is None:
             return [FriendAdded(friend)]
         self.friends[friend.id] = msgspec.structs.replace(
@@ -114,6 +118,7 @@ class Roster:
         return [FriendRequested(user)]
 
     def put_group(self, group: Group) -> list[RosterNotice]:
+        self.conversations[group.id] = group
         before = self.groups.get(group.id)
         if before is None:
             self.groups[group.id] = group

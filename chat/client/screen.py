@@ -148,11 +148,13 @@ def profile(reply: ProfileReply, clock: Clock) -> str:
 
 def title(conversation: int, roster: Roster) -> str:
     """What a conversation is called."""
-    group = roster.groups.get(conversation)
-    if group is not None:
-        return f"[{clean(group.name)}]"
-    friend = roster.friend_of(conversation)
-    return clean(friend.name) if friend is not None else f"[{conversation}]"
+    match roster.conversations.get(conversation):
+        case Group(name=name):
+            return f"[{clean(name)}]"
+        case Friend(name=name):
+            return clean(name)
+        case _:
+            return f"[{conversation}]"
 
 
 def entry_line(
@@ -161,10 +163,10 @@ def entry_line(
     """One entry. `titled`: with the conversation, where that is not plain from who speaks."""
     own = roster.user is not None and entry.from_.id == roster.user.id
     who = "you" if own else clean(entry.from_.name)
-    friend = roster.friend_of(conversation)
-    if titled and friend is not None and own:
-        who += f" to {clean(friend.name)}"
-    elif titled and friend is None:
+    between_two = isinstance(roster.conversations.get(conversation), Friend)
+    if titled and between_two and own:
+        who += f" to {title(conversation, roster)}"
+    elif titled and not between_two:
         who = f"{title(conversation, roster)} {who}"
     start = f"{clock.show(entry.at)} {who}"
     if entry.kind is not EntryKind.TEXT:

@@ -1,0 +1,210 @@
+"""The client on a terminal: a real one, as far as the client can tell, and a real node."""
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+
+import pyte
+import pytest
+
+from tests.processes import NodeProcess, free_port
+
+COLUMNS, ROWS = 80, 30
+WAIT_S = 20.0
+CTRL_C, CTRL_D, TAB, ENTER, UP = "\x03", "\x04", "\t", "\r", "\x1b[A"
+
+
+TAKE_TERMINAL = (
+    "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.executable, sys.argv[1:])"
+)
+"""A session leader that opens a terminal has its Ctrl-C."""
+
+
+class Screen(pyte.Screen):
+    """A screen that answers the questions it is asked, such as where the cursor is."""
+
+    def __init__(self, master: int) -> None:
+        super().__init__(COLUMNS, ROWS)
+        self._master = master
+
+    def write_process_input(self, data: str) -> None:
+        os.write(self._master, data.encode())
+
+
+class Terminal:
+    """A client in a pseudo terminal, and what is on its screen."""
+
+    def __init__(self, port: int, **environment: str) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        command = ["-m", "chat.client.main", "127.0.0.1", str(port)]
+        base = {"PATH": "", "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", TAKE_TERMINAL, sys.executable, *command],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=base | environment,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self.screen = Screen(self._master)
+        self._stream = pyte.ByteStream(self.screen)
+        self.shown = b""
+
+    def type(self, text: str) -> None:
+        os.write(self._master, text.encode())
+
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self.screen.display if line.strip()]
+
+    def wait(self, is_so: Callable[[], bool]) -> None:
+        """Until the screen is as wanted."""
+        deadline = time.monotonic() + WAIT_S
+        while not is_so():
+            assert self._read(deadline), "not so:\n" + "\n".join(self.lines())
+
+    def _read(self, deadline: float) -> bool:
+        """Whether something came; False at the deadline, or when the client is gone."""
+        left_s = max(0.0, deadline - time.monotonic())
+        if not select.select([self._master], [], [], left_s)[0]:
+            return False
+        try:
+            data = os.read(self._master, 65_536)
+        except OSError:
+            return False
+        self.shown += data
+        self._stream.feed(data)
+        return bool(data)
+
+    def wait_line(self, line: str) -> None:
+        """Until the last line, where one types, is this one."""
+        self.wait(lambda: self.lines()[-1:] == [line])
+
+    def wait_text(self, text: str) -> None:
+        self.wait(lambda: any(text in line for line in self.lines()))
+
+    def enter(self, name: str) -> None:
+        for prompt, answer in (("choice:", "1"), ("user:", name), ("password:", f"secret-{name}")):
+            self.wait_line(prompt)
+            self.type(answer + ENTER)
+        self.wait_line("->")
+
+    def sign_up(self, name: str) -> None:
+        for prompt, answer in (("choice:", "2"), ("name:", name), ("password:", f"secret-{name}")):
+            self.wait_line(prompt)
+            self.type(answer + ENTER)
+        self.wait_text(f"Registered {name}")
+
+    def exit_code(self) -> int:
+        deadline = time.monotonic() + WAIT_S
+        while self._read(deadline):
+            pass
+        return self._process.wait(WAIT_S)
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        os.close(self._master)
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    node = NodeProcess(free_port(), tmp_path_factory.mktemp("node") / "chat.db")
+    yield node.port
+    node.close()
+
+
+@pytest.fixture
+def ann(port: int) -> Iterator[Terminal]:
+    terminal = Terminal(port)
+    yield terminal
+    terminal.close()
+
+
+@pytest.fixture
+def bob(port: int) -> Iterator[Terminal]:
+    terminal = Terminal(port, NO_COLOR="1")
+    yield terminal
+    terminal.close()
+
+
+def test_what_arrives_while_typing_leaves_the_line_as_it_is(ann: Terminal, bob: Terminal) -> None:
+    for terminal, name in ((ann, "ann"), (bob, "bob")):
+        terminal.sign_up(name)
+        terminal.enter(name)
+    ann.type("addfriend:bob" + ENTER)
+    bob.wait_text("* ann (1) asks to be your friend")
+    bob.type("addfriend:ann" + ENTER)
+    ann.wait_text("* bob (2) and you are friends now.")
+    ann.wait_line("->")
+
+    ann.type("chat:bob:half a li")
+    ann.wait_line("-> chat:bob:half a li")
+    bob.type("chat:ann:日本語 and more" + ENTER)
+    ann.wait_text("bob: 日本語 and more")
+    ann.wait_line("-> chat:bob:half a li")
+    ann.type("ne" + ENTER)
+    bob.wait_text("ann: half a line")
+    ann.wait_text("you to bob: half a line")
+    ann.wait_line("->")
+    assert sum("half a line" in line for line in ann.lines()) == 2
+
+    ann.type(UP)
+    ann.wait_line("-> chat:bob:half a line")
+    ann.type(CTRL_C)
+    ann.wait_line("->")
+    ann.type("showm" + TAB)
+    ann.wait_line("-> showme")
+    ann.type(ENTER)
+    ann.wait_text("You are ann (1), since")
+    ann.type("list:7" + ENTER)
+    ann.wait_text("list: There is no such group; check its number.")
+
+    ann.type(CTRL_C)
+    assert ann.exit_code() == 0
+    bob.type("quit" + ENTER)
+    assert bob.exit_code() == 0
+    assert b"secret" not in ann.shown + bob.shown
+    assert b"\x1b[36m" in ann.shown
+    assert b"\x1b[36m" not in bob.shown
+
+
+def test_a_person_may_try_again(ann: Terminal) -> None:
+    ann.wait_line("choice:")
+    ann.type("7" + ENTER)
+    ann.wait_text("Choose 1, 2 or 3.")
+    ann.wait_line("choice:")
+    ann.type("1" + ENTER)
+    ann.wait_line("user:")
+    ann.type("nobody" + ENTER)
+    ann.wait_line("password:")
+    ann.type("not-a-secret" + ENTER)
+    ann.wait_text("Cannot log in: User and secret do not match")
+    ann.wait_line("choice:")
+    ann.type(CTRL_D)
+    assert ann.exit_code() == 0
+
+
+def test_a_node_that_is_not_there_is_tried_again_visibly() -> None:
+    nobody = Terminal(free_port())
+    try:
+        nobody.wait_line("choice:")
+        nobody.type(f"1{ENTER}")
+        nobody.wait_line("user:")
+        nobody.type(f"ann{ENTER}")
+        nobody.wait_line("password:")
+        nobody.type(f"secret-ann{ENTER}")
+        nobody.wait_text("(connection refused); trying again.")
+        nobody.type(CTRL_C)
+        assert nobody.exit_code() == 130
+    finally:
+        nobody.close()
