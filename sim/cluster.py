@@ -26,8 +26,10 @@ CONFIG = NodeConfig(
     page_entries=8,
     pages_in_flight=4,
     in_flight=8,
-    unauthenticated_per_address=1_000,
+    unauthenticated_per_address=40,
     failed_logins_per_minute=1_000,
+    line_ms=4_000,
+    stall_ms=5_000,
 )
 """Small limits, so that a short run meets them."""
 

@@ -18,8 +18,8 @@ class Faults:
         self._chance: random.Random = cluster.world.chance("faults")
         self._stopped = False
         self.counts: dict[str, int] = {}
-        wanted = KINDS if kinds is None else kinds
-        self.kinds = [kind for kind in wanted if kinds is not None or self._chance.random() < 0.4]
+        drawn = [kind for kind in KINDS if self._chance.random() < 0.4]
+        self.kinds = drawn if kinds is None else list(kinds)
         self.severity = self._chance.choice((0.2, 0.5, 1.0))
         self._pause_ms = self._chance.choice(((500, 4_000), (2_000, 15_000)))
         self._set_rates()
@@ -231,6 +231,6 @@ KINDS = sorted(
         for fault in ("deadlock", "lock_timeout", "lost_reply", "late_commit", "slow")
     ]
     + [f"envelope_{fault}" for fault in ("lost", "repeated", "stale", "reordered")]
-    + ["one_byte_fragments", "delay"]
+    + ["one_byte_fragments", "delay", "hostile_bytes"]
 )
 """The names of all kinds."""

@@ -215,7 +215,7 @@ class Host:
         if wire is None:
             return
         if effect.abort:
-            wire.reset()
+            wire.abort_by_node()
         else:
             wire.close_by_node()
 

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from sim.world import World
 
 TAKE_EVERY_MS = 50
+LINGER_MS = 10_000
+"""How long a connection that the node closed may take to send what is buffered."""
 
 
 class Pipe:
@@ -59,6 +61,11 @@ class Pipe:
         """Nothing more arrives; what had not left the writer."""
         self._ended = True
         return bytes(self._waiting)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits to be sent off."""
+        return not self._waiting
 
     def flush_ms(self) -> int:
         """How long until all that was written so far has arrived, if nothing stops it."""
@@ -125,7 +132,7 @@ class Wire:
         fragments: float = 0.1,
     ) -> None:
         self._world = world
-        chance = world.chance("network")
+        self._chance = chance = world.chance("network")
         self.name = name
         self.up = Pipe(world, chance, latency_ms, fragments)
         self.down = Pipe(world, chance, latency_ms, fragments)
@@ -146,12 +153,30 @@ class Wire:
             self._world.later(self.up.flush_ms() + 1, self._lose_node)
 
     def close_by_node(self) -> None:
-        """The node is through: the client hears of it after the node's last bytes."""
+        """The node is through: the client hears of it after the node's last bytes, which may take
+        as long as the client takes to read them; until then the connection lingers."""
         if self._node_open:
             self._node_open = False
-            self.up.end()
-            self._world.later(0, self.node_lost)
-            self._world.later(self.down.flush_ms() + 1, self._lose_client, "closed")
+            self._linger(self._world.now_ms + LINGER_MS)
+
+    def _linger(self, until_ms: int) -> None:
+        if self.down.idle or self._world.now_ms >= until_ms or not self._client_open:
+            delay_ms = self.down.flush_ms() + 1
+            self._world.later(delay_ms, self._end_up)
+            self._world.later(delay_ms, self._lose_client, "closed")
+        else:
+            self._world.later(TAKE_EVERY_MS, self._linger, until_ms)
+
+    def _end_up(self) -> None:
+        self.up.end()
+        self.node_lost()
+
+    def abort_by_node(self) -> None:
+        """The node is through, at once; what was on its way is lost. It is told a little later."""
+        if self._node_open:
+            self._node_open = False
+            self.reset()
+            self._world.later(self._chance.randint(0, 3), self.node_lost)
 
     def reset(self, *, client_hears: bool = True, node_hears: bool = True) -> None:
         """The connection is gone, and so is what was on its way. A side that does not hear of it

@@ -1,16 +1,35 @@
 """One run from one seed: faults and life, then healing, then the check of everything."""
 
-from dataclasses import dataclass
+import traceback
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sim.checkers import Violation
 from sim.checkers.liveness import behind, presence, unsettled
 from sim.checkers.log import check_logs
 from sim.cluster import Cluster
+from sim.coverage import Coverage, watching
 from sim.faults import Faults
 from sim.people import People
+from sim.strangers import Strangers
+from sim.trace import Trace
 
 CALM_MS = 5_000
 HEAL_MS = 60_000
+QUIET_MS = 90_000
+"""What is left of those who are gone is gone after this."""
+CRASH = "no exception leaves the code"
+
+
+class Plan(NamedTuple):
+    """What a run is made of. Without `faults` the seed draws the kinds."""
+
+    seed: int
+    nodes: int = 3
+    devices: int = 8
+    steps_ms: int = 60_000
+    faults: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -25,6 +44,14 @@ class Report:
     faults: dict[str, int]
     trace_hash: str
     violation: Violation | None
+    kinds: tuple[str, ...] = ()
+    """The kinds of faults there were, whether they struck or not."""
+    marks: tuple[str, ...] = ()
+    """The hash after each thousand records of the trace."""
+    cells: dict[tuple[int, int], int] = field(default_factory=dict)
+    facts: dict[str, int] = field(default_factory=dict)
+    trace: Trace | None = None
+    """With its records, if they were to be kept."""
 
 
 def run(
@@ -34,20 +61,25 @@ def run(
     devices: int = 8,
     steps_ms: int = 60_000,
     faults: list[str] | None = None,
+    keep_trace: bool = False,
+    watch: bool = False,
 ) -> Report:
-    """Runs a cluster through faults and healing; the report says whether anything was violated."""
-    cluster = Cluster(seed, nodes=nodes, devices=devices)
-    trouble = Faults(cluster, faults)
-    violation: Violation | None = None
-    start_ms = cluster.world.now_ms
-    try:
-        _live(cluster, trouble, steps_ms)
-        _heal(cluster, trouble)
-        check_end(cluster)
-    except Violation as seen:
-        violation = seen
+    """Runs a cluster through faults and healing; the report says whether anything was violated.
+    With `watch` it says what was reached, too."""
+    coverage = Coverage()
+    with watching(coverage) if watch else nullcontext():
+        cluster = Cluster(seed, nodes=nodes, devices=devices, keep_trace=keep_trace)
+        if watch:
+            cluster.seen = coverage.device_did
+        trouble = Faults(cluster, faults)
+        strangers = Strangers(cluster) if "hostile_bytes" in trouble.kinds else None
+        start_ms = cluster.world.now_ms
+        violation = _violation(cluster, trouble, strangers, steps_ms)
     said = [said for device in cluster.devices for said in device.said.values()]
     counts = trouble.counts | cluster.store.faults.counts | cluster.bus.faults.counts
+    if strangers is not None:
+        counts["hostile_bytes"] = strangers.visits
+    cluster.store.connection.close()
     return Report(
         seed=seed,
         simulated_ms=cluster.world.now_ms - start_ms,
@@ -57,16 +89,54 @@ def run(
         faults=counts,
         trace_hash=cluster.trace.hexdigest(),
         violation=violation,
+        kinds=tuple(trouble.kinds),
+        marks=tuple(cluster.trace.marks),
+        cells=coverage.cells,
+        facts=coverage.facts,
+        trace=cluster.trace if keep_trace else None,
     )
 
 
-def _live(cluster: Cluster, trouble: Faults, steps_ms: int) -> None:
+def run_plan(plan: Plan, *, keep_trace: bool = False, watch: bool = False) -> Report:
+    return run(
+        plan.seed,
+        nodes=plan.nodes,
+        devices=plan.devices,
+        steps_ms=plan.steps_ms,
+        faults=None if plan.faults is None else list(plan.faults),
+        keep_trace=keep_trace,
+        watch=watch,
+    )
+
+
+def _violation(
+    cluster: Cluster, trouble: Faults, strangers: Strangers | None, steps_ms: int
+) -> Violation | None:
+    """Carries the run out; what was violated first."""
+    try:
+        _live(cluster, trouble, strangers, steps_ms)
+        _heal(cluster, trouble)
+        check_end(cluster)
+    except Violation as seen:
+        return seen
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error} in {place.name}, line {place.lineno}"
+        return Violation(CRASH, what)
+    return None
+
+
+def _live(cluster: Cluster, trouble: Faults, strangers: Strangers | None, steps_ms: int) -> None:
     cluster.world.run_for(CALM_MS)
     people = People(cluster)
     people.start()
     trouble.start()
+    if strangers is not None:
+        strangers.start()
     cluster.world.run_for(steps_ms)
     people.stop()
+    if strangers is not None:
+        strangers.stop()
 
 
 def _heal(cluster: Cluster, trouble: Faults) -> None:
@@ -99,7 +169,7 @@ def check_end(cluster: Cluster) -> None:
     check_logs(cluster.log, cluster.store.connection)
     for device in cluster.devices:
         device.switch_off()
-    cluster.world.run_for(90_000)
+    cluster.world.run_for(QUIET_MS)
     for host in cluster.hosts:
         if host.node is not None:
             left = host.node.census()

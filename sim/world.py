@@ -20,16 +20,12 @@ START_MS = 1_700_000_000_000
 class Call:
     """Something that is due. A cancelled call is passed over."""
 
-    __slots__ = ("action", "at_ms", "cancelled", "order")
+    __slots__ = ("action", "at_ms", "cancelled")
 
-    def __init__(self, at_ms: int, order: int, action: Callable[[], None]) -> None:
+    def __init__(self, at_ms: int, action: Callable[[], None]) -> None:
         self.at_ms = at_ms
-        self.order = order
         self.action = action
         self.cancelled = False
-
-    def __lt__(self, other: "Call") -> bool:
-        return (self.at_ms, self.order) < (other.at_ms, other.order)
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -43,7 +39,7 @@ class World:
         self.now_ms = START_MS
         self.events = 0
         """Calls that have run."""
-        self._queue: list[Call] = []
+        self._queue: list[tuple[int, int, Call]] = []
         self._order = 0
         self._streams: dict[str, random.Random] = {}
 
@@ -60,16 +56,18 @@ class World:
         """Has the action run after that time; at once, but not within this call, for 0."""
         self._order += 1
         run = (lambda: action(*args, **kwargs)) if args or kwargs else action
-        call = Call(self.now_ms + max(0, delay_ms), self._order, run)
-        heapq.heappush(self._queue, call)
+        at_ms = self.now_ms + delay_ms if delay_ms > 0 else self.now_ms
+        call = Call(at_ms, run)
+        heapq.heappush(self._queue, (at_ms, self._order, call))
         return call
 
     def run_until(self, end_ms: int) -> None:
         """Lets everything happen that is due up to that time."""
-        while self._queue and self._queue[0].at_ms <= end_ms:
-            call = heapq.heappop(self._queue)
+        queue = self._queue
+        while queue and queue[0][0] <= end_ms:
+            at_ms, _, call = heapq.heappop(queue)
             if not call.cancelled:
-                self.now_ms = call.at_ms
+                self.now_ms = at_ms
                 self.events += 1
                 call.action()
         self.now_ms = max(self.now_ms, end_ms)

@@ -8,3 +8,6 @@ class Violation(Exception):
         super().__init__(f"{invariant}: {seen}")
         self.invariant = invariant
         self.seen = seen
+
+    def __reduce__(self) -> tuple[type["Violation"], tuple[str, str]]:
+        return Violation, (self.invariant, self.seen)
