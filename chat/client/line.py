@@ -16,13 +16,17 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from chat.client import interface as io
 from chat.client import outcomes, screen
 from chat.client.commands import Mistake, Parsed, help_text, parse, resolve
 from chat.client.console import COMMAND_PROMPT, Console, Tone
 from chat.client.screen import Clock
 from chat.client.session import ClientSession
-from chat.core._generated.messages import Entry, EntryKind
+from chat.core._generated.errors import ERRORS, ErrorCode
+from chat.core._generated.messages import Entry, EntryKind, RegisterRequest, UserName
+from chat.core._generated.rules import BYTE_LIMITS
 
 EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_NO_NODE, EXIT_REFUSED, EXIT_FAILED = range(6)
 MENU: Final = "1. login\n2. register\n3. quit"
@@ -81,6 +85,7 @@ class LineMode:
         self._session = session
         self._feed = feed
         self._options = options
+        self._user = options.user
         self._clock = clock or Clock()
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[End] = self._loop.create_future()
@@ -120,47 +125,53 @@ class LineMode:
             self._end.set_result(End(code, sentence))
 
     async def _run(self) -> int:
-        options = self._options
-        if options.user is not None:
-            password = options.password
+        logged_in = False
+        if self._user is not None:
+            user, self._user = self._user, None
+            password = self._options.password
             if password is None:
-                password = await self._ask("password: ", secret=True) or ""
-            if not await self._log_in(options.user, password):
-                return EXIT_REFUSED
-            return await self._commands()
-        while True:
-            if await self._menu():
-                return await self._commands()
-            if self._gone:
+                password = await self._ask("password: ", secret=True)
+            logged_in = password is not None and await self._log_in(user, password)
+            logged_in = logged_in or self._refuse()
+        while not logged_in:
+            choice = await self._menu()
+            if choice is None:
                 return EXIT_OK
+            logged_in = choice
+        return await self._commands()
 
-    async def _menu(self) -> bool:
-        """Whether somebody is logged in now."""
+    async def _menu(self) -> bool | None:
+        """Whether somebody is logged in now; None to end."""
         self._console.show(MENU)
         choice = await self._ask("choice: ")
         match "3" if choice is None else choice.strip():
             case "1" | "login":
-                user, password = await self._ask("user: "), await self._ask_secret()
-                logged_in = await self._log_in((user or "").strip(), password)
-                return logged_in or self._refuse()
+                who = await self._ask_who("user: ")
+                return bool(who and await self._log_in(*who)) or self._refuse()
             case "2" | "register":
-                name, password = await self._ask("name: "), await self._ask_secret()
-                return not await self._register((name or "").strip(), password) and self._refuse()
+                who = await self._ask_who("name: ")
+                return not (who and await self._register(*who)) and self._refuse()
             case "3" | "quit":
-                self._gone = True
-                return False
+                return None
             case _:
                 self._console.show("Choose 1, 2 or 3.", Tone.TROUBLE)
                 return self._refuse(EXIT_USAGE)
+
+    async def _ask_who(self, prompt: str) -> tuple[str, str] | None:
+        """A name and a password; None if the person does not want to after all."""
+        name = await self._ask(prompt)
+        password = None if name is None else await self._ask("password: ", secret=True)
+        if name is not None and password is not None and _is_text(name + password):
+            return name.strip(), password
+        if not self._console.interactive:
+            raise End(EXIT_USAGE, "The script has to say who is there, in UTF-8.")
+        return None
 
     def _refuse(self, code: int = EXIT_REFUSED) -> bool:
         """A person may try again; a script cannot know that it has to."""
         if not self._console.interactive:
             raise End(code)
         return False
-
-    async def _ask_secret(self) -> str:
-        return await self._ask("password: ", secret=True) or ""
 
     async def _ask(self, prompt: str, *, secret: bool = False) -> str | None:
         self._line += 1
@@ -197,13 +208,20 @@ class LineMode:
         number = user.isascii() and user.isdecimal() and len(user) <= 16
         notice = await self._enter(io.LogIn(int(user) if number else user, password))
         if isinstance(notice, io.LoginFailed):
-            self._console.show(f"Cannot log in: {screen.clean(notice.message)}", Tone.TROUBLE)
+            message = notice.message
+            if notice.code is ErrorCode.BAD_MESSAGE:  # nobody has such a name or such a password
+                message = ERRORS[ErrorCode.BAD_CREDENTIALS].message
+            self._console.show(f"Cannot log in: {screen.clean(message)}", Tone.TROUBLE)
             return False
         await self._when(lambda: self._caught_up, GATHER_S)
         self._show_missed()
         return True
 
     async def _register(self, name: str, password: str) -> bool:
+        reason = _why_not(name, password)
+        if reason:
+            self._console.show(f"Cannot register: {reason}", Tone.TROUBLE)
+            return False
         notice = await self._enter(io.Register(name, password))
         if isinstance(notice, io.Registered):
             who = screen.person(notice.user)
@@ -214,10 +232,6 @@ class LineMode:
         return False
 
     async def _enter(self, event: io.LogIn | io.Register) -> io.Notice:
-        secret = event.password
-        who = event.user if isinstance(event, io.LogIn) else event.name
-        if not (_is_text(str(who)) and _is_text(secret)):
-            raise End(EXIT_USAGE, "Name and password have to be UTF-8.")
         self._entered, self._entering = None, True
         self._feed(event)
         try:
@@ -443,6 +457,18 @@ class LineMode:
             f"Gave up: no connection to {options.where} ({self._trouble or 'no answer'}) for "
             f"{options.connect_timeout_s:g} s; check host and port, and that the node runs.{rest}",
         )
+
+
+def _why_not(name: str, password: str) -> str:
+    """What is wrong with a name or a password before a node is asked; empty if nothing is."""
+    try:
+        msgspec.convert(name, UserName)
+    except msgspec.ValidationError:
+        return "a name has 1 to 32 letters, digits, “_”, “-” and “.”, and not digits alone."
+    least, most = next(sizes for field, *sizes in BYTE_LIMITS[RegisterRequest])
+    if not least <= len(password.encode()) <= most:
+        return f"a password has {least} to {most} bytes."
+    return ""
 
 
 def _is_text(text: str) -> bool:

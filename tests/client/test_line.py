@@ -207,6 +207,23 @@ def test_who_may_not_in_is_told(town: Town) -> None:
     assert "Cannot register: Somebody has that name already" in taken.err
     assert "secret" not in (wrong.out + taken.out)
     assert town.script("9").code == 2
+    assert town.script("1", "ann").code == 2
+    assert town.script("1", "no such name", "short").code == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "reason"),
+    [
+        ("two words", "long enough", "a name has 1 to 32 letters"),
+        ("123", "long enough", "not digits alone"),
+        ("eve", "short", "a password has 8 to 128 bytes"),
+        ("eve", "ü" * 65, "a password has 8 to 128 bytes"),
+    ],
+)
+def test_a_registration_that_cannot_be(town: Town, name: str, password: str, reason: str) -> None:
+    run = town.script("2", name, password)
+    assert run.code == 4
+    assert re.fullmatch(f"chat-client: Cannot register: .*{reason}.*\n", run.err)
 
 
 def test_no_node_is_told_with_cause_and_cure() -> None:

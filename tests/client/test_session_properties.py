@@ -1,5 +1,7 @@
 """The contract as clients see it, whatever happens to wires, nodes, store and bus."""
 
+import itertools
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -12,6 +14,7 @@ from tests.client.street import Client, Street
 
 DEVICES = (("ann", 0), ("bob", 1), ("ann", 1), ("cyd", 0))
 devices = st.integers(0, len(DEVICES) - 1)
+WRITES = op.Append | op.OpenDevice | op.JoinGroup | op.LeaveGroup
 UNAVAILABLE = op.Refused(ErrorCode.UNAVAILABLE)
 
 
@@ -52,6 +55,14 @@ class Storm(RuleBasedStateMachine):
             to = to if to != "number" else "bob" if client.name == "ann" else "ann"
             ref = client.chat(to if self.texts % 2 else ("ann", "bob", "cyd").index(to) + 1, text)
         self.said[device].append((to, text, ref))
+
+    @rule(join=st.booleans())
+    def come_or_go(self, join: bool) -> None:
+        """Cyd joins the group or leaves it."""
+        if join:
+            self.clients[3].ask(wire.JoinGroupRequest(id=0, group=self.group))
+        else:
+            self.clients[3].ask(wire.LeaveGroupRequest(id=0, group=self.group))
 
     @rule(device=devices, shows=st.booleans())
     def look(self, device: int, shows: bool) -> None:
@@ -96,13 +107,15 @@ class Storm(RuleBasedStateMachine):
     def lose_envelopes(self, on: bool) -> None:
         self.street.lose_envelopes = lambda channel: on
 
-    @rule(fault=st.sampled_from(["none", "refuse", "unknown", "stored but unknown"]))
+    @rule(fault=st.sampled_from(["none", "refuse", "refuse some", "unknown", "stored but unknown"]))
     def fail(self, fault: str) -> None:
+        turns = itertools.cycle([True, True, False, True, False])
+
         def outcome(operation: op.AnyOperation) -> op.AnyOutcome | None:
-            if fault == "none" or not isinstance(operation, op.Append | op.OpenDevice):
+            if fault == "none" or not isinstance(operation, WRITES):
                 return None
-            if fault == "refuse":
-                return UNAVAILABLE
+            if fault in ("refuse", "refuse some"):
+                return UNAVAILABLE if fault == "refuse" or next(turns) else None
             if fault == "stored but unknown":
                 self.street.fail = lambda _: None
                 self.street.answer(operation)
@@ -146,30 +159,42 @@ class Storm(RuleBasedStateMachine):
         self._check_logs()
 
     def _check_sends(self, client: Client, said: list[tuple[str, str, int]]) -> None:
-        for _, text, ref in said:
+        for to, text, ref in said:
             (outcome,) = client.outcomes[ref]
-            assert isinstance(outcome, io.SendSettled), outcome
-            entry = self.street.log(outcome.conversation)[outcome.seq - 1]
-            assert (entry.text, entry.key) == (text, outcome.key)
+            if isinstance(outcome, io.SendFailed):
+                assert (to, client.name) == ("all", "cyd")
+                assert outcome.code is ErrorCode.NOT_MEMBER
+                assert text not in [entry.text for entry in self.street.log(self.group)]
+            else:
+                entry = self.street.log(outcome.conversation)[outcome.seq - 1]
+                assert (entry.text, entry.key) == (text, outcome.key)
 
     def _check_streams(self, client: Client) -> None:
         """Each device has applied a contiguous run up to the head, as it is in the log."""
         roster = client.session.roster
-        conversations = [friend.conversation for friend in roster.friends.values()]
-        for conversation in [*conversations, *roster.groups]:
-            log = self.street.log(conversation)
-            applied = client.applied.get(conversation, [])
-            seqs = [entry.seq for entry in applied]
-            first = len(log) - len(applied)
-            assert seqs == list(range(first + 1, len(log) + 1))
-            assert [entry.text for entry in applied] == [entry.text for entry in log[first:]]
-            assert conversation == self.group or first == 0
+        for friend in roster.friends.values():
+            log, applied = self.street.log(friend.conversation), client.applied
+            texts = [(e.seq, e.text) for e in applied.get(friend.conversation, [])]
+            assert texts == [(entry.seq, entry.text) for entry in log]
+        log = self.street.log(self.group)
+        applied_in_group = client.applied.get(self.group, [])
+        for entry in applied_in_group:
+            assert (entry.text, entry.kind) == (log[entry.seq - 1].text, log[entry.seq - 1].kind)
+        for before, after in itertools.pairwise(applied_in_group):
+            away = client.name == "cyd" and (before.kind, after.kind) == ("left", "joined")
+            assert after.seq == before.seq + 1 or (away and after.seq > before.seq)
+        if self.group in roster.groups:
+            assert applied_in_group[-1].seq == len(log)
 
     def _check_logs(self) -> None:
         """What a device said to the same people is in the log once, in the order it was said."""
         for device, client in enumerate(self.clients):
             for to in ("ann", "bob", "cyd", "all"):
-                said = [text for target, text, _ in self.said[device] if target == to]
+                said = [
+                    text
+                    for target, text, ref in self.said[device]
+                    if target == to and isinstance(client.outcomes[ref][0], io.SendSettled)
+                ]
                 if not said:
                     continue
                 friend = client.session.roster.find_friend(to)

@@ -10,6 +10,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pyte
 import pytest
@@ -41,10 +42,10 @@ class Screen(pyte.Screen):
 class Terminal:
     """A client in a pseudo terminal, and what is on its screen."""
 
-    def __init__(self, port: int, **environment: str) -> None:
+    def __init__(self, port: int, *flags: str, **environment: str) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        command = ["-m", "chat.client.main", "127.0.0.1", str(port)]
+        command = ["-m", "chat.client.main", "127.0.0.1", str(port), *flags]
         base = {"PATH": "", "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
         self._process = subprocess.Popen(
             [sys.executable, "-c", TAKE_TERMINAL, sys.executable, *command],
@@ -190,6 +191,17 @@ def test_a_person_may_try_again(ann: Terminal) -> None:
     ann.type("not-a-secret" + ENTER)
     ann.wait_text("Cannot log in: User and secret do not match")
     ann.wait_line("choice:")
+    ann.type("1" + ENTER)
+    ann.wait_line("user:")
+    ann.type(CTRL_C)
+    ann.wait_line("choice:")
+    ann.type("2" + ENTER)
+    ann.wait_line("name:")
+    ann.type("two words" + ENTER)
+    ann.wait_line("password:")
+    ann.type("long enough" + ENTER)
+    ann.wait_text("Cannot register: a name has 1 to 32 letters")
+    ann.wait_line("choice:")
     ann.type(CTRL_D)
     assert ann.exit_code() == 0
 
@@ -208,3 +220,40 @@ def test_a_node_that_is_not_there_is_tried_again_visibly() -> None:
         assert nobody.exit_code() == 130
     finally:
         nobody.close()
+
+
+def test_whom_a_new_node_does_not_know_gets_the_menu_back(tmp_path: Path) -> None:
+    """In the middle of a line: neither token nor password are good any more."""
+    port = free_port()
+    node = NodeProcess(port, tmp_path / "old.db")
+    eve = Terminal(port)
+    try:
+        eve.sign_up("eve")
+        eve.enter("eve")
+        eve.type("chat:bob:half a li")
+        eve.wait_line("-> chat:bob:half a li")
+        node.close()
+        node = NodeProcess(port, tmp_path / "new.db")
+        eve.wait_text("You are logged out: User and secret do not match")
+        eve.wait_line("choice:")
+        eve.sign_up("eve")
+        eve.enter("eve")
+        eve.type("quit" + ENTER)
+        assert eve.exit_code() == 0
+    finally:
+        eve.close()
+        node.close()
+
+
+def test_a_user_named_on_the_command_line(port: int) -> None:
+    someone = Terminal(port, "--user", "nobody-yet")
+    try:
+        someone.wait_line("password:")
+        someone.type("no-such-secret" + ENTER)
+        someone.wait_text("Cannot log in: User and secret do not match")
+        someone.sign_up("nobody-yet")
+        someone.enter("nobody-yet")
+        someone.type(CTRL_D)
+        assert someone.exit_code() == 0
+    finally:
+        someone.close()
