@@ -5,9 +5,9 @@
     ann> {"type": …}        Ann's client sends this line
     ann< {"type": …}        the next line that Ann's client gets
 
-Times and tokens are written as "*". A transcript is checked line by line against a real node
-over a real socket. After a change that is meant, `python -m tests.transcript FILE` plays the lines that are
-sent and writes what comes back.
+Times and tokens are written as "*". A transcript is checked line by line against a real node over
+a real socket. After a change that is meant, `python -m tests.transcript FILE` plays the lines
+that are sent and writes what comes back.
 """
 
 import contextlib
