@@ -76,7 +76,9 @@ def run(
         start_ms = cluster.world.now_ms
         violation = _violation(cluster, trouble, strangers, steps_ms)
     said = [said for device in cluster.devices for said in device.said.values()]
-    counts = trouble.counts | cluster.store.faults.counts | cluster.bus.faults.counts
+    counts = dict(trouble.counts)
+    counts |= {f"store_{kind}": count for kind, count in cluster.store.faults.counts.items()}
+    counts |= {f"envelope_{kind}": count for kind, count in cluster.bus.faults.counts.items()}
     if strangers is not None:
         counts["hostile_bytes"] = strangers.visits
     cluster.store.connection.close()

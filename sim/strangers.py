@@ -18,7 +18,7 @@ from sim.network import Wire
 NAMES = ("mallory", "oscar")
 NOWHERE = 999_999
 CROWD = CONFIG.unauthenticated_per_address + 1
-ADDRESS = "198.51.100.7"
+ADDRESS = "198.51.100."
 
 REQUESTS: list[dict[str, object]] = [
     {"type": "logout"},
@@ -85,9 +85,13 @@ class Strangers:
             self._sends_much_at_once,
             self._is_put_off,
         ]
+        ids: list[int] = []
         for name in NAMES:
             made = cluster.ask_store(op.CreateUser(name, f"hash of secret-{name}", 0))
             assert isinstance(made, op.UserCreated)
+            ids.append(made.user.id)
+        cluster.ask_store(op.AddFriend(ids[0], ids[1], 0))
+        cluster.ask_store(op.AddFriend(ids[1], ids[0], 0))
 
     def start(self) -> None:
         self._world.later(self._chance.randint(*self._pause_ms), self._visit)
@@ -114,17 +118,20 @@ class Strangers:
         hosts = [host for host in self._cluster.hosts if host.node is not None]
         return self._chance.choice(hosts) if hosts else None
 
-    def _dial(self, address: str = ADDRESS) -> tuple[Wire, Host] | None:
+    def _dial(self) -> tuple[Wire, Host] | None:
+        """A connection to some node, from one of many addresses."""
         host = self._host()
         if host is None:
             return None
+        return self._dial_to(host, f"{ADDRESS}{self._chance.randrange(100)}"), host
+
+    def _dial_to(self, host: Host, address: str) -> Wire:
         wire = Wire(self._world, "stranger", fragments=self._cluster.fragments)
         self._wires = [wire for wire in self._wires if wire.open]
         self._wires.append(wire)
         self._cluster.wires.append(wire)
-        address = f"{ADDRESS}{self._chance.randrange(100)}" if address == ADDRESS else address
         host.accept(wire, address)
-        return wire, host
+        return wire
 
     def _login(self) -> bytes:
         name = self._chance.choice(NAMES)
@@ -234,5 +241,7 @@ class Strangers:
             self._later(dialled[0], line({"type": "logout"}) + b'{"type": ', 300)
 
     def _come_in_a_crowd(self) -> None:
-        for _ in range(CROWD):
-            self._dial("203.0.113.9")
+        host = self._host()
+        if host is not None:
+            for _ in range(CROWD):
+                self._dial_to(host, "203.0.113.9")

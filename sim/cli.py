@@ -1,0 +1,281 @@
+"""The command line: `python -m sim`.
+
+Exit codes: 0 all holds, 1 something was violated (or, in the default run, something that must
+come about sometimes did not), 2 the options are wrong, 3 a seed gave two histories.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import NoReturn, Protocol
+
+from sim import pool, summary
+from sim.checkers import Violation
+from sim.faults import KINDS
+from sim.run import Plan, Report, run_plan
+from sim.shrink import shrink
+from sim.trace import Trace
+
+OK, VIOLATED, USAGE, NOT_DETERMINISTIC = 0, 1, 2, 3
+DEFAULT_SEEDS = 120
+DEFAULT_LIMIT_S = 52.0
+"""When the default run ends at the latest, done or not."""
+TELL_EVERY_S = 5.0
+BAR = 30
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"{self.prog}: {message}; see {self.prog} --help.\n")
+        raise SystemExit(USAGE)
+
+
+class Progress:
+    """How far it is: a bar on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._bar = sys.stderr.isatty()
+        self._told_s = monotonic()
+
+    def show(self, totals: summary.Totals) -> None:
+        if self._bar:
+            full = BAR * totals.seeds // self._total
+            bar = "█" * full + "·" * (BAR - full)
+            sys.stderr.write(f"\r{bar} {self._words(totals)} ")
+            sys.stderr.flush()
+        elif monotonic() - self._told_s >= TELL_EVERY_S:
+            self._told_s = monotonic()
+            sys.stderr.write(self._words(totals) + "\n")
+
+    def _words(self, totals: summary.Totals) -> str:
+        hours = totals.simulated_ms / 3_600_000
+        return f"{totals.seeds}/{self._total} seeds, {hours:.1f} simulated hours"
+
+    def end(self) -> None:
+        if self._bar:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+
+# ------------------------------------------------------------------ options
+
+
+def _number(low: int, high: int) -> "argparse._ActionType":
+    def read(text: str) -> int:
+        if not text.lstrip("-").isdigit() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"it is a number from {low} to {high}, not {text!r}")
+        return int(text)
+
+    return read
+
+
+def _seconds(text: str) -> int:
+    """As ms."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 1 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"it is 1 to 86400 seconds, not {text!r}")
+    return int(seconds * 1_000)
+
+
+def _faults(text: str) -> tuple[str, ...]:
+    if text in ("none", "all"):
+        return tuple(KINDS) if text == "all" else ()
+    kinds = tuple(kind.strip() for kind in text.split(",") if kind.strip())
+    strange = [kind for kind in kinds if kind not in KINDS]
+    if strange:
+        known = ", ".join(KINDS)
+        raise argparse.ArgumentTypeError(f"there is no fault {strange[0]!r}, there are {known}")
+    return kinds
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m sim",
+        description="Runs whole clusters on a virtual clock with faults, and checks the contract.",
+        epilog="Also: `python -m sim mutants` plants known bugs and shows that each is caught; "
+        "`python -m sim show SEED` draws a run.",
+    )
+    parser.add_argument("--seed", type=_number(0, 2**63), metavar="N", help="the (first) seed")
+    parser.add_argument(
+        "--seeds",
+        type=_number(1, 10_000_000),
+        metavar="N",
+        help=f"how many seeds; {DEFAULT_SEEDS} if nothing is said, 1 with --seed",
+    )
+    parser.add_argument("--check-determinism", action="store_true", help="run each seed twice")
+    _add_plan_options(parser)
+    parser.add_argument(
+        "--jobs",
+        type=_number(1, 256),
+        default=min(os.cpu_count() or 1, 256),
+        metavar="N",
+        help="processes (%(default)s)",
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="draw the first failing run")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    return parser
+
+
+def _add_plan_options(parser: argparse.ArgumentParser) -> None:
+    usual = Plan(0)
+    parser.add_argument(
+        "--nodes", type=_number(1, 16), default=usual.nodes, metavar="N", help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--clients", type=_number(2, 24), default=usual.devices, metavar="N", help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--steps",
+        type=_seconds,
+        default=usual.steps_ms,
+        metavar="S",
+        help="simulated seconds of life (60)",
+    )
+    parser.add_argument(
+        "--faults",
+        type=_faults,
+        metavar="A,B,…",
+        help="kinds of faults, none or all; drawn by each seed if not said",
+    )
+
+
+def _plan(options: argparse.Namespace, seed: int) -> Plan:
+    return Plan(seed, options.nodes, options.clients, options.steps, options.faults)
+
+
+# ------------------------------------------------------------------ commands
+
+
+def main(argv: Sequence[str]) -> int:
+    """Carries out the command line and returns the exit code."""
+    if argv[:1] == ["mutants"]:
+        mutants: _Mutants = importlib.import_module("sim.mutants")
+        return mutants.main(list(argv[1:]))
+    if argv[:1] == ["show"]:
+        return _show(argv[1:])
+    options = _parser().parse_args(argv)
+    for path in (options.html, options.json):
+        if path is not None and not path.absolute().parent.is_dir():
+            sys.stderr.write(f"There is no folder {path.absolute().parent}; make it first.\n")
+            return USAGE
+    return _simulate(options)
+
+
+class _Mutants(Protocol):
+    def main(self, argv: list[str]) -> int: ...
+
+
+class _Diagram(Protocol):
+    def write_html(self, trace: Trace, violation: Violation | None, path: Path) -> None: ...
+
+
+def _show(argv: Sequence[str]) -> int:
+    parser = Parser(prog="python -m sim show", description="Draws a run as a page of HTML.")
+    parser.add_argument("seed", type=_number(0, 2**63), metavar="SEED")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="seed-SEED.html if not said")
+    _add_plan_options(parser)
+    options = parser.parse_args(argv)
+    path = options.html or Path(f"seed-{options.seed}.html")
+    report = _draw(_plan(options, options.seed), path)
+    print(f"Seed {options.seed} is drawn in {path}.")
+    if report.violation is not None:
+        print(f"It is a violation: {report.violation}")
+    return VIOLATED if report.violation is not None else OK
+
+
+def _draw(plan: Plan, path: Path) -> Report:
+    """Runs a plan once more, with all records, and writes its diagram."""
+    report = run_plan(plan, keep_trace=True)
+    diagram: _Diagram = importlib.import_module("sim.diagram")
+    assert report.trace is not None
+    diagram.write_html(report.trace, report.violation, path)
+    return report
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    default = options.seed is None and options.seeds is None
+    first = options.seed or 0
+    count = options.seeds or (1 if options.seed is not None else DEFAULT_SEEDS)
+    plans = [_plan(options, seed) for seed in range(first, first + count)]
+    totals = summary.Totals()
+    progress = Progress(count)
+    until = monotonic() + DEFAULT_LIMIT_S if default else None
+    failed: tuple[Plan, Report, Violation] | None = None
+    unequal: dict[int, str] = {}
+    for report, parting in _runs(plans, options):
+        totals.add(report)
+        progress.show(totals)
+        if parting is not None:
+            unequal[report.seed] = parting
+        if report.violation is not None:
+            failed = (_plan(options, report.seed), report, report.violation)
+        if failed or unequal or (until is not None and monotonic() >= until):
+            break
+    progress.end()
+    story = _tell_failure(options, *failed) if failed else None
+    print("\n".join(summary.tell(totals)))
+    if options.json is not None:
+        violation = (story, failed[2]) if story and failed else None
+        told = summary.as_json(totals, violation, unequal)
+        options.json.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    return _verdict(totals, failed is not None, unequal, complete=default, asked=count)
+
+
+def _runs(plans: list[Plan], options: argparse.Namespace) -> Iterator[tuple[Report, str | None]]:
+    """Each plan's report, and where a second run of it parted from the first."""
+    if options.check_determinism:
+        for first, second in pool.pairs(plans, options.jobs):
+            yield first, summary.parting(first, second)
+    else:
+        for report in pool.reports(plans, min(options.jobs, len(plans))):
+            yield report, None
+
+
+def _tell_failure(
+    options: argparse.Namespace, plan: Plan, report: Report, violation: Violation
+) -> Plan:
+    """Tells of a violation and of the shortest story found; the plan of that story."""
+    print("\n".join(summary.tell_failure(plan, report, violation)), flush=True)
+    shrunk = shrink(plan, report)
+    small = shrunk.plan
+    print(
+        f"shortest story   {small.steps_ms / 1_000:g} s, {small.nodes} nodes, "
+        f"{small.devices} clients, faults: {', '.join(small.faults or ()) or 'none'} "
+        f"({shrunk.runs} runs)\n"
+        f"                 {shrunk.report.violation}\n"
+        f"                 {summary.command(small)}"
+    )
+    if options.html is not None:
+        _draw(small, options.html)
+        print(f"drawn            {options.html}")
+    print()
+    return small
+
+
+def _verdict(
+    totals: summary.Totals, failed: bool, unequal: dict[int, str], *, complete: bool, asked: int
+) -> int:
+    for seed, where in unequal.items():
+        print(f"Seed {seed} is not deterministic: its two runs differ at {where}.")
+    if failed:
+        return VIOLATED
+    if unequal:
+        return NOT_DETERMINISTIC
+    if complete and totals.seeds < asked:
+        print(f"Stopped after {totals.seeds} of {asked} seeds, as a minute is over.")
+    elif complete and (gaps := totals.gaps()):
+        print("\n".join(f"Gap: {gap}." for gap in gaps))
+        return VIOLATED
+    print("No violation.")
+    return OK
