@@ -122,12 +122,25 @@ class SimDevice:
             self.feed(event)
 
     def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Sees to it that the session is woken when something is due. A timer that is set too
+        early stays and is set anew when it is over."""
         due_ms = self.session.next_deadline_ms()
-        if due_ms is not None and not self.away:
-            self._timer = self.world.later(due_ms - self.world.now_ms, self.feed, io.Tick())
+        if due_ms is None or self.away:
+            return
+        timer = self._timer
+        if timer is not None:
+            if timer.at_ms <= due_ms:
+                return
+            timer.cancel()
+        self._timer = self.world.later(due_ms - self.world.now_ms, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        due_ms = self.session.next_deadline_ms()
+        if due_ms is None or due_ms > self.world.now_ms:
+            self._set_timer()
+        else:
+            self.feed(io.Tick())
 
     def _carry_out(self, effect: io.AnyEffect) -> None:
         if isinstance(effect, io.Dial):

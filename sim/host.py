@@ -168,15 +168,30 @@ class Host:
         self._set_timer()
 
     def _set_timer(self) -> None:
+        """Sees to it that the node is woken when something is due. A timer that is set too early
+        stays and is set anew when it is over, as most are moved again and again."""
         if self.node is None:
             return
         due_ms = self.node.next_deadline_ms()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if due_ms is not None:
-            delay_ms = due_ms - self.world.now_ms - self.ahead_ms
-            self._timer = self.world.later(delay_ms, self._of, self.node, ev.Tick())
+        if due_ms is None:
+            return
+        at_ms = max(self.world.now_ms, due_ms - self.ahead_ms)
+        timer = self._timer
+        if timer is not None:
+            if timer.at_ms <= at_ms:
+                return
+            timer.cancel()
+        self._timer = self.world.later(at_ms - self.world.now_ms, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        if self.node is None:
+            return
+        due_ms = self.node.next_deadline_ms()
+        if due_ms is None or due_ms > self.world.now_ms + self.ahead_ms:
+            self._set_timer()
+        else:
+            self.feed(ev.Tick())
 
     # ------------------------------------------------------------------ effects
 
