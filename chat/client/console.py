@@ -71,7 +71,8 @@ class Pipe:
 
     def __init__(self, source: int) -> None:
         self._source = source
-        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue(LINES_AHEAD)
+        self._lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._room = threading.Semaphore(LINES_AHEAD)
         self._loop = asyncio.get_running_loop()
 
     def start(self) -> None:
@@ -80,11 +81,13 @@ class Pipe:
     def _read(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended before the input
             for line in _lines_of(self._source):
-                asyncio.run_coroutine_threadsafe(self._lines.put(line), self._loop).result()
-            asyncio.run_coroutine_threadsafe(self._lines.put(None), self._loop).result()
+                self._room.acquire()
+                self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
+            self._loop.call_soon_threadsafe(self._lines.put_nowait, None)
 
     async def ask(self, prompt: str, *, secret: bool = False) -> str | None:
         line = await self._lines.get()
+        self._room.release()
         if line is None:
             return None
         text = line.decode(errors="surrogateescape").removesuffix("\r")
