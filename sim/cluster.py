@@ -21,7 +21,7 @@ from sim.world import World
 NAMES = ("ann", "bob", "cyd", "dan", "eve", "fay", "gus", "hal", "ivy", "jon", "kim", "lea")
 CONFIG = NodeConfig(
     sends_per_second=5,
-    send_burst=15,
+    send_burst=8,
     write_buffer_bytes=4_096,
     page_entries=8,
     pages_in_flight=4,

@@ -19,6 +19,8 @@ CALM_MS = 5_000
 HEAL_MS = 60_000
 QUIET_MS = 90_000
 """What is left of those who are gone is gone after this."""
+PACES_MS = ((20, 1_500), (200, 3_000), (500, 8_000))
+"""How long people pause between two acts: from busy days to calm ones."""
 CRASH = "no exception leaves the code"
 
 
@@ -130,7 +132,7 @@ def _violation(
 
 def _live(cluster: Cluster, trouble: Faults, strangers: Strangers | None, steps_ms: int) -> None:
     cluster.world.run_for(CALM_MS)
-    people = People(cluster)
+    people = People(cluster, cluster.world.chance("pace").choice(PACES_MS))
     people.start()
     trouble.start()
     if strangers is not None:

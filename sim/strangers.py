@@ -57,7 +57,7 @@ def line(request: dict[str, object], id: int = 1) -> bytes:
     return json.dumps({**request, "id": id}).encode() + b"\n"
 
 
-PINGS = line({"type": "ping"}) * (CONFIG.write_buffer_bytes // 20)
+PINGS = line({"type": "ping"}) * (CONFIG.write_buffer_bytes // 22)
 """Their answers are more than an outbound buffer holds."""
 
 
@@ -106,7 +106,7 @@ class Strangers:
         if self._stopped:
             return
         self.visits += 1
-        if self._chance.random() < 0.01:
+        if self._chance.random() < 0.02:
             self._come_in_a_crowd()
         else:
             self._chance.choice(self._kinds)()
@@ -207,12 +207,18 @@ class Strangers:
             self._world.later(self._chance.randint(2, 9_000), wire.down.resume)
 
     def _stalls_at_the_door(self) -> None:
-        """The buffer stands too long while it is decided who is there."""
-        if dialled := self._dial():
-            wire, host = dialled
+        """The buffers of some stand too long while it is decided who they are."""
+        host = self._host()
+        if host is not None:
+            for number in range(6):
+                self._world.later(4 * number, self._stall, host)
+            self._world.later(self._chance.randint(20, 40), self._jump, host)
+
+    def _stall(self, host: Host) -> None:
+        if host.node is not None and not self._stopped:
+            wire = self._dial_to(host, f"{ADDRESS}{self._chance.randrange(100)}")
             wire.down.stopped = True
             wire.up.write(PINGS + self._login())
-            self._world.later(self._chance.randint(4, 40), self._jump, host)
 
     def _jump(self, host: Host) -> None:
         if host.node is not None and not host.paused and not self._stopped:

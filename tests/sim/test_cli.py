@@ -1,0 +1,99 @@
+"""The command line: what it prints, what it writes, and how it ends."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from chat.core.context import Context
+from chat.core.session import Session
+from sim import cli
+from sim.checkers import Violation
+from sim.run import Plan
+from sim.summary import Totals, command
+
+QUICK = ["--steps", "5", "--jobs", "1"]
+
+
+def test_a_seed_is_run_and_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "out.json"
+    assert cli.main(["--seed", "4", "--seeds", "2", "--json", str(path), *QUICK]) == cli.OK
+    out = capsys.readouterr().out
+    for word in ("seeds            2", "acked", "spec coverage", "sometimes", "a second"):
+        assert word in out
+    assert "No violation." in out
+    told = json.loads(path.read_text())
+    assert told["seeds"] == 2
+    assert told["violation"] is None
+    assert sorted(told["hashes"]) == ["4", "5"]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--seeds", "0"],
+        ["--seed", "-1"],
+        ["--nodes", "99"],
+        ["--clients", "one"],
+        ["--steps", "0"],
+        ["--jobs", "0"],
+        ["--faults", "gremlins"],
+        ["--html", "/no/such/folder/run.html", "--seed", "1"],
+        ["--json", "/no/such/folder/run.json", "--seed", "1"],
+        ["show", "x"],
+        ["sing"],
+    ],
+)
+def test_a_wrong_option_gets_one_sentence(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code: int | str | None = cli.main(argv)
+    except SystemExit as end:
+        code = end.code
+    captured = capsys.readouterr()
+    assert code == cli.USAGE
+    assert not captured.out
+    assert captured.err.count("\n") == 1
+
+
+def test_a_violation_is_told_with_the_line_to_run_it_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(context: Context, session: Session, data: bytes) -> None:
+        raise Violation("an answer is an answer", "there was none")
+
+    monkeypatch.setattr(Context, "reply", broken)
+    path = tmp_path / "out.json"
+    code = cli.main(["--seed", "3", "--clients", "2", "--json", str(path), *QUICK])
+    out = capsys.readouterr().out
+    assert code == cli.VIOLATED
+    for word in ("VIOLATION in seed 3", "an answer is an answer", "shortest story"):
+        assert word in out
+    assert "python -m sim --seed 3" in out
+    told = json.loads(path.read_text())
+    assert told["violation"]["invariant"] == "an answer is an answer"
+
+
+def test_determinism_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--seed", "2", "--steps", "2", "--check-determinism"]) == cli.OK
+    assert "No violation." in capsys.readouterr().out
+
+
+def test_two_histories_of_one_seed_have_their_own_code() -> None:
+    code = cli._verdict(Totals(), False, {3: "mark 2"}, complete=False, asked=1)
+    assert code == cli.NOT_DETERMINISTIC
+
+
+def test_a_gap_fails_the_default_run_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    totals = Totals()
+    assert cli._verdict(totals, False, {}, complete=True, asked=0) == cli.VIOLATED
+    assert "READY × chat was not reached" in capsys.readouterr().out
+    assert cli._verdict(totals, False, {}, complete=False, asked=0) == cli.OK
+
+
+def test_the_line_to_run_a_plan_again() -> None:
+    assert command(Plan(7)) == "python -m sim --seed 7"
+    plan = Plan(7, nodes=2, devices=4, steps_ms=1_500, faults=())
+    line = "python -m sim --seed 7 --nodes 2 --clients 4 --steps 1.5 --faults none"
+    assert command(plan) == line

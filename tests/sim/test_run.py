@@ -1,0 +1,95 @@
+"""A run tells what it was, fails when something is wrong, and shrinks what fails."""
+
+import pickle
+
+import pytest
+
+from chat.core._generated.rules import RULES, Input, State, Verdict
+from chat.core.node import Node
+from sim.checkers import Violation
+from sim.coverage import FACTS, REACHABLE, Coverage
+from sim.faults import KINDS
+from sim.run import CRASH, Plan, Report, run, run_plan
+from sim.shrink import shrink
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_run_violates_nothing(seed: int) -> None:
+    report = run(seed, steps_ms=20_000, watch=True)
+    assert report.violation is None
+    assert report.acked
+    assert report.applied
+    assert all(RULES[s][i].verdict is not Verdict.NEVER for s, i in report.cells)
+
+
+def test_a_run_without_faults_has_none() -> None:
+    report = run(1, faults=[], steps_ms=10_000)
+    assert report.violation is None
+    assert report.kinds == ()
+    assert not report.faults
+
+
+def test_all_faults_together_violate_nothing() -> None:
+    report = run(2, faults=list(KINDS), steps_ms=20_000)
+    assert report.violation is None
+    assert report.kinds == tuple(KINDS)
+
+
+def test_the_faults_drawn_can_be_given_and_change_nothing() -> None:
+    drawn = run_plan(Plan(5, steps_ms=10_000))
+    given = run_plan(Plan(5, steps_ms=10_000, faults=drawn.kinds))
+    assert given.trace_hash == drawn.trace_hash
+
+
+def test_an_exception_in_the_code_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(node: Node) -> int | None:
+        raise KeyError("nothing there")
+
+    monkeypatch.setattr(Node, "next_deadline_ms", broken)
+    report = run(1, steps_ms=1_000)
+    assert report.violation is not None
+    assert report.violation.invariant == CRASH
+    assert "nothing there" in report.violation.seen
+
+
+def test_a_violation_travels_between_processes() -> None:
+    violation = pickle.loads(pickle.dumps(Violation("all is well", "it is not")))
+    assert (violation.invariant, violation.seen) == ("all is well", "it is not")
+
+
+def _report(plan: Plan, invariant: str | None) -> Report:
+    violation = Violation(invariant, "seen") if invariant else None
+    return Report(plan.seed, 0, 0, 0, 0, {}, "", violation, kinds=plan.faults or ())
+
+
+def test_what_fails_is_shrunk_to_what_it_needs() -> None:
+    def fails(plan: Plan) -> Report:
+        faults = plan.faults or ()
+        needed = "reset" in faults and "delay" in faults and plan.devices >= 3
+        other = "something else" if plan.nodes < 2 else None
+        return _report(plan, other or ("it broke" if needed else None))
+
+    plan = Plan(7, nodes=4, devices=9, steps_ms=60_000, faults=tuple(KINDS))
+    shrunk = shrink(plan, fails(plan), run=fails)
+    assert shrunk.plan.faults is not None
+    assert set(shrunk.plan.faults) == {"reset", "delay"}
+    assert (shrunk.plan.nodes, shrunk.plan.devices) == (2, 3)
+    assert shrunk.plan.steps_ms < 2_000
+    assert shrunk.report.violation is not None
+    assert shrunk.report.violation.invariant == "it broke"
+
+
+def test_shrinking_ends() -> None:
+    plan = Plan(7, faults=tuple(KINDS))
+    report = _report(plan, "it broke")
+    assert shrink(plan, report, attempts=5, run=lambda plan: report).runs == 5
+    assert shrink(plan, report, limit_s=0.0, run=lambda plan: report).runs == 0
+
+
+def test_coverage_names_what_is_missing() -> None:
+    coverage = Coverage()
+    assert len(coverage.missing_cells()) == len(REACHABLE)
+    assert coverage.missing_facts() == list(FACTS.values())
+    coverage.merge({(State.READY, Input.CHAT): 2}, {"gap": 3})
+    assert "READY × chat" not in coverage.missing_cells()
+    assert FACTS["gap"] not in coverage.missing_facts()
