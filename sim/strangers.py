@@ -57,14 +57,14 @@ def line(request: dict[str, object], id: int = 1) -> bytes:
     return json.dumps({**request, "id": id}).encode() + b"\n"
 
 
-PINGS = line({"type": "ping"}) * (CONFIG.write_buffer_bytes // 22)
-"""Their answers are more than an outbound buffer holds."""
+FLOOD = b"hello\n" * (CONFIG.write_buffer_bytes // 120)
+"""Each is answered by a long sentence: more in all than an outbound buffer holds."""
 
 
 class Strangers:
     """Visits, one after the other, until `stop`."""
 
-    def __init__(self, cluster: Cluster, pause_ms: tuple[int, int] = (100, 1_500)) -> None:
+    def __init__(self, cluster: Cluster, pause_ms: tuple[int, int] = (200, 2_500)) -> None:
         self._cluster = cluster
         self._world = cluster.world
         self._chance: random.Random = cluster.world.chance("strangers")
@@ -182,7 +182,7 @@ class Strangers:
             wire = dialled[0]
             if self._chance.random() < 0.5:
                 wire.down.stopped = True
-            wire.up.write(PINGS + LONG)
+            wire.up.write(FLOOD + LONG)
             for delay_ms in range(4):
                 self._later(wire, self._all() + LONG, delay_ms)
             self._world.later(self._chance.randint(500, 12_000), wire.down.resume)
@@ -203,7 +203,7 @@ class Strangers:
             wire = dialled[0]
             wire.down.stopped = True
             where = self._chance.choice((b"", self._login()))
-            wire.up.write(self._chance.choice((PINGS + where, where + PINGS)))
+            wire.up.write(self._chance.choice((FLOOD + where, where + FLOOD)))
             self._world.later(self._chance.randint(2, 9_000), wire.down.resume)
 
     def _stalls_at_the_door(self) -> None:
@@ -218,7 +218,7 @@ class Strangers:
         if host.node is not None and not self._stopped:
             wire = self._dial_to(host, f"{ADDRESS}{self._chance.randrange(100)}")
             wire.down.stopped = True
-            wire.up.write(PINGS + self._login())
+            wire.up.write(FLOOD + self._login())
 
     def _jump(self, host: Host) -> None:
         if host.node is not None and not host.paused and not self._stopped:
