@@ -22,7 +22,7 @@ from sim.shrink import shrink
 from sim.trace import Trace
 
 OK, VIOLATED, USAGE, NOT_DETERMINISTIC = 0, 1, 2, 3
-DEFAULT_SEEDS = 60
+DEFAULT_SEEDS = 100
 DEFAULT_LIMIT_S = 52.0
 """When the default run ends at the latest, done or not."""
 TELL_EVERY_S = 5.0

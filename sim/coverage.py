@@ -53,7 +53,7 @@ FACTS = {
     "refused": "a send was refused for good and given back",
     "flap": "a short absence was no news to friends",
     "lease": "a presence lease ran out",
-    "unknown": "nobody knew whether a send was stored, and the connection ended",
+    "unknown": "nobody knew whether a request was carried out, and its connection ended",
 }
 """By a short name: what must come about sometimes."""
 
@@ -172,7 +172,8 @@ def watching(coverage: Coverage) -> Iterator[None]:
 
     _watch_tables(coverage, before)
     _watch_endings(coverage, before)
-    _watch_facts(coverage, before)
+    _watch_streams(coverage, before)
+    _watch_the_rest(coverage, before)
     try:
         yield
     finally:
@@ -274,7 +275,8 @@ def _watch_endings(coverage: Coverage, before: Before) -> None:
     before(Delivery, "appended", entry)
 
 
-def _watch_facts(coverage: Coverage, before: Before) -> None:
+def _watch_streams(coverage: Coverage, before: Before) -> None:
+    """Facts of entries on their way."""
     fact = coverage.fact
 
     def swept(sweep: Sweep, record: Any, outcome: object) -> None:
@@ -313,6 +315,18 @@ def _watch_facts(coverage: Coverage, before: Before) -> None:
         if session.stopped:
             fact("stopped")
 
+    before(Sweep, "compared", swept)
+    before(Delivery, "entry", envelope)
+    before(Delivery, "release", released)
+    before(Delivery, "retry", retried)
+    before(Delivery, "_acknowledge", acknowledged)
+    before(Delivery, "unstop", unstopped)
+
+
+def _watch_the_rest(coverage: Coverage, before: Before) -> None:
+    """Facts of devices, presence, bus and store."""
+    fact = coverage.fact
+
     def came_in(entrance: Entrance, record: EntrancePresence, outcome: object) -> None:
         coverage.home(record.token, entrance)
 
@@ -330,12 +344,6 @@ def _watch_facts(coverage: Coverage, before: Before) -> None:
             fact("batch")
 
     before(Node, "handle", lambda node, event, now_ms: coverage.node_heard(event))
-    before(Sweep, "compared", swept)
-    before(Delivery, "entry", envelope)
-    before(Delivery, "release", released)
-    before(Delivery, "retry", retried)
-    before(Delivery, "_acknowledge", acknowledged)
-    before(Delivery, "unstop", unstopped)
     before(Entrance, "presence_found", came_in)
     before(Presence, "flap_over", flapped)
     before(Requests, "_fail", failed)
