@@ -213,10 +213,10 @@ class Node:
 
     def _take_out(self, session: Session) -> None:
         """Nothing is left of the session anywhere but in the table of sessions."""
+        session.acks.clear()
         self._people.leave(session)
         self._entrance.forget(session)
         self._watch.count_out(session)
-        session.acks.clear()
         session.waiting = None
 
     def _bytes(self, event: BytesReceived) -> None:

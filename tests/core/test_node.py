@@ -199,6 +199,21 @@ def test_a_reply_that_is_lost_with_its_commit_ends_the_connection(house: House) 
     assert not [line for line in ann.got if line.get("re") == number]
 
 
+def test_a_sent_that_waits_for_its_place_does_not_follow_the_end(house: House) -> None:
+    befriended(house)
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    house.lose_envelopes = lambda channel: True
+    bob.call("chat", to="ann", text="one", key="b1")
+    house.fail = lambda operation: UNAVAILABLE if isinstance(operation, op.ReadLog) else None
+    waiting = ann.ask("chat", to="bob", text="two", key="a1")
+    house.run()
+    house.fail = lambda operation: op.Unknown() if isinstance(operation, op.Append) else None
+    ann.ask("chat", to="bob", text="three", key="a2")
+    house.run()
+    assert not ann.open
+    assert not [line for line in ann.got if line.get("re") == waiting]
+
+
 def test_while_the_store_is_down_writes_are_unavailable_at_once(house: House) -> None:
     befriended(house)
     ann = house.login("ann")
