@@ -82,6 +82,23 @@ def test_more_than_the_limit_is_kept_and_sent_later(street: Street) -> None:
     assert bob.texts(conversation) == [str(number) for number in range(100)]
 
 
+def test_a_text_that_waits_holds_back_nothing_said_to_others(street: Street) -> None:
+    ann, bob, conversation = both(street)
+    ann.ask(wire.CreateGroupRequest(id=0, name="gophers"))
+    street.run()
+    (group,) = ann.session.roster.groups
+    street.fail = lambda operation: (
+        UNAVAILABLE if isinstance(operation, op.Append) and operation.to else None
+    )
+    ann.chat(2, "later")
+    ann.group_chat(group, "now")
+    street.run()
+    assert (ann.texts(conversation), ann.texts(group)) == ([], ["now"])
+    street.fail = lambda operation: None
+    street.pass_time(2_000)
+    assert bob.texts(conversation) == ["later"]
+
+
 def test_another_error_gives_the_text_back(street: Street) -> None:
     ann, _, _ = both(street)
     ref = ann.chat("cyd", "hello")
