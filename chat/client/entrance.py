@@ -16,7 +16,6 @@ class Entrance:
     in which the password stands in for it (`again`)."""
 
     def __init__(self) -> None:
-        self.opening = False
         self.register: Register | None = None
         self.login: LogIn | None = None
         self.token = ""
@@ -25,11 +24,7 @@ class Entrance:
 
     @property
     def wanted(self) -> bool:
-        """Whether a connection is needed."""
-        return self.opening or self.has_errand
-
-    @property
-    def has_errand(self) -> bool:
+        """Whether there is something to say, for which a connection is needed."""
         return self.register is not None or self.login is not None
 
     @property
@@ -38,7 +33,7 @@ class Entrance:
         return bool(self.token) or self.again
 
     def request(self, cursors: dict[int, int]) -> ResumeRequest | LoginRequest | RegisterRequest:
-        """What to say next, but for its number; there must be an errand."""
+        """What to say next, but for its number; something must be wanted."""
         if self.token:
             return ResumeRequest(id=0, token=self.token, cursors=cursors)
         if self.login is not None:
@@ -56,7 +51,6 @@ class Entrance:
 
     def forget(self) -> None:
         """Nobody is there."""
-        self.opening = False
         self.register = None
         self.login = None
         self.token = ""

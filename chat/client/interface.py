@@ -93,10 +93,6 @@ class Tick(Event, frozen=True):
     """It is now_ms; whatever is due is done."""
 
 
-class Open(Event, frozen=True):
-    """Connect, though there is nothing to say yet; so one learns early whether a node is there."""
-
-
 class LogIn(Event, frozen=True):
     user: int | str
     password: str
@@ -140,7 +136,6 @@ AnyEvent = (
     | BytesReceived
     | Disconnected
     | Tick
-    | Open
     | LogIn
     | Register
     | SendChat

@@ -119,7 +119,7 @@ class ClientSession:
         times = [connection.next_deadline_ms(), self._leave_by_ms]
         if self.online:
             times.append(self._exchange.overdue_at_ms())
-        if connection.phase is Phase.ANONYMOUS and self._entrance.has_errand:
+        if connection.phase is Phase.ANONYMOUS and self._entrance.wanted:
             times.append(self._entrance.retry_at_ms)
         if self._may_ask:
             times.append(self._errands.next_deadline_ms(self._device, self._now_ms))
@@ -156,7 +156,7 @@ class ClientSession:
             self._errands.say(self._device, self._most_in_flight, self._now_ms)
         elif (
             self._connection.phase is Phase.ANONYMOUS
-            and self._entrance.has_errand
+            and self._entrance.wanted
             and self._now_ms >= self._entrance.retry_at_ms
         ):
             self._knock()
@@ -228,7 +228,6 @@ class ClientSession:
         self._connection.enter(Phase.ANONYMOUS, self._now_ms)
         self._login_line_bytes = push.limits.login_line_bytes
         self._most_in_flight = max(push.limits.in_flight, 1)
-        self._entrance.opening = False
         self._entrance.retry_at_ms = self._now_ms
         self._dial_not_before_ms = 0
         self._tell(io.ConnectionState(io.Link.CONNECTED))
@@ -242,10 +241,6 @@ class ClientSession:
             self._exchange.ping(self._now_ms)
 
     # ------------------------------------------------------------------ the way in
-
-    def _open(self, event: io.Open) -> None:
-        if self._connection.phase is Phase.IDLE:
-            self._entrance.opening = True
 
     def _log_in(self, event: io.LogIn) -> None:
         if self._is_entering:
@@ -465,7 +460,6 @@ _HANDLERS: Final[dict[type, Callable[[ClientSession, Any], None]]] = {
     io.BytesReceived: ClientSession._received,
     io.Disconnected: ClientSession._disconnected,
     io.Tick: ClientSession._tick,
-    io.Open: ClientSession._open,
     io.LogIn: ClientSession._log_in,
     io.Register: ClientSession._register,
     io.SendChat: ClientSession._send,
