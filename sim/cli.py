@@ -5,21 +5,19 @@ come about sometimes did not), 2 the options are wrong, 3 a seed gave two histor
 """
 
 import argparse
-import importlib
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from sim import pool, summary
 from sim.checkers import Violation
 from sim.faults import KINDS
-from sim.run import Plan, Report, run_plan
+from sim.run import Plan, Report
 from sim.shrink import shrink
-from sim.trace import Trace
 
 OK, VIOLATED, USAGE, NOT_DETERMINISTIC = 0, 1, 2, 3
 DEFAULT_SEEDS = 100
@@ -103,8 +101,6 @@ def _parser() -> Parser:
     parser = Parser(
         prog="python -m sim",
         description="Runs whole clusters on a virtual clock with faults, and checks the contract.",
-        epilog="Also: `python -m sim mutants` plants known bugs and shows that each is caught; "
-        "`python -m sim show SEED` draws a run.",
     )
     parser.add_argument("--seed", type=_number(0, 2**63), metavar="N", help="the (first) seed")
     parser.add_argument(
@@ -122,7 +118,6 @@ def _parser() -> Parser:
         metavar="N",
         help="processes (%(default)s)",
     )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="draw the first failing run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     return parser
 
@@ -159,48 +154,12 @@ def _plan(options: argparse.Namespace, seed: int) -> Plan:
 
 def main(argv: Sequence[str]) -> int:
     """Carries out the command line and returns the exit code."""
-    if argv[:1] == ["mutants"]:
-        mutants: _Mutants = importlib.import_module("sim.mutants")
-        return mutants.main(list(argv[1:]))
-    if argv[:1] == ["show"]:
-        return _show(argv[1:])
     options = _parser().parse_args(argv)
-    for path in (options.html, options.json):
-        if path is not None and not path.absolute().parent.is_dir():
-            sys.stderr.write(f"There is no folder {path.absolute().parent}; make it first.\n")
-            return USAGE
+    path = options.json
+    if path is not None and not path.absolute().parent.is_dir():
+        sys.stderr.write(f"There is no folder {path.absolute().parent}; make it first.\n")
+        return USAGE
     return _simulate(options)
-
-
-class _Mutants(Protocol):
-    def main(self, argv: list[str]) -> int: ...
-
-
-class _Diagram(Protocol):
-    def write_html(self, trace: Trace, violation: Violation | None, path: Path) -> None: ...
-
-
-def _show(argv: Sequence[str]) -> int:
-    parser = Parser(prog="python -m sim show", description="Draws a run as a page of HTML.")
-    parser.add_argument("seed", type=_number(0, 2**63), metavar="SEED")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="seed-SEED.html if not said")
-    _add_plan_options(parser)
-    options = parser.parse_args(argv)
-    path = options.html or Path(f"seed-{options.seed}.html")
-    report = _draw(_plan(options, options.seed), path)
-    print(f"Seed {options.seed} is drawn in {path}.")
-    if report.violation is not None:
-        print(f"It is a violation: {report.violation}")
-    return VIOLATED if report.violation is not None else OK
-
-
-def _draw(plan: Plan, path: Path) -> Report:
-    """Runs a plan once more, with all records, and writes its diagram."""
-    report = run_plan(plan, keep_trace=True)
-    diagram: _Diagram = importlib.import_module("sim.diagram")
-    assert report.trace is not None
-    diagram.write_html(report.trace, report.violation, path)
-    return report
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -223,7 +182,7 @@ def _simulate(options: argparse.Namespace) -> int:
         if failed or unequal or (until is not None and monotonic() >= until):
             break
     progress.end()
-    story = _tell_failure(options, *failed) if failed else None
+    story = _tell_failure(*failed) if failed else None
     print("\n".join(summary.tell(totals)))
     if options.json is not None:
         violation = (story, failed[2]) if story and failed else None
@@ -242,9 +201,7 @@ def _runs(plans: list[Plan], options: argparse.Namespace) -> Iterator[tuple[Repo
             yield report, None
 
 
-def _tell_failure(
-    options: argparse.Namespace, plan: Plan, report: Report, violation: Violation
-) -> Plan:
+def _tell_failure(plan: Plan, report: Report, violation: Violation) -> Plan:
     """Tells of a violation and of the shortest story found; the plan of that story."""
     print("\n".join(summary.tell_failure(plan, report, violation)), flush=True)
     shrunk = shrink(plan, report)
@@ -256,9 +213,6 @@ def _tell_failure(
         f"                 {shrunk.report.violation}\n"
         f"                 {summary.command(small)}"
     )
-    if options.html is not None:
-        _draw(small, options.html)
-        print(f"drawn            {options.html}")
     print()
     return small
 
