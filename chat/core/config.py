@@ -1,4 +1,4 @@
-"""What a node is told at its start. Every limit is a flag of `chat-node`; see design §9."""
+"""What a node is told at its start. Every limit is a flag of `chat-node`."""
 
 from typing import Annotated
 
