@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chat.core._generated.errors import ErrorCode
-from chat.core.envelopes import AnyEnvelope
+from chat.core.envelopes import AnyEnvelope, EntryEnvelope
 from chat.core.events import Answer, AnyEvent, BusDown, BusUp, EnvelopeReceived, Subscribed
 from chat.core.operations import PresenceFound, Refused
+from sim.moments import Moments, Phase
 from sim.world import World
 
 RENEW_MS = 5_000
@@ -39,14 +40,15 @@ class BusFaults:
     reordered: float = 0.0
     delay_ms: tuple[int, int] = (0, 3)
     stale_ms: tuple[int, int] = (500, 20_000)
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[tuple[str, Phase], int] = field(default_factory=dict)
 
 
 class SimBus:
     """The server: who is subscribed to what, and who is online where until when."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, moments: Moments) -> None:
         self.world = world
+        self.moments = moments
         self.chance = world.chance("bus")
         self.faults = BusFaults()
         self.up = True
@@ -54,10 +56,11 @@ class SimBus:
         self.leases: dict[BusPort, tuple[int, set[int]]] = {}
         self.ports: list[BusPort] = []
 
-    def strikes(self, fault: str) -> bool:
+    def strikes(self, fault: str, phase: Phase = Phase.PUBLISHED) -> bool:
         likely: float = getattr(self.faults, fault)
         if likely and self.chance.random() < likely:
-            self.faults.counts[fault] = self.faults.counts.get(fault, 0) + 1
+            counts = self.faults.counts
+            counts[fault, phase] = counts.get((fault, phase), 0) + 1
             return True
         return False
 
@@ -83,8 +86,9 @@ class SimBus:
 class BusPort:
     """One node's client of the bus."""
 
-    def __init__(self, bus: SimBus, feed: Callable[[AnyEvent], None]) -> None:
+    def __init__(self, bus: SimBus, node: str, feed: Callable[[AnyEvent], None]) -> None:
         self._bus = bus
+        self._node = node
         self._world = bus.world
         self._feed = feed
         self._wanted: dict[str, int] = {}
@@ -101,7 +105,9 @@ class BusPort:
     # ------------------------------------------------------------------ what the node asks for
 
     def publish(self, channel: str, envelope: AnyEnvelope) -> None:
-        if not self._connected or self.cut or self._bus.strikes("lost"):
+        if isinstance(envelope, EntryEnvelope):
+            self._bus.moments.reached(Phase.ANSWERED, self._node)
+        if not self._connected or self.cut or self._bus.strikes("lost", Phase.ANSWERED):
             return
         self._world.later(self._way_ms(), self._published, channel, envelope)
 
@@ -170,13 +176,18 @@ class BusPort:
     # ------------------------------------------------------------------ envelopes
 
     def _published(self, channel: str, envelope: AnyEnvelope) -> None:
-        """The instant at which the server passes it on."""
+        """The instant at which the server passes it on. What a node had not sent off when it died
+        is lost, and so is what it sent into a cut link."""
+        if self.cut or (self._dead and self._bus.chance.random() < 0.5):
+            return
         if self._bus.up:
             for port in list(self._bus.channels.get(channel, {})):
                 port._pass_on(EnvelopeReceived(channel, envelope))
 
     def _pass_on(self, event: EnvelopeReceived) -> None:
         bus = self._bus
+        if isinstance(event.envelope, EntryEnvelope):
+            bus.moments.reached(Phase.PUBLISHED, self._node)
         if self.cut or bus.strikes("lost"):
             return
         at_ms = self._world.now_ms + self._way_ms()

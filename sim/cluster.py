@@ -13,6 +13,7 @@ from sim.checkers.log import Log
 from sim.checkers.safety import Safety
 from sim.device import SimDevice
 from sim.host import Host
+from sim.moments import Moments
 from sim.network import Wire
 from sim.store import SimStore
 from sim.trace import DeviceRecord, NodeRecord, Trace
@@ -42,8 +43,9 @@ class Cluster:
     ) -> None:
         self.world = world = World(seed)
         self.chance = world.chance("cluster")
-        self.store = SimStore(world)
-        self.bus = SimBus(world)
+        self.moments = Moments(world)
+        self.store = SimStore(world, self.moments)
+        self.bus = SimBus(world, self.moments)
         self.trace = Trace(keep=keep_trace)
         self.hosts = [
             Host(world, number, self.store, self.bus, CONFIG, self._node_did)

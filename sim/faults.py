@@ -1,12 +1,33 @@
 """What goes wrong. Each kind is a method by its name; which kinds a run has, and how often each
-strikes, is drawn from its seed (swarm testing: a fault that hides another is sometimes away)."""
+strikes, is drawn from its seed (swarm testing: a fault that hides another is sometimes away).
+
+Most strikes are aimed: they wait until the next text enters a phase of its way that is drawn, too,
+and then hit the node, or the connection, that has it."""
 
 import random
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 
 from sim.cluster import Cluster
 from sim.host import Host
+from sim.moments import Phase
 from sim.network import Wire
+
+STORE_FAULTS = ("deadlock", "lock_timeout", "lost_reply", "late_commit", "slow")
+BUS_FAULTS = ("lost", "repeated", "stale", "reordered")
+PHASES = (*Phase,)
+AIMED = 0.9
+"""How many of the strikes wait for a text to be at a certain point of its way."""
+
+Strike = Callable[["Faults"], None]
+STRIKES: dict[str, Strike] = {}
+
+
+def strike(method: Strike) -> Strike:
+    """Makes a method a kind of fault."""
+    STRIKES[method.__name__] = method
+    return method
 
 
 class Faults:
@@ -17,7 +38,11 @@ class Faults:
         self._world = cluster.world
         self._chance: random.Random = cluster.world.chance("faults")
         self._stopped = False
+        self._aimed_host: Host | None = None
+        self._aimed_wire: Wire | None = None
         self.counts: dict[str, int] = {}
+        self.phases: dict[tuple[str, Phase], int] = {}
+        """How often each kind struck a text that was just there."""
         drawn = [kind for kind in KINDS if self._chance.random() < 0.4]
         self.kinds = drawn if kinds is None else list(kinds)
         self.severity = self._chance.choice((0.2, 0.5, 1.0))
@@ -28,24 +53,51 @@ class Faults:
         if self._strikers():
             self._world.later(self._chance.randint(*self._pause_ms), self._strike)
 
+    def all_phases(self) -> dict[tuple[str, Phase], int]:
+        """The same, with the faults that strike by themselves."""
+        phases = dict(self.phases)
+        for owner, counts in (
+            ("store", self._cluster.store.faults.counts),
+            ("envelope", self._cluster.bus.faults.counts),
+        ):
+            phases |= {(f"{owner}_{fault}", phase): n for (fault, phase), n in counts.items()}
+        return phases
+
+    # ------------------------------------------------------------------ striking
+
     def _strikers(self) -> list[str]:
-        return [kind for kind in self.kinds if hasattr(self, f"_{kind}")]
+        return [kind for kind in self.kinds if kind in STRIKES]
 
     def _strike(self) -> None:
+        """One fault: now, or when the next text comes to some point of its way."""
         if self._stopped:
             return
         kind = self._chance.choice(self._strikers())
-        self.counts[kind] = self.counts.get(kind, 0) + 1
-        strike: Callable[[], None] = getattr(self, f"_{kind}")
-        strike()
+        phase = self._chance.choice(PHASES)
+        aimed = self._chance.random() < AIMED
+        if not aimed or not self._cluster.moments.wait(phase, partial(self._aim, kind, phase)):
+            self._carry_out(kind)
         self._world.later(self._chance.randint(*self._pause_ms), self._strike)
+
+    def _aim(self, kind: str, phase: Phase, node: str, wire: Wire | None) -> None:
+        if self._stopped:
+            return
+        self._aimed_host = next(host for host in self._cluster.hosts if host.name == node)
+        self._aimed_wire = wire
+        self.phases[kind, phase] = self.phases.get((kind, phase), 0) + 1
+        self._carry_out(kind)
+        self._aimed_host = self._aimed_wire = None
+
+    def _carry_out(self, kind: str) -> None:
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        STRIKES[kind](self)
 
     def _set_rates(self) -> None:
         """The faults that strike by themselves, each time with some likelihood."""
-        for fault in ("deadlock", "lock_timeout", "lost_reply", "late_commit", "slow"):
+        for fault in STORE_FAULTS:
             if f"store_{fault}" in self.kinds:
                 setattr(self._cluster.store.faults, fault, 0.1 * self.severity)
-        for fault in ("lost", "repeated", "stale", "reordered"):
+        for fault in BUS_FAULTS:
             if f"envelope_{fault}" in self.kinds:
                 setattr(self._cluster.bus.faults, fault, 0.3 * self.severity)
         if "one_byte_fragments" in self.kinds:
@@ -57,9 +109,10 @@ class Faults:
         """Everything works again, but for what stays dead for good."""
         self._stopped = True
         cluster = self._cluster
-        for fault in ("deadlock", "lock_timeout", "lost_reply", "late_commit", "slow"):
+        cluster.moments.forget()
+        for fault in STORE_FAULTS:
             setattr(cluster.store.faults, fault, 0.0)
-        for fault in ("lost", "repeated", "stale", "reordered"):
+        for fault in BUS_FAULTS:
             setattr(cluster.bus.faults, fault, 0.0)
         cluster.latency_ms, cluster.fragments = (0, 3), 0.0
         cluster.store.up = True
@@ -88,10 +141,13 @@ class Faults:
     # ------------------------------------------------------------------ nodes
 
     def _host(self) -> Host | None:
+        if self._aimed_host is not None and self._aimed_host.node is not None:
+            return self._aimed_host
         alive = [host for host in self._cluster.hosts if host.node is not None]
         return self._chance.choice(alive) if alive else None
 
-    def _node_crash(self) -> None:
+    @strike
+    def node_crash(self) -> None:
         host = self._host()
         if host is not None:
             host.crash()
@@ -101,13 +157,15 @@ class Faults:
         if host.node is None and not self._stopped:
             host.start()
 
-    def _node_pause(self) -> None:
+    @strike
+    def node_pause(self) -> None:
         host = self._host()
         if host is not None:
             host.pause()
             self._world.later(self._chance.randint(100, 25_000), host.resume)
 
-    def _node_drain(self) -> None:
+    @strike
+    def node_drain(self) -> None:
         host = self._host()
         if host is not None:
             host.drain()
@@ -118,7 +176,8 @@ class Faults:
             host.crash()
             host.start()
 
-    def _clock_jump(self) -> None:
+    @strike
+    def clock_jump(self) -> None:
         host = self._host()
         if host is not None:
             host.ahead_ms += self._chance.choice((500, 5_000, 60_000))
@@ -128,20 +187,27 @@ class Faults:
 
     def _wire(self) -> Wire | None:
         wires = [wire for wire in self._cluster.wires if wire.open]
+        if self._aimed_wire in wires:
+            return self._aimed_wire
+        if self._aimed_host is not None:
+            wires = [wire for wire in self._aimed_host.wires.values() if wire.open] or wires
         return self._chance.choice(wires) if wires else None
 
-    def _reset(self) -> None:
+    @strike
+    def reset(self) -> None:
         wire = self._wire()
         if wire is not None:
             wire.reset()
 
-    def _half_open(self) -> None:
+    @strike
+    def half_open(self) -> None:
         wire = self._wire()
         if wire is not None:
             client_hears = self._chance.random() < 0.5
             wire.reset(client_hears=client_hears, node_hears=not client_hears)
 
-    def _partition(self) -> None:
+    @strike
+    def partition(self) -> None:
         """A connection is stopped for a while: one way or both."""
         wire = self._wire()
         if wire is None:
@@ -151,7 +217,8 @@ class Faults:
             pipe.stopped = True
             self._world.later(self._chance.randint(100, 20_000), pipe.resume)
 
-    def _slow_reader(self) -> None:
+    @strike
+    def slow_reader(self) -> None:
         wire = self._wire()
         if wire is not None:
             wire.down.bytes_per_ms = self._chance.choice((1, 2, 8))
@@ -161,13 +228,15 @@ class Faults:
         wire.down.bytes_per_ms = None
         wire.down.resume()
 
-    def _balancer_moves(self) -> None:
+    @strike
+    def balancer_moves(self) -> None:
         """The balancer restarts: everyone is put through anew."""
         for wire in self._cluster.wires:
             if wire.open and self._chance.random() < 0.7:
                 wire.reset()
 
-    def _reconnect_storm(self) -> None:
+    @strike
+    def reconnect_storm(self) -> None:
         for device in self._cluster.devices:
             if not device.away:
                 device.switch_off()
@@ -175,21 +244,24 @@ class Faults:
 
     # ------------------------------------------------------------------ store and bus
 
-    def _store_restart(self) -> None:
+    @strike
+    def store_restart(self) -> None:
         self._cluster.store.up = False
         self._world.later(self._chance.randint(200, 6_000), self._store_back)
 
     def _store_back(self) -> None:
         self._cluster.store.up = True
 
-    def _store_cut(self) -> None:
+    @strike
+    def store_cut(self) -> None:
         host = self._host()
         if host is not None:
             link = host.store_link
             link.cut = True
             self._world.later(self._chance.randint(200, 6_000), setattr, link, "cut", False)
 
-    def _bus_restart(self) -> None:
+    @strike
+    def bus_restart(self) -> None:
         self._cluster.bus.stop()
         self._world.later(self._chance.randint(200, 10_000), self._bus_back)
 
@@ -197,7 +269,8 @@ class Faults:
         if not self._stopped:
             self._cluster.bus.start()
 
-    def _bus_cut(self) -> None:
+    @strike
+    def bus_cut(self) -> None:
         host = self._host()
         if host is not None and not host.port.cut:
             port = host.port
@@ -208,29 +281,21 @@ class Faults:
 
 KINDS = sorted(
     [
-        name[1:]
-        for name in vars(Faults)
-        if name.startswith("_")
-        and not name.startswith("__")
-        and name
-        not in (
-            "_strike",
-            "_strikers",
-            "_set_rates",
-            "_host",
-            "_wire",
-            "_boot",
-            "_replace",
-            "_read_fast",
-            "_store_back",
-            "_bus_back",
-        )
+        *STRIKES,
+        *(f"store_{fault}" for fault in STORE_FAULTS),
+        *(f"envelope_{fault}" for fault in BUS_FAULTS),
+        *("one_byte_fragments", "delay", "hostile_bytes"),
     ]
-    + [
-        f"store_{fault}"
-        for fault in ("deadlock", "lock_timeout", "lost_reply", "late_commit", "slow")
-    ]
-    + [f"envelope_{fault}" for fault in ("lost", "repeated", "stale", "reordered")]
-    + ["one_byte_fragments", "delay", "hostile_bytes"]
 )
 """The names of all kinds."""
+
+REACHABLE = frozenset(
+    [
+        *product(STRIKES, Phase),
+        *((f"store_{fault}", Phase.IN_TRANSACTION) for fault in STORE_FAULTS),
+        *((f"envelope_{fault}", Phase.PUBLISHED) for fault in BUS_FAULTS),
+        ("envelope_lost", Phase.ANSWERED),
+        ("store_lost_reply", Phase.COMMITTED),
+    ]
+) - {("store_lost_reply", Phase.IN_TRANSACTION)}
+"""Which kinds can strike a text where."""

@@ -25,11 +25,13 @@ from chat.core.operations import (
     StoreOutcome,
 )
 from sim.bus import BusPort, SimBus
+from sim.moments import Phase
 from sim.network import Wire
 from sim.store import SimStore, StoreLink
 from sim.world import Call, World
 
 VAULT_MS = (1, 30)
+ENTRY = b'{"type":"message"'
 Observer = Callable[["Host", AnyEvent, list[AnyEffect]], None]
 
 
@@ -74,8 +76,8 @@ class Host:
         assert self.node is None
         self.draining = False
         self.node = Node(self._config)
-        self.store_link = self._store.link(self._answer)
-        self.port = BusPort(self._bus, self.feed)
+        self.store_link = self._store.link(self.name, self._answer)
+        self.port = BusPort(self._bus, self.name, self.feed)
 
     def crash(self) -> None:
         """Power off, in whatever it was doing."""
@@ -199,6 +201,9 @@ class Host:
         if isinstance(effect, fx.Send):
             self._write(effect.connection, effect.data)
         elif isinstance(effect, fx.Deliver):
+            wire = self.wires.get(effect.connections[0])
+            if wire is not None and effect.data.startswith(ENTRY):
+                self._store.moments.reached(Phase.DELIVERED, self.name, wire)
             for connection in effect.connections:
                 self._write(connection, effect.data)
         elif isinstance(effect, fx.Query):

@@ -11,6 +11,7 @@ from sim.checkers.log import check_logs
 from sim.cluster import Cluster
 from sim.coverage import Coverage, watching
 from sim.faults import Faults
+from sim.moments import Phase
 from sim.people import People
 from sim.strangers import Strangers
 from sim.trace import Trace
@@ -52,6 +53,8 @@ class Report:
     """The hash after each thousand records of the trace."""
     cells: dict[tuple[int, int], int] = field(default_factory=dict)
     facts: dict[str, int] = field(default_factory=dict)
+    phases: dict[tuple[str, Phase], int] = field(default_factory=dict)
+    """How often each kind of fault struck a text at each point of its way."""
     trace: Trace | None = None
     """With its records, if they were to be kept."""
 
@@ -79,8 +82,10 @@ def run(
         violation = _violation(cluster, trouble, strangers, steps_ms)
     said = [said for device in cluster.devices for said in device.said.values()]
     counts = dict(trouble.counts)
-    counts |= {f"store_{kind}": count for kind, count in cluster.store.faults.counts.items()}
-    counts |= {f"envelope_{kind}": count for kind, count in cluster.bus.faults.counts.items()}
+    phases = trouble.all_phases()
+    for (kind, _), count in phases.items():
+        if kind not in trouble.counts:
+            counts[kind] = counts.get(kind, 0) + count
     if strangers is not None:
         counts["hostile_bytes"] = strangers.visits
     cluster.store.connection.close()
@@ -97,6 +102,7 @@ def run(
         marks=tuple(cluster.trace.marks),
         cells=coverage.cells,
         facts=coverage.facts,
+        phases=phases,
         trace=cluster.trace if keep_trace else None,
     )
 

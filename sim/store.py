@@ -12,6 +12,8 @@ either:
 - `late_commit`: the caller has given up (Unknown) before the commit comes;
 - `slow`: either way takes long;
 - down: everything is refused at once, as long as the store is away. What was committed stays.
+
+A node that dies within a transaction leaves it committed or not, as it happens.
 """
 
 from collections import deque
@@ -24,6 +26,7 @@ from chat.storage.connection import Connection
 from chat.storage.schema import migrate
 from chat.storage.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.transactions import append_batch, execute, is_read
+from sim.moments import Moments, Phase
 from sim.world import World
 
 MAX_BATCH = 256
@@ -42,28 +45,30 @@ class StoreFaults:
     slow: float = 0.0
     delay_ms: tuple[int, int] = (0, 3)
     slow_ms: tuple[int, int] = (200, 4_000)
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[tuple[str, Phase], int] = field(default_factory=dict)
 
 
 class SimStore:
     """The one store that all nodes share."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, moments: Moments) -> None:
         self.world = world
+        self.moments = moments
         self.connection: Connection = open_sqlite(IN_MEMORY)
         migrate(self.connection)
         self.faults = StoreFaults()
         self.up = True
 
-    def link(self, answer: Answer) -> "StoreLink":
-        return StoreLink(self, answer)
+    def link(self, node: str, answer: Answer) -> "StoreLink":
+        return StoreLink(self, node, answer)
 
 
 class StoreLink:
     """One node's way to the store. `cut` is a partition between the two."""
 
-    def __init__(self, store: SimStore, answer: Answer) -> None:
+    def __init__(self, store: SimStore, node: str, answer: Answer) -> None:
         self._store = store
+        self._node = node
         self._world = store.world
         self._chance = store.world.chance("store")
         self._answer = answer
@@ -81,12 +86,15 @@ class StoreLink:
         if is_read(operation):
             self._world.later(self._way_ms(), self._read, ticket, operation)
             return
+        self._reached(Phase.QUEUED, operation)
         self._writes.append((ticket, operation))
         self._write_next()
 
     def kill(self) -> None:
         """The node is gone: what waits is not carried out, and nobody hears of the rest."""
         self._dead = True
+        if self._writing and self._writes and self._chance.random() < 0.5:
+            self._world.later(1, self._run_late, [operation for _, operation in self._take()])
         self._writes.clear()
 
     # ------------------------------------------------------------------ reads
@@ -103,6 +111,7 @@ class StoreLink:
         if self._writing or not self._writes:
             return
         self._writing = True
+        self._reached(Phase.IN_TRANSACTION, self._writes[0][1])
         self._world.later(self._way_ms(), self._commit, 0)
 
     def _commit(self, attempts: int) -> None:
@@ -119,12 +128,13 @@ class StoreLink:
             self._world.later(self._chance.randint(1, 50), self._commit, attempts + 1)
             return
         jobs = self._take()
+        self._reached(Phase.COMMITTED, jobs[0][1])
         if self._strikes("late_commit"):
             for ticket, _ in jobs:
                 self._reply(ticket, Unknown())
             delay_ms = self._chance.randint(1, 2_000)
             self._world.later(delay_ms, self._run_late, [operation for _, operation in jobs])
-        elif self._strikes("lost_reply"):
+        elif self._strikes("lost_reply", Phase.COMMITTED):
             self._lose_reply(jobs)
         else:
             outcomes = self._run([operation for _, operation in jobs])
@@ -152,7 +162,8 @@ class StoreLink:
         return [execute(self._store.connection, operation) for operation in operations]
 
     def _run_late(self, operations: list[StoreOperation]) -> None:
-        self._run(operations)
+        if self._store.up:
+            self._run(operations)
 
     def _lose_reply(self, jobs: list[tuple[int, StoreOperation]]) -> None:
         """Committed, and the answer lost on the way: a batch of appends is run once more."""
@@ -183,10 +194,14 @@ class StoreLink:
             return self._chance.randint(*faults.slow_ms)
         return self._chance.randint(*faults.delay_ms)
 
-    def _strikes(self, fault: str) -> bool:
+    def _reached(self, phase: Phase, operation: StoreOperation) -> None:
+        if isinstance(operation, Append):
+            self._store.moments.reached(phase, self._node)
+
+    def _strikes(self, fault: str, phase: Phase = Phase.IN_TRANSACTION) -> bool:
         faults = self._store.faults
         likely: float = getattr(faults, fault)
         if likely and self._chance.random() < likely:
-            faults.counts[fault] = faults.counts.get(fault, 0) + 1
+            faults.counts[fault, phase] = faults.counts.get((fault, phase), 0) + 1
             return True
         return False

@@ -7,6 +7,8 @@ from chat.core._generated.rules import Input, State
 from sim.checkers import Violation
 from sim.coverage import FACTS, REACHABLE, Coverage
 from sim.faults import KINDS
+from sim.faults import REACHABLE as REACHABLE_PHASES
+from sim.moments import Phase
 from sim.run import Plan, Report
 
 MARKED = 1_000
@@ -23,6 +25,7 @@ class Totals:
     acked: int = 0
     applied: int = 0
     faults: dict[str, int] = field(default_factory=dict)
+    phases: dict[tuple[str, Phase], int] = field(default_factory=dict)
     hashes: dict[int, str] = field(default_factory=dict)
     coverage: Coverage = field(default_factory=Coverage)
     started_s: float = field(default_factory=monotonic)
@@ -37,6 +40,8 @@ class Totals:
             self.faults.setdefault(kind, 0)
         for kind, count in report.faults.items():
             self.faults[kind] = self.faults.get(kind, 0) + count
+        for struck, count in report.phases.items():
+            self.phases[struck] = self.phases.get(struck, 0) + count
         self.hashes[report.seed] = report.trace_hash
         self.coverage.merge(report.cells, report.facts)
 
@@ -51,11 +56,16 @@ class Totals:
     def undrawn(self) -> list[str]:
         return [kind for kind in KINDS if kind not in self.faults]
 
+    def unstruck(self) -> list[str]:
+        """The kinds of faults and points of a text's way that did not meet."""
+        return sorted(f"{kind} × {phase}" for kind, phase in REACHABLE_PHASES - set(self.phases))
+
     def gaps(self) -> list[str]:
         """Everything that should have come about at least once and did not."""
         return (
             [f"the cell {cell} was not reached" for cell in self.coverage.missing_cells()]
             + [f"it never happened that {fact}" for fact in self.coverage.missing_facts()]
+            + [f"no text met the fault {struck}" for struck in self.unstruck()]
             + [f"no run had the fault {kind}" for kind in self.undrawn()]
         )
 
@@ -71,6 +81,11 @@ def tell(totals: Totals) -> list[str]:
         f"spec coverage    {totals.reached} of {len(REACHABLE)} reachable cells",
     ]
     lines += [f"                 missing: {cell}" for cell in totals.coverage.missing_cells()]
+    lines.append(
+        f"fault × phase    {len(REACHABLE_PHASES) - len(totals.unstruck())} "
+        f"of {len(REACHABLE_PHASES)} reachable"
+    )
+    lines += [f"                 missing: {struck}" for struck in totals.unstruck()]
     lines.append("sometimes")
     lines += [f"{totals.coverage.facts[name]:>15,}  {fact}" for name, fact in FACTS.items()]
     wall_s = totals.wall_s
@@ -140,6 +155,8 @@ def as_json(
         "faults": dict(sorted(totals.faults.items())),
         "cells": {f"{State(s).name} × {Input(i).name.lower()}": n for (s, i), n in names},
         "missing_cells": totals.coverage.missing_cells(),
+        "fault_phases": {f"{k} × {p}": n for (k, p), n in sorted(totals.phases.items())},
+        "missing_fault_phases": totals.unstruck(),
         "sometimes": {fact: totals.coverage.facts[name] for name, fact in FACTS.items()},
         "hashes": {str(seed): digest for seed, digest in totals.hashes.items()},
         "not_deterministic": {str(seed): where for seed, where in unequal.items()},
