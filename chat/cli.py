@@ -26,8 +26,9 @@ from chat.core.config import NodeConfig
 from chat.core.node import Node
 from chat.net.driver import Driver
 from chat.net.local_bus import LocalBus
+from chat.net.proxy_protocol import Balancers
 from chat.net.recording import Recorder
-from chat.net.tcp import listen
+from chat.net.tcp import NO_BALANCERS, listen
 from chat.net.vault import Vault
 from chat.storage.errors import StoreError
 from chat.storage.service import StoreService
@@ -94,6 +95,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--bus", choices=["local"], default="local", help="local: this node alone")
     parser.add_argument(
+        "--proxy-from",
+        type=_balancers,
+        default=NO_BALANCERS,
+        metavar="ADDRESS[,ADDRESS...]",
+        help="balancers, by address or network (10.0.0.0/24), that begin each connection with a "
+        "PROXY header, version 1 or 2; it is required of them and believed of nobody else",
+    )
+    parser.add_argument(
         "--record",
         type=Path,
         metavar="FILE",
@@ -148,6 +157,15 @@ def _store(text: str) -> Path:
     return Path(path)
 
 
+def _balancers(text: str) -> Balancers:
+    try:
+        return Balancers.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{error}; give addresses such as 10.0.0.5, or networks such as 10.0.0.0/24"
+        ) from error
+
+
 def _default_store(port: int) -> Path:
     data = os.environ.get("XDG_DATA_HOME")
     try:
@@ -180,7 +198,7 @@ async def _serve(options: argparse.Namespace) -> int:
     store_path: Path = options.store or _default_store(port)
     recorder = _recorder(options.record, config)
     driver = Driver(Node(config), bus := LocalBus(), recorder)
-    with contextlib.closing(await _listen(driver, config, options.host, port)) as server:
+    with contextlib.closing(await _listen(driver, config, options, port)) as server:
         store = _open_store(store_path, driver)
         driver.store, driver.vault = store, (vault := Vault(driver.answer_threadsafe))
         try:
@@ -216,11 +234,13 @@ def _open_store(path: Path, driver: Driver) -> StoreService:
     return store
 
 
-async def _listen(driver: Driver, config: NodeConfig, host: str, port: int) -> asyncio.Server:
+async def _listen(
+    driver: Driver, config: NodeConfig, options: argparse.Namespace, port: int
+) -> asyncio.Server:
     try:
-        return await listen(driver, config, host, port)
+        return await listen(driver, config, options.host, port, balancers=options.proxy_from)
     except OSError as error:
-        raise _cannot_listen(host, port, error) from error
+        raise _cannot_listen(options.host, port, error) from error
 
 
 async def _serve_from_now(server: asyncio.Server, host: str, port: int) -> None:

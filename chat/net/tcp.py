@@ -3,9 +3,14 @@
 One `Connection` a socket. Its outbound buffer has two marks, `write_buffer_bytes` and a quarter
 of it: past the first the node is told that it is full, under the second that it drained, and in
 between every few seconds while it shrinks, so that the node can tell slow from dead.
+
+From a balancer that is trusted the first bytes are a PROXY header, and the node hears of the
+connection only when that has come: with the address in it, and never if there is none in time.
+From anybody else no header is looked for, so that nobody can claim to be another.
 """
 
 import asyncio
+import logging
 import socket
 from typing import cast
 
@@ -18,20 +23,31 @@ from chat.core.events import (
     WriteBufferFull,
 )
 from chat.net.driver import Driver
+from chat.net.proxy_protocol import BadHeader, Balancers, parse_header
 
 PROGRESS_S = 5.0
 """How often a full buffer is looked at."""
 CLOSE_S = 5.0
 """How long a connection that was closed may take to send what is buffered."""
+NO_BALANCERS = Balancers()
+
+_log = logging.getLogger(__name__)
 
 
 class Connection(asyncio.Protocol):
     """One socket between a peer and the driver."""
 
     def __init__(
-        self, driver: Driver, config: NodeConfig, progress_s: float, close_s: float
+        self,
+        driver: Driver,
+        config: NodeConfig,
+        balancers: Balancers,
+        progress_s: float,
+        close_s: float,
     ) -> None:
         self._driver = driver
+        self._balancers = balancers
+        self._header_s = config.login_ms / 1000
         self._progress_s = progress_s
         self._close_s = close_s
         self._high_bytes = config.write_buffer_bytes
@@ -42,6 +58,10 @@ class Connection(asyncio.Protocol):
         self._progress: asyncio.TimerHandle | None = None
         self._cut_off: asyncio.TimerHandle | None = None
         self._buffered_bytes = 0
+        self._peer = ""
+        self._header: bytes | None = None
+        """What has come of a PROXY header; None if none is awaited."""
+        self._header_late: asyncio.TimerHandle | None = None
 
     # ------------------------------------------------------------------ from the loop
 
@@ -53,11 +73,18 @@ class Connection(asyncio.Protocol):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer = self._transport.get_extra_info("peername")
         self._number = self._driver.connected(self)
-        address = str(peer[0]) if isinstance(peer, tuple) else ""
-        self._driver.feed(ConnectionOpened(self._number, address))
+        self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        if self._balancers.trusts(self._peer):
+            self._header = b""
+            self._header_late = self._loop.call_later(self._header_s, self._no_header)
+        else:
+            self._driver.feed(ConnectionOpened(self._number, self._peer))
 
     def data_received(self, data: bytes) -> None:
-        self._driver.feed(BytesReceived(self._number, data))
+        if self._header is not None:
+            data = self._take_header(self._header + data)
+        if data:
+            self._driver.feed(BytesReceived(self._number, data))
 
     def pause_writing(self) -> None:
         self._buffered_bytes = self._transport.get_write_buffer_size()
@@ -74,7 +101,39 @@ class Connection(asyncio.Protocol):
         if self._cut_off is not None:
             self._cut_off.cancel()
         self._driver.disconnected(self._number)
-        self._driver.feed(ConnectionLost(self._number))
+        if self._header is None:
+            self._driver.feed(ConnectionLost(self._number))
+        else:
+            self._await_header_no_more()
+
+    # ------------------------------------------------------------------ the PROXY header
+
+    def _take_header(self, data: bytes) -> bytes:
+        """The connection opens once its header has come; what followed it."""
+        self._header = data
+        try:
+            header = parse_header(data)
+        except BadHeader as error:
+            _log.warning("Closed a connection from %s: bad PROXY header: %s", self._peer, error)
+            self._transport.abort()
+            return b""
+        if header is None:
+            return b""
+        self._header = None
+        self._await_header_no_more()
+        self._driver.feed(ConnectionOpened(self._number, header.address or self._peer))
+        return data[header.length_bytes :]
+
+    def _no_header(self) -> None:
+        _log.warning(
+            "Closed a connection from %s: no PROXY header within %g s", self._peer, self._header_s
+        )
+        self._transport.abort()
+
+    def _await_header_no_more(self) -> None:
+        if self._header_late is not None:
+            self._header_late.cancel()
+            self._header_late = None
 
     # ------------------------------------------------------------------ from the driver
 
@@ -122,13 +181,14 @@ async def listen(
     host: str,
     port: int,
     *,
+    balancers: Balancers = NO_BALANCERS,
     progress_s: float = PROGRESS_S,
     close_s: float = CLOSE_S,
 ) -> asyncio.Server:
     """Takes the port; nobody is let in before `start_serving`. Each of the two raises OSError if
-    the port cannot be had."""
+    the port cannot be had. `balancers` are asked for a PROXY header."""
     return await asyncio.get_running_loop().create_server(
-        lambda: Connection(driver, config, progress_s, close_s),
+        lambda: Connection(driver, config, balancers, progress_s, close_s),
         host,
         port,
         backlog=1024,

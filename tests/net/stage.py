@@ -14,8 +14,9 @@ from chat.core.events import AnyEvent
 from chat.core.node import Node
 from chat.net.driver import Driver
 from chat.net.local_bus import LocalBus, LocalHub
+from chat.net.proxy_protocol import Balancers
 from chat.net.recording import Recorder
-from chat.net.tcp import CLOSE_S, PROGRESS_S, listen
+from chat.net.tcp import CLOSE_S, NO_BALANCERS, PROGRESS_S, listen
 from chat.net.vault import Vault
 from chat.storage.service import StoreService
 from chat.storage.sqlite import open_sqlite
@@ -105,7 +106,7 @@ class Stage:
     def __init__(self, node: WatchedNode, driver: Driver, port: int) -> None:
         self.node = node
         self.driver = driver
-        self._port = port
+        self.port = port
         self._peers: list[Peer] = []
 
     async def connect(self, receive_bytes: int | None = None) -> Peer:
@@ -114,10 +115,15 @@ class Stage:
         raw.setblocking(False)
         if receive_bytes is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", self._port))
+        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", self.port))
+        peer = self.add(raw)
+        assert (await peer.line())["type"] == "welcome"
+        return peer
+
+    def add(self, raw: socket.socket) -> Peer:
+        """A peer on a connection that was made elsewhere; it is closed with all others."""
         peer = Peer(raw)
         self._peers.append(peer)
-        assert (await peer.line())["type"] == "welcome"
         return peer
 
     async def enter(self, name: str) -> Peer:
@@ -143,6 +149,7 @@ async def stage(
     node_type: type[WatchedNode] = WatchedNode,
     recording: Path | None = None,
     recorder_type: type[Recorder] = Recorder,
+    balancers: Balancers = NO_BALANCERS,
     progress_s: float = PROGRESS_S,
     close_s: float = CLOSE_S,
 ) -> AsyncIterator[Stage]:
@@ -154,7 +161,15 @@ async def stage(
     driver.store = service = StoreService(lambda: open_sqlite(store), driver.answer_threadsafe)
     driver.vault = vault = Vault(driver.answer_threadsafe)
     service.start()
-    server = await listen(driver, config, "127.0.0.1", 0, progress_s=progress_s, close_s=close_s)
+    server = await listen(
+        driver,
+        config,
+        "127.0.0.1",
+        0,
+        balancers=balancers,
+        progress_s=progress_s,
+        close_s=close_s,
+    )
     await server.start_serving()
     bus.start(driver.feed)
     up = Stage(node, driver, server.sockets[0].getsockname()[1])

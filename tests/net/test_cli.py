@@ -212,6 +212,7 @@ def test_the_drain_ends_at_its_limit(port: int, tmp_path: Path) -> None:
         ((HOST, "0", "--store", "mysql://u@h/db"), "sqlite:PATH"),
         ((HOST, "0", "--store", "sqlite:"), "sqlite:PATH"),
         ((HOST, "0", "--bus", "redis://h"), "local"),
+        ((HOST, "0", "--proxy-from", "nginx"), "10.0.0.0/24"),
         ((HOST, "0", "--ping-ms", "-1"), "--ping-ms"),
         ((HOST, "0", "--log-level", "loud"), "debug"),
     ],
