@@ -84,6 +84,13 @@ class Context:
         session.under_way -= 1
         self.pump[session.connection] = None
 
+    def acknowledge(self, session: Session, sent: bytes) -> None:
+        """The reply to a send. Most who send have nothing more to say by then."""
+        self.effects.append(Send(session.connection, sent))
+        session.under_way -= 1
+        if session.waiting is not None or session.frames.buffer or session.draining:
+            self.pump[session.connection] = None
+
     def close(self, session: Session, why: Input, *, abort: bool = False) -> None:
         """Ends a connection for the reason, with the error that the table names for it, if any."""
         rule = session.step(why, self.now_ms)

@@ -33,13 +33,14 @@ Invariants:
 class Conversation:
     """The head of a conversation and the position of every connection attached to it."""
 
-    __slots__ = ("_audience", "_behind", "_held", "_reading", "head", "id", "live")
+    __slots__ = ("_audience", "_held", "_reading", "behind", "head", "id", "live")
 
     def __init__(self, id: int) -> None:
         self.id = id
         self.head = 0
         self.live: dict[int, None] = {}
-        self._behind: dict[int, int] = {}
+        self.behind: dict[int, int] = {}
+        """The cursors of those who are not live."""
         self._held: set[int] = set()
         self._reading: set[int] = set()
         self._audience: tuple[int, ...] | None = None
@@ -47,19 +48,19 @@ class Conversation:
     # ------------------------------------------------------------------ who is where
 
     def __contains__(self, connection: int) -> bool:
-        return connection in self.live or connection in self._behind
+        return connection in self.live or connection in self.behind
 
     def __len__(self) -> int:
-        return len(self.live) + len(self._behind)
+        return len(self.live) + len(self.behind)
 
     def position(self, connection: int) -> int | None:
         """The seq up to which the connection was served; None if it is not attached."""
         if connection in self.live:
             return self.head
-        return self._behind.get(connection)
+        return self.behind.get(connection)
 
     def connections(self) -> list[int]:
-        return [*self.live, *self._behind]
+        return [*self.live, *self.behind]
 
     def audience(self) -> tuple[int, ...]:
         """All live connections."""
@@ -81,14 +82,14 @@ class Conversation:
         if connection in self.live:
             del self.live[connection]
             self._audience = None
-        self._behind.pop(connection, None)
+        self.behind.pop(connection, None)
         self._held.discard(connection)
 
     def learn(self, head: int) -> None:
         """The log is at least this long. Whoever was live is behind if it is longer than known."""
         if head > self.head:
             for connection in self.live:
-                self._behind[connection] = self.head
+                self.behind[connection] = self.head
             self.live.clear()
             self._audience = None
             self.head = head
@@ -99,7 +100,7 @@ class Conversation:
 
     def advance(self, connection: int, cursor: int) -> None:
         """A connection that is behind was served up to here."""
-        assert self._behind[connection] <= cursor <= self.head
+        assert self.behind[connection] <= cursor <= self.head
         self._place(connection, cursor)
 
     def hold(self, connection: int) -> None:
@@ -107,32 +108,32 @@ class Conversation:
         if connection in self.live:
             del self.live[connection]
             self._audience = None
-            self._behind[connection] = self.head
+            self.behind[connection] = self.head
         self._held.add(connection)
 
     def release(self, connection: int) -> None:
         """The reason to hold it is gone."""
         if connection in self._held:
             self._held.discard(connection)
-            self._place(connection, self._behind[connection])
+            self._place(connection, self.behind[connection])
 
     def _place(self, connection: int, cursor: int) -> None:
         if cursor == self.head and connection not in self._held:
-            self._behind.pop(connection, None)
+            self.behind.pop(connection, None)
             self.live[connection] = None
             self._audience = None
         else:
-            self._behind[connection] = cursor
+            self.behind[connection] = cursor
 
     # ------------------------------------------------------------------ reading the log
 
     def demand(self) -> list[int]:
         """The cursors after which the log must be read now; each is under way from here on."""
-        if not self._behind:
+        if not self.behind:
             return []
         cursors = {
             cursor
-            for connection, cursor in self._behind.items()
+            for connection, cursor in self.behind.items()
             if connection not in self._held and cursor not in self._reading
         }
         self._reading |= cursors
@@ -143,6 +144,6 @@ class Conversation:
         self._reading.discard(cursor)
         return [
             connection
-            for connection, at in self._behind.items()
+            for connection, at in self.behind.items()
             if at == cursor and connection not in self._held
         ]

@@ -45,7 +45,8 @@ class Delivery:
         self._queue: deque[tuple[int, int]] = deque()
         self._pages_in_flight = 0
         self._failed: dict[int, None] = {}
-        self._compare: list[int] = []
+        self.compare: list[int] = []
+        """Conversations that were attached to in this event; their heads are to be asked for."""
 
     # ------------------------------------------------------------------ attaching
 
@@ -66,13 +67,13 @@ class Delivery:
         """Heads are compared once the channel is heard. For two friends it is: their user channels
         are, before their rosters are read."""
         if not group:
-            self._compare.append(id)
+            self.compare.append(id)
             return
         self._groups.add(id)
         channel = group_channel(id)
         self._channels.need(channel)
         if not self._channels.wait(channel, GroupConfirmed(id)):
-            self._compare.append(id)
+            self.compare.append(id)
 
     def detach(self, session: Session, id: int) -> None:
         """The connection gets nothing more of the conversation; replies that waited for their
@@ -94,14 +95,13 @@ class Delivery:
 
     def compare_heads(self) -> None:
         """Asks for the heads of conversations that were attached to in this event."""
-        if self._compare:
-            record = HeadsCompared(sweep=False)
-            self._context.query(record, ReadHeads(tuple(self._compare), ()))
-            self._compare = []
+        record = HeadsCompared(sweep=False)
+        self._context.query(record, ReadHeads(tuple(self.compare), ()))
+        self.compare = []
 
     def group_confirmed(self, record: GroupConfirmed) -> None:
         if record.conversation in self.conversations:
-            self._compare.append(record.conversation)
+            self.compare.append(record.conversation)
 
     def learn(self, id: int, head: int) -> None:
         """The conversation's log is at least this long."""
@@ -121,14 +121,15 @@ class Delivery:
             self._deliver(conversation, entry, None, b"")
         else:
             conversation.learn(entry.seq)
-        self._feed(conversation)
+        if conversation.behind:
+            self._feed(conversation)
 
     def appended(self, session: Session | None, entry: LogEntry, sent: bytes) -> None:
         """An entry that this node appended. `sent` is the reply, for the session if it is there."""
         conversation = self.conversations.get(entry.conversation)
         if conversation is None:
             if session is not None:
-                self._context.reply(session, sent)
+                self._context.acknowledge(session, sent)
             return
         placed = False
         if entry.seq == conversation.head + 1:
@@ -137,7 +138,8 @@ class Delivery:
             conversation.learn(entry.seq)
         if session is not None and not placed:
             self._acknowledge(session, conversation, entry.seq, sent)
-        self._feed(conversation)
+        if conversation.behind:
+            self._feed(conversation)
 
     def _acknowledge(
         self, session: Session, conversation: Conversation, seq: int, sent: bytes
@@ -146,7 +148,7 @@ class Delivery:
         if position is not None and position < seq - 1:
             session.acks[conversation.id, seq] = sent
             return
-        self._context.reply(session, sent)
+        self._context.acknowledge(session, sent)
         if position == seq - 1:
             conversation.advance(session.connection, seq)
 
@@ -160,12 +162,12 @@ class Delivery:
         sender = context.users.get(entry.sender)
         own = [c for c in sender.sessions if c in conversation.live] if sender else []
         if own:
-            audience = tuple(c for c in audience if c not in own)
+            audience = tuple([c for c in audience if c not in own])
             for connection in own:
                 session = context.sessions[connection]
                 if session is origin:
                     placed = True
-                    context.reply(session, sent)
+                    context.acknowledge(session, sent)
                 elif entry.key in session.sending:
                     conversation.hold(connection)
                     session.stopped.add(conversation.id)
@@ -282,7 +284,7 @@ class Delivery:
             own = entry.sender == session.user.id
             sent = session.acks.pop((conversation.id, entry.seq), None)
             if sent is not None:
-                self._context.reply(session, sent)
+                self._context.acknowledge(session, sent)
             elif own and entry.key in session.sending:
                 conversation.hold(connection)
                 session.stopped.add(conversation.id)

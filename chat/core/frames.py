@@ -16,19 +16,24 @@ from msgspec import Struct
 
 from chat.core._generated.errors import ERRORS, ErrorCode
 from chat.core._generated.messages import (
+    ChatRequest,
     EntryKind,
     ErrorReply,
+    GroupChatRequest,
     MessagePush,
     Request,
     SentReply,
     ServerMessage,
     User,
 )
-from chat.core._generated.rules import BYTE_LIMITS, LIMITS, REQUEST_INPUT
+from chat.core._generated.rules import BYTE_LIMITS, LIMITS, PATTERNS, REQUEST_INPUT
 from chat.core.operations import LogEntry
 
 _encoder: Final = msgspec.json.Encoder()
-_decoder: Final = msgspec.json.Decoder(Request)
+_decode: Final = msgspec.json.Decoder(Request).decode
+SENDS: Final = (ChatRequest, GroupChatRequest)
+_TEXT: Final = dict(PATTERNS[ChatRequest])["text"]
+_KEY: Final = dict(PATTERNS[ChatRequest])["key"]
 _TYPES: Final = frozenset(str(request.__struct_config__.tag) for request in REQUEST_INPUT)
 _MAX_ID: Final = 2**53
 _PATTERN: Final = re.compile(r"matching regex '.*'")
@@ -57,10 +62,11 @@ class FrameSplitter:
     nothing more is given.
     """
 
-    __slots__ = ("_buffer", "_scanned", "_start", "too_long")
+    __slots__ = ("_scanned", "_start", "buffer", "too_long")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self.buffer = b""
+        """Empty when every byte has been given out; else it may hold given bytes, too."""
         self._start = 0
         self._scanned = 0
         self.too_long = False
@@ -69,60 +75,64 @@ class FrameSplitter:
         if self.too_long:
             return
         if self._start:
-            self._buffer = self._buffer[self._start :] + data
+            self.buffer = self.buffer[self._start :] + data
             self._scanned -= self._start
             self._start = 0
         else:
-            self._buffer = self._buffer + data if self._buffer else data
+            self.buffer = self.buffer + data if self.buffer else data
 
     def take(self, limit_bytes: int) -> bytes | None:
-        if self.too_long:
+        if not self.buffer:
             return None
-        end = self._buffer.find(b"\n", self._scanned)
+        end = self.buffer.find(b"\n", self._scanned)
         if end < 0:
-            self._scanned = len(self._buffer)
+            self._scanned = len(self.buffer)
             if self._scanned - self._start > limit_bytes:
                 self._refuse()
             elif self._start == self._scanned:
-                self._buffer, self._start, self._scanned = b"", 0, 0
+                self.buffer, self._start, self._scanned = b"", 0, 0
             return None
         if end - self._start > limit_bytes:
             self._refuse()
             return None
-        line = self._buffer[self._start : end]
+        line = self.buffer[self._start : end]
         self._start = self._scanned = end + 1
+        if self._start == len(self.buffer):
+            self.buffer, self._start, self._scanned = b"", 0, 0
         return line
 
     def _refuse(self) -> None:
         self.too_long = True
-        self._buffer, self._start, self._scanned = b"", 0, 0
+        self.buffer, self._start, self._scanned = b"", 0, 0
 
     @property
     def buffered_bytes(self) -> int:
-        return len(self._buffer) - self._start
+        return len(self.buffer) - self._start
 
 
 def decode_request(line: bytes) -> Request | Problem:
     """The request that a line holds, or what is wrong with it."""
     try:
-        if line.count(b"{") + line.count(b"[") > LIMITS.nesting and _too_deep(line):
+        # Most lines are one flat object, which is told quickly.
+        if (line.rfind(b"{") > 0 or b"[" in line) and _too_deep(line):
             return _problem(ErrorCode.BAD_FRAME)
         if not line.isascii():
             line.decode()
-        request: Request = _decoder.decode(line)
+        request: Request = _decode(line)
     except msgspec.ValidationError as error:
         return _classify(line, str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _problem(ErrorCode.BAD_FRAME)
-    limits = BYTE_LIMITS.get(type(request))
-    if limits is not None:
-        for field, min_bytes, max_bytes in limits:
-            if not min_bytes <= len(getattr(request, field).encode()) <= max_bytes:
-                return _problem(
-                    ErrorCode.BAD_MESSAGE,
-                    request.id,
-                    f"`{field}` must have {min_bytes} to {max_bytes} bytes.",
-                )
+    if isinstance(request, SENDS):
+        # All that is printable is in the pattern of a text, and most texts are.
+        if not request.text.isprintable() and not _TEXT.match(request.text):
+            return _bad_field(request, "text", "has control characters other than newline and tab")
+        if not _KEY.match(request.key):
+            return _bad_field(request, "key", "must be printable ASCII without spaces")
+        return request
+    for field, min_bytes, max_bytes in BYTE_LIMITS.get(type(request), ()):
+        if not min_bytes <= len(getattr(request, field).encode()) <= max_bytes:
+            return _bad_field(request, field, f"must have {min_bytes} to {max_bytes} bytes")
     return request
 
 
@@ -138,6 +148,10 @@ def _classify(line: bytes, reason: str) -> Problem:
         return _problem(ErrorCode.UNKNOWN_TYPE, number)
     reason = _PATTERN.sub("in the form that the protocol has for it", reason)
     return _problem(ErrorCode.BAD_MESSAGE, number, f"A field is missing or wrong: {reason[:240]}.")
+
+
+def _bad_field(request: Request, field: str, what: str) -> Problem:
+    return _problem(ErrorCode.BAD_MESSAGE, request.id, f"`{field}` {what}.")
 
 
 def _problem(code: ErrorCode, re: int | None = None, message: str | None = None) -> Problem:

@@ -31,16 +31,14 @@ from typing import Final
 
 from chat.core._generated.errors import ErrorCode
 from chat.core._generated.messages import (
-    ChatRequest,
     DrainingPush,
-    GroupChatRequest,
     Limits,
     LoginRequest,
     RegisterRequest,
     ResumeRequest,
     WelcomePush,
 )
-from chat.core._generated.rules import PROTOCOL, REQUEST_INPUT, Input, State, Verdict
+from chat.core._generated.rules import PROTOCOL, REQUEST_INPUT, RULES, Input, Rule, State, Verdict
 from chat.core.channels import Channels
 from chat.core.config import NodeConfig
 from chat.core.context import Context, error_frame
@@ -64,7 +62,7 @@ from chat.core.events import (
     WriteBufferDrained,
     WriteBufferFull,
 )
-from chat.core.frames import Problem, decode_request
+from chat.core.frames import SENDS, Problem, decode_request
 from chat.core.pending import (
     AppendAsked,
     EntrancePresence,
@@ -140,19 +138,21 @@ class Node:
         An exception is a bug in the core, whatever the event was.
         """
         context = self._context
-        context.now_ms = max(context.now_ms, now_ms)
+        if now_ms > context.now_ms:
+            context.now_ms = now_ms
         context.effects = []
         self._handlers[type(event)](event)
         while context.pump or context.closed:
             self._take_out_closed()
             if context.pump:
-                connection = next(iter(context.pump))
-                del context.pump[connection]
+                connection, _ = context.pump.popitem()
                 session = context.sessions.get(connection)
                 if session is not None:
                     self._pump(session)
-        self._delivery.compare_heads()
-        self._sweep.arm()
+        if self._delivery.compare:
+            self._delivery.compare_heads()
+        if not self._sweep.armed:
+            self._sweep.arm()
         return context.effects
 
     def next_deadline_ms(self) -> int | None:
@@ -237,11 +237,9 @@ class Node:
                 if not session.under_way:
                     self._context.close(session, Input.DRAINED)
                 break
-            if session.waiting is None:
-                session.waiting = self._next(session)
-                if session.waiting is None:
-                    break
-            if not self._take(session, session.waiting):
+            request = session.waiting or self._next(session)
+            if request is None or not self._take(session, request):
+                session.waiting = request
                 break
         if session.state is not State.CLOSING:
             self._pace(session)
@@ -257,35 +255,51 @@ class Node:
 
     def _take(self, session: Session, request: Waiting) -> bool:
         """Takes a request, if its turn has come."""
-        context = self._context
-        message: str | None = None
-        if isinstance(request, Problem):
-            input, re, message = _PROBLEM_INPUT[request.code], request.re, request.message
-        else:
-            input, re = REQUEST_INPUT[type(request)], request.id
-        rule = session.rule(input)
-        if rule.verdict is Verdict.HOLD:
-            return False
+        taker = self._takers.get(type(request))
+        if taker is None:
+            assert isinstance(request, Problem)
+            return self._take_problem(session, request)
+        input, take = taker
+        rule = RULES[session.state][input]
         if session.under_way and not self._goes_beside(session, request):
+            return False
+        if rule.verdict is Verdict.ACCEPT:
+            session.waiting = None
+            session.under_way += 1
+            if rule.next is not None:
+                session.step(input, self._context.now_ms)
+            take(session, request)
+            return True
+        return self._decline(session, input, rule, request)
+
+    def _take_problem(self, session: Session, problem: Problem) -> bool:
+        if session.under_way:
+            return False
+        input = _PROBLEM_INPUT[problem.code]
+        return self._decline(session, input, session.rule(input), problem)
+
+    def _decline(self, session: Session, input: Input, rule: Rule, request: Waiting) -> bool:
+        """What is not accepted waits for another state, ends the connection, or is an error."""
+        if rule.verdict is Verdict.HOLD:
             return False
         session.waiting = None
         if rule.verdict is Verdict.CLOSE:
-            context.close(session, input)
+            self._context.close(session, input)
             return True
+        assert rule.code is not None
         session.under_way += 1
-        if rule.verdict is Verdict.ACCEPT:
-            session.step(input, context.now_ms)
-            self._takers[type(request)](session, request)
+        if isinstance(request, Problem):
+            frame = error_frame(rule.code, request.re, request.message)
         else:
-            assert rule.code is not None
-            context.reply(session, error_frame(rule.code, re, message))
+            frame = error_frame(rule.code, request.id)
+        self._context.reply(session, frame)
         return True
 
     def _goes_beside(self, session: Session, request: Waiting) -> bool:
         """Whether a request may be taken while others are under way: a send after sends may."""
         return (
             len(session.sending) == session.under_way < self._context.config.in_flight
-            and isinstance(request, ChatRequest | GroupChatRequest)
+            and isinstance(request, SENDS)
             and request.key not in session.sending
             and self._requests.may_send(session)
         )
@@ -408,13 +422,13 @@ class Node:
             Drain: self._drain,
         }
 
-    def _request_takers(self) -> dict[type, Callable[..., None]]:
+    def _request_takers(self) -> dict[type, tuple[Input, Callable[..., None]]]:
         """Each request is taken by the method that has the name of its wire type."""
         entrance = (RegisterRequest, LoginRequest, ResumeRequest)
-        takers: dict[type, Callable[..., None]] = {}
+        takers: dict[type, tuple[Input, Callable[..., None]]] = {}
         for request, input in REQUEST_INPUT.items():
             part = self._entrance if request in entrance else self._requests
-            takers[request] = getattr(part, input.name.lower())
+            takers[request] = input, getattr(part, input.name.lower())
         return takers
 
     def _outcome_handlers(self) -> dict[type[Pending], Callable[..., None]]:

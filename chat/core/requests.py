@@ -40,9 +40,10 @@ from chat.core._generated.messages import (
     UnblockRequest,
     User,
 )
-from chat.core._generated.rules import Input, Verdict
+from chat.core._generated.rules import RULES, Input, Verdict
 from chat.core.context import Context, error_frame
 from chat.core.delivery import Delivery
+from chat.core.effects import Publish
 from chat.core.entrance import Entrance, token_sha256
 from chat.core.envelopes import EntryEnvelope, group_channel, user_channel
 from chat.core.frames import encode, encode_sent
@@ -134,7 +135,8 @@ class Requests:
         group: int | None,
     ) -> None:
         context = self._context
-        user = _user(session)
+        user = session.user
+        assert user is not None
         if not self._sends.take(user.id, context.now_ms):
             wait_ms = self._sends.wait_ms(user.id, context.now_ms)
             context.reply(session, error_frame(ErrorCode.RATE_LIMITED, request.id, wait_ms=wait_ms))
@@ -151,7 +153,7 @@ class Requests:
         session = self._asking(record)
         if session is not None:
             session.sending.discard(record.key)
-        if isinstance(outcome, Appended):
+        if type(outcome) is Appended:
             entry = LogEntry(
                 outcome.conversation,
                 outcome.seq,
@@ -165,11 +167,12 @@ class Requests:
             sent = encode_sent(record.re, entry.conversation, entry.seq, entry.at_ms)
             self._delivery.appended(session, entry, sent)
             envelope = EntryEnvelope(entry)
+            effects = self._context.effects
             if outcome.recipient is None:
-                self._context.publish(group_channel(entry.conversation), envelope)
+                effects.append(Publish(group_channel(entry.conversation), envelope))
             else:
-                self._context.publish(user_channel(record.sender), envelope)
-                self._context.publish(user_channel(outcome.recipient), envelope)
+                effects.append(Publish(user_channel(record.sender), envelope))
+                effects.append(Publish(user_channel(outcome.recipient), envelope))
         elif session is not None:
             self._fail(session, record, outcome)
         if session is not None and session.stopped:
@@ -386,7 +389,7 @@ class Requests:
     def _asking(self, record: Waiter) -> Session | None:
         """The session that waits for this reply, if it is still there."""
         session = self._context.sessions.get(record.connection)
-        if session is None or session.rule(Input.ANSWER).verdict is not Verdict.ACCEPT:
+        if session is None or RULES[session.state][Input.ANSWER].verdict is not Verdict.ACCEPT:
             return None
         return session
 

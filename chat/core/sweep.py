@@ -38,20 +38,21 @@ class Sweep:
         self._delivery = delivery
         self._people = people
         self._presence = presence
-        self._armed = False
+        self.armed = False
+        """The next step is set."""
         self._turns: list[tuple[bool, int]] = []
         self._step = 1
         self._under_way = 0
 
     def arm(self) -> None:
         """Sees to it that there is a next step as long as there is anything to compare."""
-        if not self._armed and (self._context.users or self._delivery.conversations):
-            self._armed = True
+        if self._context.users or self._delivery.conversations:
+            self.armed = True
             self._context.deadlines.set(self._context.now_ms + STEP_MS, ("sweep", 0))
 
     def run(self) -> None:
         """One step."""
-        self._armed = False
+        self.armed = False
         self._delivery.retry()
         if self._under_way:
             return

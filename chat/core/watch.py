@@ -80,8 +80,17 @@ class Watch:
 
     def arm(self, session: Session) -> None:
         """Sees to it that the session is looked at when something is due."""
-        started = session.frames.buffered_bytes and session.waiting is None
-        if not started:
+        if (
+            session.state is State.READY
+            and not session.frames.buffer
+            and session.line_since_ms is None
+            and not session.counted
+            and not session.full
+            and session.next_check_ms is not None
+            and session.next_check_ms <= session.heard_at_ms + self._context.config.ping_ms
+        ):
+            return  # The common case: nothing but silence can come, and that is looked for.
+        if not session.frames.buffer or session.waiting is not None:
             session.line_since_ms = None
         elif session.line_since_ms is None:
             session.line_since_ms = self._context.now_ms

@@ -147,6 +147,7 @@ def _named_type(name: str, raw: Raw) -> NamedType:
         minimum=_optional_int(raw, "min"),
         maximum=_optional_int(raw, "max"),
         pattern=_str(raw["pattern"]) if "pattern" in raw else None,
+        apart=raw.get("apart") is True,
         min_bytes=_optional_int(raw, "min_bytes"),
         max_bytes=_optional_int(raw, "max_bytes"),
         union=union,

@@ -47,6 +47,8 @@ class NamedType:
     minimum: int | None = None
     maximum: int | None = None
     pattern: str | None = None
+    apart: bool = False
+    """In requests the pattern is not looked at by msgspec, which is slow at it."""
     min_bytes: int | None = None
     max_bytes: int | None = None
     union: tuple[str, ...] = ()

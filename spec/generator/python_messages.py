@@ -1,9 +1,13 @@
 """chat/core/_generated/messages.py: types, enumerations, structs and messages for msgspec."""
 
+from dataclasses import replace
+
 from spec.generator.model import Direction, EnumType, Field, Message, NamedType, Spec, StructType
 from spec.generator.python_text import docstring, format_python, header, literal
 
 _INDENT = "    "
+SHAPE = "Shape"
+"""What is put behind the name of a type whose pattern is looked at apart."""
 
 
 def generate_messages(spec: Spec) -> str:
@@ -14,7 +18,7 @@ def generate_messages(spec: Spec) -> str:
     parts += [_named_type(named) for named in spec.types]
     parts += [_enum(enum) for enum in spec.enums]
     parts += [_struct(struct) for struct in spec.structs]
-    parts += [_message(message) for message in spec.messages]
+    parts += [_message(spec, message) for message in spec.messages]
     parts.append(_union("Request", spec.requests, "Everything a client may send."))
     parts.append(
         _union(
@@ -44,7 +48,12 @@ def _named_type(named: NamedType) -> str:
     else:
         bounds = _bounds(named)
         value = f"Annotated[{named.base}, Meta({', '.join(bounds)})]" if bounds else str(named.base)
-    return f"{named.name}: TypeAlias = {value}\n{docstring(named.doc)}\n"
+    text = f"{named.name}: TypeAlias = {value}\n{docstring(named.doc)}\n"
+    if named.apart:
+        bounds = _bounds(replace(named, pattern=None))
+        text += f"\n{named.name}{SHAPE}: TypeAlias = Annotated[str, Meta({', '.join(bounds)})]\n"
+        text += docstring(f"{named.name} before its pattern is looked at: rules.PATTERNS.") + "\n"
+    return text
 
 
 def _bounds(named: NamedType) -> list[str]:
@@ -71,12 +80,22 @@ def _struct(struct: StructType) -> str:
     return _class(struct.name, struct.doc, struct.fields, options=[])
 
 
-def _message(message: Message) -> str:
+def _message(spec: Spec, message: Message) -> str:
     doc = message.doc
     if message.direction is Direction.REQUEST:
         doc = f"{doc} -> {message.reply}"
     options = ['tag_field="type"', f"tag={literal(message.name)}"]
-    return _class(message.class_name, doc, message.all_fields, options)
+    fields = message.all_fields
+    if message.direction is Direction.REQUEST:
+        fields = tuple(_without_pattern(spec, field) for field in fields)
+    return _class(message.class_name, doc, fields, options)
+
+
+def _without_pattern(spec: Spec, field: Field) -> Field:
+    named = spec.named_type(field.type.item)
+    if named is None or not named.apart:
+        return field
+    return replace(field, type=replace(field.type, item=field.type.item + SHAPE))
 
 
 def _class(name: str, doc: str, fields: tuple[Field, ...], options: list[str]) -> str:

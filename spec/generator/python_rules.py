@@ -1,7 +1,7 @@
 """chat/core/_generated/rules.py: the states, the inputs, and the tables that decide."""
 
 from spec.generator.model import AccessTable, Cell, Spec, camel
-from spec.generator.python_text import docstring, format_python, header
+from spec.generator.python_text import docstring, format_python, header, literal
 
 _INDENT = "    "
 _VERDICTS = {
@@ -30,6 +30,7 @@ def generate_rules(spec: Spec) -> str:
         *(_access(table) for table in spec.access),
         _limits(spec),
         _byte_limits(spec),
+        _patterns(spec),
     ]
     return format_python("\n".join(parts))
 
@@ -48,7 +49,7 @@ class Rule(NamedTuple):
 
 
 def _imports(spec: Spec) -> str:
-    lines = ["import enum", "from typing import Final, NamedTuple", ""]
+    lines = ["import enum", "import re", "from typing import Final, NamedTuple", ""]
     lines += ["from chat.core._generated.errors import ErrorCode"]
     names = sorted(["Request", *(request.class_name for request in spec.requests)])
     # A trailing comma keeps one name a line, as ruff sorts them.
@@ -137,6 +138,20 @@ def _limits(spec: Spec) -> str:
         lines.append(f"{_INDENT}{limit.name}: int = {limit.default}")
         lines.append(docstring(limit.doc, _INDENT))
     return "\n".join([*lines, "", "", "LIMITS: Final = DefaultLimits()\n"])
+
+
+def _patterns(spec: Spec) -> str:
+    lines = ["PATTERNS: Final[dict[type[Request], tuple[tuple[str, re.Pattern[str]], ...]]] = {"]
+    for request in spec.requests:
+        patterns = []
+        for field in request.fields:
+            named = spec.named_type(field.type.item)
+            if named is not None and named.apart and named.pattern is not None:
+                patterns.append(f'("{field.attribute}", re.compile({literal(named.pattern)})),')
+        if patterns:
+            lines.append(f"    {request.class_name}: ({' '.join(patterns)}),")
+    doc = "Fields whose pattern is looked at after decoding: attribute and pattern."
+    return "\n".join([*lines, "}", docstring(doc)]) + "\n"
 
 
 def _byte_limits(spec: Spec) -> str:

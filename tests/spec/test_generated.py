@@ -25,6 +25,9 @@ SERVER_MESSAGE = msgspec.json.Decoder(messages.ServerMessage)
 def decode(message: Message, value: object) -> msgspec.Struct:
     decoder: Any = REQUEST if message.direction is Direction.REQUEST else SERVER_MESSAGE
     decoded: msgspec.Struct = decoder.decode(msgspec.json.encode(value))
+    for field, pattern in rules.PATTERNS.get(type(decoded), ()):  # type: ignore[call-overload]
+        if not pattern.search(getattr(decoded, field)):
+            raise msgspec.ValidationError(f"`{field}` does not match its pattern")
     return decoded
 
 
@@ -205,6 +208,15 @@ def test_limits_and_byte_limits() -> None:
     byte_limits = {request.__name__: limits for request, limits in rules.BYTE_LIMITS.items()}
     password = (("password", 8, 128),)
     assert byte_limits == {"RegisterRequest": password, "LoginRequest": password}
+
+
+def test_patterns_apart_are_those_of_sends_and_let_all_that_is_printable_into_texts() -> None:
+    sends = {request.__name__: dict(found) for request, found in rules.PATTERNS.items()}
+    assert sends.keys() == {"ChatRequest", "GroupChatRequest"}
+    assert sends["ChatRequest"] == sends["GroupChatRequest"]
+    assert sends["ChatRequest"].keys() == {"text", "key"}
+    printable = "".join(chr(code) for code in range(0x110000) if chr(code).isprintable())
+    assert sends["ChatRequest"]["text"].match(printable)
 
 
 def test_the_word_from_is_an_attribute_with_an_underscore() -> None:

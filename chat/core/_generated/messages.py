@@ -54,10 +54,16 @@ Token: TypeAlias = Annotated[str, Meta(min_length=64, max_length=64, pattern=r"^
 Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[!-~]+\Z")]
 """The sender's own name for one send, printable ASCII. The same key again is the same send."""
 
+KeyShape: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+"""Key before its pattern is looked at: rules.PATTERNS."""
+
 Text: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=4000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+\Z")
 ]
 """1–4,000 code points; of the control characters only newline and tab."""
+
+TextShape: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4000)]
+"""Text before its pattern is looked at: rules.PATTERNS."""
 
 EntryText: TypeAlias = Annotated[str, Meta(min_length=0, max_length=4000)]
 """The text of an entry; empty for all kinds but `text`."""
@@ -272,8 +278,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True, gc=False, tag_field="type",
 
     id: RequestId
     to: UserRef
-    text: Text
-    key: Key
+    text: TextShape
+    key: KeyShape
 
 
 class CreateGroupRequest(
@@ -328,8 +334,8 @@ class GroupChatRequest(
 
     id: RequestId
     group: ConversationId
-    text: Text
-    key: Key
+    text: TextShape
+    key: KeyShape
 
 
 class HistoryRequest(

@@ -2,6 +2,7 @@
 """What a session does with what happens, who may do what, and the default limits."""
 
 import enum
+import re
 from typing import Final, NamedTuple
 
 from chat.core._generated.errors import ErrorCode
@@ -448,3 +449,15 @@ BYTE_LIMITS: Final[dict[type[Request], tuple[tuple[str, int, int], ...]]] = {
     LoginRequest: (("password", 8, 128),),
 }
 """Fields whose length in UTF-8 is limited: attribute, fewest and most bytes."""
+
+PATTERNS: Final[dict[type[Request], tuple[tuple[str, re.Pattern[str]], ...]]] = {
+    ChatRequest: (
+        ("text", re.compile(r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+\Z")),
+        ("key", re.compile(r"^[!-~]+\Z")),
+    ),
+    GroupChatRequest: (
+        ("text", re.compile(r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+\Z")),
+        ("key", re.compile(r"^[!-~]+\Z")),
+    ),
+}
+"""Fields whose pattern is looked at after decoding: attribute and pattern."""
