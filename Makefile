@@ -1,14 +1,17 @@
-# make run | test | lint | spec | clean      ARGS="…" goes to the program that is run
+# make run | cluster | test | lint | spec | clean      ARGS="…" goes to the program that is run
 
 HOST ?= 127.0.0.1
 PORT ?= 6000
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test lint spec clean
+.PHONY: run cluster test lint spec clean
 
 run: $(READY)
 	exec $(BIN)/chat-node $(HOST) $(PORT) $(ARGS)
+
+cluster: $(READY)
+	exec $(BIN)/python -m deploy.cluster $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)

@@ -7,6 +7,7 @@ and comes back on the same port with what it had on the disk.
 
 import contextlib
 import getpass
+import os
 import shutil
 import socket
 import subprocess
@@ -72,6 +73,7 @@ class Server:
         self.port = free_port()
         self.log = folder / f"{self.program}.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._group: int | None = None
 
     @property
     def pid(self) -> int:
@@ -100,6 +102,7 @@ class Server:
             self._process = subprocess.Popen(
                 self.command(), stdout=log, stderr=log, cwd=self.folder, start_new_session=True
             )
+            self._group = self._process.pid
 
     def wait_ready(self) -> None:
         deadline = time.monotonic() + START_S
@@ -149,6 +152,16 @@ class Server:
             self._process.kill()
             self._process.wait()
             raise ServerFailed(f"{self.program} did not end within {STOP_S:.0f} s") from None
+        finally:
+            self.end_group()
+
+    def end_group(self) -> None:
+        """Ends what the process has left behind, if it has ended: the workers of a master that was
+        killed are in its group. Does it once, for the number of the group may come again."""
+        if self._group is not None and self.exit_status() is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._group, SIGKILL)
+            self._group = None
 
 
 class MariaDb(Server):

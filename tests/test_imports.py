@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parent.parent
-PACKAGES = ("chat", "sim", "spec", "tests")
+PACKAGES = ("chat", "deploy", "sim", "spec", "tests")
 FILES = sorted(path for package in PACKAGES for path in (TOP / package).rglob("*.py"))
 MODULES = {".".join(path.relative_to(TOP).with_suffix("").parts): path for path in FILES}
 
@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "chat.client": {"chat.client", "chat.core"},
     "chat.cli": {"chat.core", "chat.net", "chat.storage"},
     "chat": set(),
+    "deploy": {"deploy"},
     "sim": {"sim", "chat.core", "chat.storage", "chat.client.session"},
     "spec": {"spec"},
 }

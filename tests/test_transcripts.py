@@ -1,5 +1,6 @@
 """Every transcript holds, on a real node over a real socket."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,10 @@ import pytest
 from tests import transcript
 
 FILES = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
+each_transcript = pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 
 
-@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
-def test_transcript(path: Path, tmp_path: Path) -> None:
-    transcript.check(path, tmp_path)
+@each_transcript
+def test_transcript_on_one_node(path: Path, tmp_path: Path) -> None:
+    with contextlib.closing(transcript.OneNode(tmp_path)) as site:
+        transcript.check(path, site)

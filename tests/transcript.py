@@ -1,13 +1,14 @@
 """Transcripts: what people say to a node and what it says to them, line by line, as a file.
 
     # a comment
-    ann: connect            a connection is made; ann: hang up ends it; node: restart kills the node
+    ann: connect            a connection is made; ann: hang up ends it
+    node: restart           what she connects to is ended and started again
     ann> {"type": …}        Ann's client sends this line
     ann< {"type": …}        the next line that Ann's client gets
 
-Times and tokens are written as "*". A transcript is checked line by line against a real node over
-a real socket. After a change that is meant, `python -m tests.transcript FILE` plays the lines
-that are sent and writes what comes back.
+Times and tokens are written as "*". A transcript is checked line by line over real sockets against
+a site: one node, or a cluster. After a change that is meant, `python -m tests.transcript FILE`
+plays the lines that are sent to one node and writes what comes back.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.processes import NodeProcess, free_port
 
@@ -35,24 +36,49 @@ def mask(value: Any) -> Any:
     return value
 
 
-class Stage:
-    """A node and the connections to it, by name."""
+class Site(Protocol):
+    """What people connect to."""
+
+    @property
+    def port(self) -> int: ...
+
+    def restart(self) -> None:
+        """Ends it, with all connections, and starts it again on what it has stored."""
+
+    def close(self) -> None: ...
+
+
+class OneNode:
+    """A node alone, on SQLite. Its restart is a kill."""
 
     def __init__(self, folder: Path) -> None:
         self._store = folder / "chat.db"
-        self._port = free_port()
-        self._node = NodeProcess(self._port, self._store)
+        self.port = free_port()
+        self._node = NodeProcess(self.port, self._store)
+
+    def restart(self) -> None:
+        self._node.close()
+        self._node = NodeProcess(self.port, self._store)
+
+    def close(self) -> None:
+        self._node.close()
+
+
+class Stage:
+    """A site and the connections to it, by name."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
         self._sockets: dict[str, socket.socket] = {}
         self._buffers: dict[str, bytes] = {}
 
     def command(self, who: str, what: str) -> None:
         if what == "restart":
-            self._node.close()
-            self._node = NodeProcess(self._port, self._store)
+            self._site.restart()
         elif what == "connect":
             if who in self._sockets:
                 self._sockets[who].close()
-            self._sockets[who] = socket.create_connection(("127.0.0.1", self._port))
+            self._sockets[who] = socket.create_connection(("127.0.0.1", self._site.port))
             self._buffers[who] = b""
         else:
             assert what == "hang up", what
@@ -78,7 +104,6 @@ class Stage:
     def close(self) -> None:
         for one in self._sockets.values():
             one.close()
-        self._node.close()
 
 
 def parse(line: str) -> tuple[str, str, str] | None:
@@ -89,9 +114,9 @@ def parse(line: str) -> tuple[str, str, str] | None:
     return line[:place], line[place], line[place + 1 :].strip()
 
 
-def check(path: Path, folder: Path) -> None:
+def check(path: Path, site: Site) -> None:
     """Plays a transcript; raises AssertionError at the first line that is not so."""
-    with contextlib.closing(Stage(folder)) as stage:
+    with contextlib.closing(Stage(site)) as stage:
         for number, line in enumerate(path.read_text().splitlines(), 1):
             parts = parse(line)
             if parts is None:
@@ -112,7 +137,11 @@ def check(path: Path, folder: Path) -> None:
 def write(path: Path) -> None:
     """Plays what is sent in a transcript, and writes it with all that came back."""
     lines: list[str] = []
-    with tempfile.TemporaryDirectory() as folder, contextlib.closing(Stage(Path(folder))) as stage:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(OneNode(Path(folder))) as site,
+        contextlib.closing(Stage(site)) as stage,
+    ):
         for line in path.read_text().splitlines():
             parts = parse(line)
             if parts is not None and parts[1] == "<":

@@ -1,0 +1,1 @@
+"""Starting a cluster on one machine, and what others deploy."""

@@ -1,0 +1,108 @@
+"""What lies in deploy/ for others to use fits the programs as they are."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chat.core.config import NodeConfig
+from deploy.cluster import NGINX_CONF, nginx_conf
+from deploy.servers import find_program, free_port, missing
+
+DEPLOY = NGINX_CONF.parent
+SECRET = "word"
+
+
+def directives(text: str) -> dict[str, list[str]]:
+    """The directives of an nginx.conf by name, each with all its values."""
+    found: dict[str, list[str]] = {}
+    for line in re.sub(r"#.*", "", text).splitlines():
+        name, _, value = line.strip().rstrip(";").partition(" ")
+        if value and value != "{":
+            found.setdefault(name, []).append(value.strip())
+    return found
+
+
+def seconds(value: str) -> int:
+    assert value.endswith("s")
+    return int(value[:-1])
+
+
+def compose() -> dict[str, Any]:
+    text = (DEPLOY / "compose.yaml").read_text("utf-8")
+    found: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{CHAT_PASSWORD[^}]*\}", SECRET, text))
+    return found
+
+
+# ---------------------------------------------------------------------------- nginx
+
+
+@pytest.mark.servers
+def test_nginx_takes_the_deployed_file(tmp_path: Path) -> None:
+    sentence = missing("nginx")
+    if sentence is not None:
+        pytest.skip(sentence)
+    generated = tmp_path / "nginx.conf"
+    generated.write_text(nginx_conf(free_port(), [free_port() for _ in range(3)]))
+    nginx = find_program("nginx")
+    assert nginx is not None
+    for path in (NGINX_CONF, generated):
+        run = subprocess.run(
+            [
+                *(nginx, "-t", "-p", str(tmp_path), "-e", "stderr"),
+                *("-g", f"pid {tmp_path / 'pid'};", "-c", str(path)),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert run.returncode == 0, run.stderr
+        assert "warn" not in run.stderr
+
+
+def test_nginx_gives_up_after_the_nodes_do() -> None:
+    limits = NodeConfig()
+    (timeout,) = directives(NGINX_CONF.read_text("utf-8"))["proxy_timeout"]
+    assert seconds(timeout) * 1_000 > limits.dead_ms + 10_000
+
+
+def test_only_the_addresses_differ_from_the_deployed_file() -> None:
+    deployed = directives(NGINX_CONF.read_text("utf-8"))
+    generated = directives(nginx_conf(7000, [7001, 7002, 7003]))
+    servers = deployed.pop("server")
+    assert len(servers) == 2
+    assert generated.pop("server") == [
+        servers[0].replace("6001", str(port)) for port in (7001, 7002, 7003)
+    ]
+    (listen,) = deployed.pop("listen")
+    assert generated.pop("listen") == [listen.replace("6000", "127.0.0.1:7000")]
+    assert generated == deployed
+    assert deployed["proxy_connect_timeout"] == ["1s"]
+    assert deployed["tcp_nodelay"] == ["on"]
+
+
+# ---------------------------------------------------------------------------- compose
+
+
+def test_the_balancer_of_compose_knows_its_nodes() -> None:
+    services = compose()["services"]
+    dockerfile = (DEPLOY / "Dockerfile").read_text("utf-8")
+    edits = re.findall(r"-e '([^']+)'", dockerfile)
+    assert len(edits) == 3
+    made = subprocess.run(
+        ["sed", *(word for edit in edits for word in ("-e", edit)), str(NGINX_CONF)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "load_module" not in made
+    assert [server.split()[0] for server in directives(made)["server"]] == [
+        services[name]["networks"]["chat"]["ipv4_address"] + ":6000"
+        for name in ("node-1", "node-2")
+    ]
+    for service in services.values():
+        target = service.get("build", {}).get("target")
+        assert target is None or re.search(rf"(?m)^FROM \S+ AS {target}$", dockerfile)
