@@ -1,0 +1,66 @@
+"""The deployed nginx.conf before real nodes."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chat.core.events import ConnectionOpened
+from chat.net.proxy_protocol import Balancers
+from deploy.cluster import nginx_conf
+from deploy.servers import HOST, Nginx, free_port, missing
+from tests.net.loops import Run
+from tests.net.loops import fixture_run as fixture_run
+from tests.net.stage import Peer, Stage, stage
+
+pytestmark = pytest.mark.servers
+
+CLIENT = "127.0.0.5"
+
+
+@contextlib.contextmanager
+def balancer(folder: Path, *nodes: int) -> Iterator[Nginx]:
+    sentence = missing("nginx")
+    if sentence is not None:
+        pytest.skip(sentence)
+    nginx = Nginx(folder / "nginx", lambda port: nginx_conf(port, nodes))
+    try:
+        nginx.start()
+        yield nginx
+    finally:
+        nginx.stop()
+
+
+async def dial(up: Stage, port: int) -> Peer:
+    raw = socket.socket()
+    raw.setblocking(False)
+    raw.bind((CLIENT, 0))
+    await asyncio.get_running_loop().sock_connect(raw, (HOST, port))
+    peer = up.add(raw)
+    assert (await peer.line())["type"] == "welcome"
+    return peer
+
+
+def test_the_node_knows_who_is_behind_nginx(run: Run, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with stage(tmp_path / "chat.db", balancers=Balancers.parse(HOST)) as up:
+            with balancer(tmp_path, up.port) as nginx:
+                await dial(up, nginx.port)
+                opened = up.node.heard(ConnectionOpened)[-1]
+                assert isinstance(opened, ConnectionOpened)
+                assert opened.address == CLIENT
+
+    run(work())
+
+
+def test_a_node_that_is_away_is_not_noticed(run: Run, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with stage(tmp_path / "chat.db", balancers=Balancers.parse(HOST)) as up:
+            with balancer(tmp_path, free_port(), up.port) as nginx:
+                for _ in range(6):
+                    await dial(up, nginx.port)
+
+    run(work())
