@@ -1,8 +1,8 @@
 """The bus of a simulated cluster: a model of Redis pub/sub with presence leases.
 
 A `SimBus` is the server, a `BusPort` one node's client of it, which keeps the manners of
-chat/net/bus.py: what is published is heard by whoever is subscribed at that instant, the publisher
-among them, in order; a subscription is confirmed; after a break everything is subscribed to
+chat/net/bus.py: what is published is heard by whoever else is subscribed at that instant, in order;
+a subscription is confirmed; after a break everything is subscribed to
 again, confirmed, and only then the node is told that the bus is up.
 
 What goes wrong: envelopes are lost, repeated, late or out of order; the server restarts and
@@ -182,7 +182,8 @@ class BusPort:
             return
         if self._bus.up:
             for port in list(self._bus.channels.get(channel, {})):
-                port._pass_on(EnvelopeReceived(channel, envelope))
+                if port is not self:
+                    port._pass_on(EnvelopeReceived(channel, envelope))
 
     def _pass_on(self, event: EnvelopeReceived) -> None:
         bus = self._bus

@@ -13,7 +13,8 @@ Feed = Callable[[AnyEvent], None]
 class Bus(Protocol):
     """Hints between nodes, and the presence directory. Everything is told to `feed`, later.
 
-    After a reconnect each subscription is confirmed again (`Subscribed`), and only then
+    What a node publishes is for the others: it does not hear it itself, whether or not it is
+    subscribed. After a reconnect each subscription is confirmed again (`Subscribed`), and only then
     comes `BusUp`. `find_presence` is always answered within two seconds, by
     Refused(unavailable) if need be.
     """

@@ -56,6 +56,7 @@ from chat.net.recording import Recorder
 BUG_PAUSE_MS = 1_000
 """How long the clock stands after a Tick that brought out a bug."""
 
+_VAULT_OPERATIONS = (HashPassword, CheckPassword)
 _log = logging.getLogger(__name__)
 
 
@@ -114,7 +115,7 @@ class Driver:
             PauseReading: lambda effect: self._reading(effect.connection, on=False),
             ResumeReading: lambda effect: self._reading(effect.connection, on=True),
             Query: self._query,
-            Publish: lambda effect: bus.publish(effect.channel, effect.envelope),
+            Publish: self._publish,
             Subscribe: lambda effect: bus.subscribe(effect.channel, effect.ticket),
             Unsubscribe: lambda effect: bus.unsubscribe(effect.channel),
             Announce: lambda effect: bus.announce(effect.online, effect.offline),
@@ -166,36 +167,38 @@ class Driver:
 
     def _handle_all(self) -> None:
         self._handling = True
+        events, handle, carry_out = self._events, self._node.handle, self._carry_out
+        now_ms = self.now_ms()
         try:
-            while self._events:
-                self._handle(self._events.popleft())
+            while events:
+                event = events.popleft()
+                if self._recorder is not None:
+                    self._record(self._recorder, event, now_ms)
+                try:
+                    effects: list[AnyEffect] = handle(event, now_ms)
+                except Exception:
+                    self._tell_bug(event, now_ms)
+                    continue
+                for effect in effects:
+                    carry_out[type(effect)](effect)
         finally:
             self._handling = False
         self._set_timer()
 
-    def _handle(self, event: AnyEvent) -> None:
-        now_ms = self.now_ms()
-        self._record(event, now_ms)
-        try:
-            effects: list[AnyEffect] = self._node.handle(event, now_ms)
-        except Exception:
-            _log.exception("A bug in the node, at %s", _describe(event))
-            transport = self._transports.get(getattr(event, "connection", 0))
-            if transport is not None:
-                transport.abort()
-            if isinstance(event, Tick):
-                self._no_tick_before_ms = now_ms + BUG_PAUSE_MS
-            return
-        for effect in effects:
-            self._carry_out[type(effect)](effect)
+    def _tell_bug(self, event: AnyEvent, now_ms: int) -> None:
+        _log.exception("A bug in the node, at %s", _describe(event))
+        transport = self._transports.get(getattr(event, "connection", 0))
+        if transport is not None:
+            transport.abort()
+        if isinstance(event, Tick):
+            self._no_tick_before_ms = now_ms + BUG_PAUSE_MS
 
-    def _record(self, event: AnyEvent, now_ms: int) -> None:
-        if self._recorder is not None:
-            try:
-                self._recorder.record(event, now_ms)
-            except OSError as error:
-                _log.error("The recording ends here, for it cannot be written: %s", error)
-                self._recorder = None
+    def _record(self, recorder: Recorder, event: AnyEvent, now_ms: int) -> None:
+        try:
+            recorder.record(event, now_ms)
+        except OSError as error:
+            _log.error("The recording ends here, for it cannot be written: %s", error)
+            self._recorder = None
 
     # ------------------------------------------------------------------ time
 
@@ -218,22 +221,28 @@ class Driver:
     # ------------------------------------------------------------------ effects
 
     def _send(self, effect: Send) -> None:
-        self._write(effect.connection, effect.data)
+        written = self._written.get(effect.connection)
+        if written is not None:
+            written.append(effect.data)
+        else:
+            self._written[effect.connection] = [effect.data]
+            self._flush_soon()
 
     def _deliver(self, effect: Deliver) -> None:
-        data = effect.data
+        data, all_written = effect.data, self._written
         for connection in effect.connections:
-            self._write(connection, data)
+            written = all_written.get(connection)
+            if written is not None:
+                written.append(data)
+            else:
+                all_written[connection] = [data]
+        self._flush_soon()
 
-    def _write(self, connection: int, data: bytes) -> None:
-        written = self._written.get(connection)
-        if written is not None:
-            written.append(data)
-            return
+    def _flush_soon(self) -> None:
+        """Everything that is written in one turn of the loop leaves in one piece a connection."""
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
-        self._written[connection] = [data]
 
     def _flush(self) -> None:
         self._flushing = False
@@ -264,13 +273,16 @@ class Driver:
             else:
                 transport.pause_reading()
 
+    def _publish(self, effect: Publish) -> None:
+        self._bus.publish(effect.channel, effect.envelope)
+
     def _query(self, effect: Query) -> None:
         operation = effect.operation
         if isinstance(operation, FindPresence):
             self._bus.find_presence(effect.ticket, operation.users)
             return
         self._unanswered += 1
-        if isinstance(operation, HashPassword | CheckPassword):
+        if isinstance(operation, _VAULT_OPERATIONS):
             self.vault.submit(effect.ticket, operation)
         else:
             self.store.submit(effect.ticket, operation)

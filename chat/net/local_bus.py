@@ -1,8 +1,8 @@
 """The bus of one process: channels and presence in memory.
 
 It keeps the manners of a real one. What is published is heard later, in a turn of the loop of its
-own, by everyone who was subscribed at the time of publishing, the publisher among them; a
-subscription is confirmed by an event. Several nodes may share one `LocalHub`.
+own, by every other node that was subscribed at the time of publishing; a subscription is confirmed
+by an event. Several nodes may share one `LocalHub`.
 """
 
 import asyncio
@@ -35,10 +35,11 @@ class LocalBus:
 
     def publish(self, channel: str, envelope: AnyEnvelope) -> None:
         listeners = self._hub.channels.get(channel)
-        if listeners:
+        if listeners and (len(listeners) > 1 or self not in listeners):
             event = EnvelopeReceived(channel, envelope)
             for bus in listeners:
-                bus._tell(event)
+                if bus is not self:
+                    bus._tell(event)
 
     def subscribe(self, channel: str, ticket: int) -> None:
         self._hub.channels.setdefault(channel, {})[self] = None
