@@ -1,11 +1,11 @@
-# make run | cluster | test | lint | spec | clean      ARGS="…" goes to the program that is run
+# make run | cluster | test | lint | spec | bench | clean      ARGS="…" goes to the program that is run
 
 HOST ?= 127.0.0.1
 PORT ?= 6000
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run cluster test lint spec clean
+.PHONY: run cluster test lint spec bench clean
 
 run: $(READY)
 	exec $(BIN)/chat-node $(HOST) $(PORT) $(ARGS)
@@ -25,6 +25,9 @@ lint: $(READY)
 
 spec: $(READY)
 	$(BIN)/python spec/generate.py
+
+bench: $(READY)
+	$(BIN)/python -m bench $(ARGS)
 
 $(READY): pyproject.toml constraints.txt scripts/set-up
 	scripts/set-up

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parent.parent
-PACKAGES = ("chat", "deploy", "sim", "spec", "tests")
+PACKAGES = ("bench", "chat", "deploy", "sim", "spec", "tests")
 FILES = sorted(path for package in PACKAGES for path in (TOP / package).rglob("*.py"))
 MODULES = {".".join(path.relative_to(TOP).with_suffix("").parts): path for path in FILES}
 
@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "chat": set(),
     "deploy": {"deploy"},
     "sim": {"sim", "chat.core", "chat.storage", "chat.client.session"},
+    "bench": {"bench", "chat.core", "chat.storage", "deploy"},
     "spec": {"spec"},
 }
 """By part: which parts of this project it may import. tests may import everything."""

@@ -1,0 +1,78 @@
+"""The same shapes on servers that do less: the relay and ngircd."""
+
+import re
+
+from bench.peer import Chat, Peer, Wrong, connect, text
+from bench.traffic import Flow
+
+
+class Lines(Chat):
+    """The lines of the chat, sent on by the relay as they are; nobody replies."""
+
+    replies: re.Pattern[bytes] | None = None
+    seqs: re.Pattern[bytes] | None = None
+
+
+class Irc:
+    """A text is a PRIVMSG to a nick or a channel. Nobody replies."""
+
+    texts: re.Pattern[bytes] = re.compile(rb"PRIVMSG [^ ]+ :(\d+) ")
+    replies: re.Pattern[bytes] | None = None
+    seqs: re.Pattern[bytes] | None = None
+
+    def __init__(self, target: str) -> None:
+        self._request = f"PRIVMSG {target} :%b\r\n".encode()
+
+    def request(self, target: int, number: int) -> bytes:
+        return self._request % text(number)
+
+    def other(self, line: bytes) -> bytes | None:
+        if line.startswith(b"PING"):
+            return line.replace(b"PING", b"PONG", 1) + b"\r\n"
+        if b" JOIN " in line or b" 353 " in line or b" 366 " in line:
+            return None
+        raise Wrong(f"not expected: {line.decode(errors='replace')}")
+
+
+async def relay_flow(port: int, room: str, receivers: int) -> Flow:
+    kind = "chat" if receivers == 1 else "group_chat"
+    peers = []
+    for _ in range(1 + receivers):
+        peer = await connect(Lines(kind, f"{room}-"), port)
+        peer.write(room.encode() + b"\n")
+        await peer.line()
+        peer.begin()
+        peers.append(peer)
+    return Flow(peers[0], peers[1:], 1_000_001, wants_replies=False)
+
+
+async def irc_flow(port: int, name: str, receivers: int) -> Flow:
+    channel = f"#{name}" if receivers > 1 else None
+    peers = [await _irc_peer(port, f"{name}s", channel or f"{name}r0", channel)]
+    peers += [
+        await _irc_peer(port, f"{name}r{n}", channel or f"{name}s", channel)
+        for n in range(receivers)
+    ]
+    for peer in peers:
+        peer.begin()
+    return Flow(peers[0], peers[1:], 0, wants_replies=False)
+
+
+async def _irc_peer(port: int, nick: str, target: str, channel: str | None) -> Peer:
+    peer = await connect(Irc(target), port, nick)
+    peer.write(f"NICK {nick}\r\nUSER {nick} 0 * :{nick}\r\n".encode())
+    await _irc_until(peer, b" 422 ", b" 376 ")
+    if channel is not None:
+        peer.write(f"JOIN {channel}\r\n".encode())
+        await _irc_until(peer, b" 366 ")
+    return peer
+
+
+async def _irc_until(peer: Peer, *codes: bytes) -> None:
+    for _ in range(10_000):
+        line = await peer.line()
+        if line.startswith(b"PING"):
+            peer.write(line.replace(b"PING", b"PONG", 1) + b"\r\n")
+        if any(code in line for code in codes):
+            return
+    raise Wrong("the IRC server does not say that all is well")

@@ -1,0 +1,115 @@
+"""What was measured: figures, their medians over rounds, the table and the JSON file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Final, NamedTuple
+
+from bench.machine import describe
+from bench.traffic import Measured
+
+COLUMNS: Final = {
+    "rate": "a second",
+    "p50_us": "p50 µs",
+    "p99_us": "p99 µs",
+    "max_us": "max µs",
+    "load": "load core",
+}
+
+
+class Figure(NamedTuple):
+    """What one subject did in one shape. Units are in the names: `_us`, `_kib`, `_ms`; `rate` is
+    a second; `cpu_us.NAME` is a process's user and system time for each thing that was done."""
+
+    shape: str
+    subject: str
+    values: dict[str, float]
+
+    @property
+    def cpu(self) -> dict[str, float]:
+        return {
+            name.partition(".")[2]: value
+            for name, value in self.values.items()
+            if name.startswith("cpu_us.")
+        }
+
+
+def values_of(measured: Measured) -> dict[str, float]:
+    values = {
+        "rate": measured.rate,
+        "p50_us": measured.p50_us,
+        "p99_us": measured.p99_us,
+        "max_us": measured.max_us,
+        "load": measured.load,
+    }
+    return values | {f"cpu_us.{name}": used for name, used in measured.cpu_us.items()}
+
+
+def median_of(shape: str, subject: str, rounds: Sequence[Mapping[str, float]]) -> Figure:
+    """Each value's own median."""
+    names = list(dict.fromkeys(name for one in rounds for name in one))
+    return Figure(
+        shape,
+        subject,
+        {name: median(one[name] for one in rounds if name in one) for name in names},
+    )
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """For people."""
+    rows = [["shape", "subject", *COLUMNS.values(), "CPU µs each", "more"]]
+    for figure in figures:
+        cells = [figure.shape, figure.subject]
+        cells += [_number(figure.values.get(name)) for name in COLUMNS]
+        cells.append(", ".join(f"{name} {_number(used)}" for name, used in figure.cpu.items()))
+        cells.append(
+            ", ".join(
+                f"{name} {_number(value)}"
+                for name, value in figure.values.items()
+                if name not in COLUMNS and not name.startswith("cpu_us.")
+            )
+        )
+        rows.append(cells)
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place in (0, 1, 7, 8) else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def write_json(path: Path, figures: Sequence[Figure]) -> None:
+    path.write_text(
+        json.dumps(
+            {
+                "machine": describe(),
+                "figures": [
+                    {
+                        "shape": one.shape,
+                        "subject": one.subject,
+                        "values": {k: round(v, 3) for k, v in one.values.items()},
+                    }
+                    for one in figures
+                ],
+            },
+            indent=1,
+        )
+        + "\n"
+    )
+
+
+def read_json(path: Path) -> list[Figure]:
+    """Raises OSError or ValueError."""
+    return [
+        Figure(one["shape"], one["subject"], dict(one["values"]))
+        for one in json.loads(path.read_text())["figures"]
+    ]

@@ -1,0 +1,136 @@
+"""What is measured, as processes on the servers' core: nodes, and the baselines beside them."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from bench.machine import SERVER_CORE, on_core
+from deploy.servers import HOST, MariaDb, Redis, Server, ServerFailed, find_program, free_port
+
+PLENTY: Final = "1000000"
+NODE_FLAGS: Final = (
+    *("--sends-per-second", PLENTY, "--send-burst", PLENTY),
+    *("--unauthenticated-per-address", PLENTY),
+)
+"""Every limit is checked, and none is reached."""
+TOP: Final = Path(__file__).parent.parent
+
+
+class Pinned(Server):
+    """A server that runs on the servers' core."""
+
+    def launch(self) -> None:
+        with on_core(SERVER_CORE):
+            super().launch()
+
+    def is_ready(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), 1):
+            return True
+        return False
+
+
+class ChatNode(Pinned):
+    """A `chat-node` on a store and a bus."""
+
+    program = "chat-node"
+
+    def __init__(self, folder: Path, store: str, *flags: str) -> None:
+        super().__init__(folder)
+        self._store = store
+        self._flags = flags
+
+    def command(self) -> list[str]:
+        return [
+            *(sys.executable, "-m", "chat.cli", HOST, str(self.port)),
+            *("--store", self._store, *NODE_FLAGS, *self._flags),
+        ]
+
+    def launch(self) -> None:
+        before = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = str(TOP)
+        try:
+            super().launch()
+        finally:
+            if before is None:
+                del os.environ["PYTHONPATH"]
+            else:
+                os.environ["PYTHONPATH"] = before
+
+
+class Relay(Pinned):
+    """bench/relay.py."""
+
+    program = "relay"
+
+    def command(self) -> list[str]:
+        return [sys.executable, str(TOP / "bench" / "relay.py"), str(self.port)]
+
+
+class Ngircd(Pinned):
+    """An IRC server in C that stores nothing, with its limits out of the way."""
+
+    program = "ngircd"
+
+    def command(self) -> list[str]:
+        program = find_program(self.program)
+        assert program is not None
+        return [program, "--nodaemon", "--config", str(self.folder / "ngircd.conf")]
+
+    def prepare(self) -> None:
+        user = "root" if os.getuid() == 0 else ""
+        (self.folder / "ngircd.conf").write_text(
+            "[Global]\nName = irc.bench.local\nInfo = bench\n"
+            f"Listen = {HOST}\nPorts = {self.port}\n"
+            + (f"ServerUID = {user}\nServerGID = {user}\n" if user else "")
+            + "[Limits]\nMaxConnections = 0\nMaxConnectionsIP = 0\nMaxJoins = 0\n"
+            "MaxPenaltyTime = 0\nPingTimeout = 600\n"
+            "[Options]\nDNS = no\nIdent = no\nPAM = no\n"
+        )
+
+
+class PinnedMariaDb(MariaDb):
+    """On the servers' core, durable at each commit."""
+
+    def launch(self) -> None:
+        with on_core(SERVER_CORE):
+            super().launch()
+
+
+class PinnedRedis(Redis):
+    """On the servers' core."""
+
+    def launch(self) -> None:
+        with on_core(SERVER_CORE):
+            super().launch()
+
+
+def has_ngircd() -> bool:
+    return find_program("ngircd") is not None
+
+
+def ready_ms(folder: Path) -> float:
+    """From the command to the line that says that a node is ready, on a new SQLite store."""
+    port = free_port()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    command = [sys.executable, "-m", "chat.cli", HOST, str(port)]
+    command += ["--store", f"sqlite:{folder / 'chat.db'}"]
+    start = time.perf_counter()
+    with on_core(SERVER_CORE), (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=TOP)
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if line.startswith("ready"):
+                return (time.perf_counter() - start) * 1000
+        raise ServerFailed("the node ended before it was ready")
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()

@@ -1,0 +1,17 @@
+"""Each shape in miniature, on a real node."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import main
+from bench.figures import read_json
+
+
+@pytest.mark.parametrize("shape", ["direct", "group"])
+def test_shape(shape: str, tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    assert main(["--tiny", "--only", shape, "--json", str(out)]) == 0
+    figures = read_json(out)
+    assert any(one.subject == "node, sqlite" for one in figures)
+    assert all(one.values["rate"] > 0 for one in figures)
