@@ -209,7 +209,8 @@ class Host:
         elif isinstance(effect, fx.Query):
             self._query(effect)
         elif isinstance(effect, fx.Publish):
-            self.port.publish(effect.channel, effect.envelope)
+            for channel in effect.channels:
+                self.port.publish(channel, effect.envelope)
         elif isinstance(effect, fx.Close):
             self._close(effect)
         elif isinstance(effect, fx.PauseReading | fx.ResumeReading):

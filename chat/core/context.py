@@ -60,12 +60,12 @@ class Context:
 
     def query(self, record: Pending, operation: AnyOperation) -> None:
         """Asks for an operation; the record gets its outcome."""
-        ticket = self.ticket()
+        ticket = self._tickets = self._tickets + 1
         self.pending[ticket] = record
         self.effects.append(Query(ticket, operation))
 
     def publish(self, channel: str, envelope: AnyEnvelope) -> None:
-        self.effects.append(Publish(channel, envelope))
+        self.effects.append(Publish((channel,), envelope))
 
     def send(self, connection: int, message: ServerMessage) -> None:
         self.effects.append(Send(connection, encode(message)))

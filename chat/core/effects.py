@@ -54,7 +54,9 @@ class Query(Effect, frozen=True):
 
 
 class Publish(Effect, frozen=True):
-    channel: str
+    """Tell the other nodes, on each of the channels."""
+
+    channels: tuple[str, ...]
     envelope: AnyEnvelope
 
 

@@ -104,6 +104,10 @@ _PROBLEM_INPUT: Final = {
     ErrorCode.UNKNOWN_TYPE: Input.UNKNOWN_TYPE,
     ErrorCode.TOO_LONG: Input.TOO_LONG,
 }
+# Members of enumerations are looked up slowly, so those of the hot path are constants.
+_CLOSING: Final = State.CLOSING
+_READY: Final = State.READY
+_ACCEPT: Final = Verdict.ACCEPT
 _TOO_LONG: Final = Problem(ErrorCode.TOO_LONG, None, "")
 
 
@@ -121,6 +125,10 @@ class Node:
         self._sweep = Sweep(context, self._channels, self._delivery, self._people, self._presence)
         self._watch = Watch(context)
         self._draining: Drain | None = None
+        self._line_bytes = tuple(
+            [config.line_bytes if state is _READY else config.login_line_bytes for state in State]
+        )
+        """The longest line in each state."""
         self._handlers = self._event_handlers()
         self._takers = self._request_takers()
         self._outcomes = self._outcome_handlers()
@@ -221,7 +229,7 @@ class Node:
 
     def _bytes(self, event: BytesReceived) -> None:
         session = self._context.sessions.get(event.connection)
-        if session is None or session.state is State.CLOSING:
+        if session is None or session.state is _CLOSING:
             return
         session.heard_at_ms = self._context.now_ms
         session.pinged = False
@@ -232,26 +240,26 @@ class Node:
 
     def _pump(self, session: Session) -> None:
         """Takes the session's requests, one by one, until it has to wait."""
-        while session.state is not State.CLOSING:
+        while session.state is not _CLOSING:
             if session.draining:
                 if not session.under_way:
                     self._context.close(session, Input.DRAINED)
                 break
-            request = session.waiting or self._next(session)
-            if request is None or not self._take(session, request):
+            request = session.waiting
+            if request is None:
+                line = session.frames.take(self._line_bytes[session.state])
+                if line is not None:
+                    request = decode_request(line)
+                elif session.frames.too_long:
+                    request = _TOO_LONG
+                else:
+                    break
+            if not self._take(session, request):
                 session.waiting = request
                 break
-        if session.state is not State.CLOSING:
+        if session.state is not _CLOSING:
             self._pace(session)
             self._watch.arm(session)
-
-    def _next(self, session: Session) -> Waiting | None:
-        config = self._context.config
-        limit = config.line_bytes if session.state is State.READY else config.login_line_bytes
-        line = session.frames.take(limit)
-        if line is not None:
-            return decode_request(line)
-        return _TOO_LONG if session.frames.too_long else None
 
     def _take(self, session: Session, request: Waiting) -> bool:
         """Takes a request, if its turn has come."""
@@ -263,7 +271,7 @@ class Node:
         rule = RULES[session.state][input]
         if session.under_way and not self._goes_beside(session, request):
             return False
-        if rule.verdict is Verdict.ACCEPT:
+        if rule.verdict is _ACCEPT:
             session.waiting = None
             session.under_way += 1
             if rule.next is not None:
@@ -298,8 +306,8 @@ class Node:
     def _goes_beside(self, session: Session, request: Waiting) -> bool:
         """Whether a request may be taken while others are under way: a send after sends may."""
         return (
-            len(session.sending) == session.under_way < self._context.config.in_flight
-            and isinstance(request, SENDS)
+            isinstance(request, SENDS)
+            and len(session.sending) == session.under_way < self._context.config.in_flight
             and request.key not in session.sending
             and self._requests.may_send(session)
         )
@@ -319,7 +327,7 @@ class Node:
         session = self._context.sessions.get(event.connection)
         if session is None:
             return
-        if session.step(Input.WRITE_FULL, self._context.now_ms).verdict is Verdict.ACCEPT:
+        if session.step(Input.WRITE_FULL, self._context.now_ms).verdict is _ACCEPT:
             session.full = True
             session.progress_at_ms = self._context.now_ms
             self._delivery.hold(session)
@@ -330,7 +338,7 @@ class Node:
         session = self._context.sessions.get(event.connection)
         if session is None:
             return
-        if session.step(Input.WRITE_DRAINED, self._context.now_ms).verdict is Verdict.ACCEPT:
+        if session.step(Input.WRITE_DRAINED, self._context.now_ms).verdict is _ACCEPT:
             session.progress_at_ms = self._context.now_ms
             if (
                 session.full
@@ -398,7 +406,7 @@ class Node:
             self._drain_session(session, event)
 
     def _drain_session(self, session: Session, event: Drain) -> None:
-        if session.step(Input.DRAIN, self._context.now_ms).verdict is Verdict.ACCEPT:
+        if session.step(Input.DRAIN, self._context.now_ms).verdict is _ACCEPT:
             push = DrainingPush(retry_after_ms=event.retry_after_ms)
             self._context.send(session.connection, push)
             session.draining = True

@@ -8,7 +8,7 @@ waited may be gone by then. Records are plain data. `LoginSubscribed`, `ResumeSu
 from msgspec import Struct
 
 from chat.core._generated.messages import User
-from chat.core.operations import MemberRow
+from chat.core.operations import Append, MemberRow
 
 
 class Pending(Struct, frozen=True, gc=False):
@@ -89,10 +89,8 @@ class SnapshotAsked(Waiter, frozen=True, gc=False):
 
 
 class AppendAsked(Waiter, frozen=True, gc=False):
-    sender: int
     sender_name: str
-    text: str
-    key: str
+    append: Append
 
 
 class FriendshipAsked(Waiter, frozen=True, gc=False):

@@ -5,7 +5,7 @@ method that the record under the ticket names. One outcome, one reply: what the 
 or the error. A commit whose reply was lost ends the connection, since nobody can say which it is.
 """
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from chat.core._generated.errors import ErrorCode
 from chat.core._generated.messages import (
@@ -97,6 +97,9 @@ from chat.core.people import People
 from chat.core.session import Session
 from chat.core.user import LocalUser
 
+# Members of enumerations are looked up slowly, so those of the hot path are constants.
+_TEXT: Final = EntryKind.TEXT
+_TAKES_ANSWERS: Final = tuple([row[Input.ANSWER].verdict is Verdict.ACCEPT for row in RULES])
 Success = TypeVar("Success", bound=AnyOutcome)
 
 
@@ -119,7 +122,8 @@ class Requests:
 
     def may_send(self, session: Session) -> bool:
         """Whether the user has a send left for now."""
-        return self._sends.ready(_user(session).id, self._context.now_ms)
+        user = session.user
+        return user is not None and self._sends.ready(user.id, self._context.now_ms)
 
     def chat(self, session: Session, request: ChatRequest) -> None:
         self._append(session, request, request.to, None)
@@ -137,42 +141,40 @@ class Requests:
         context = self._context
         user = session.user
         assert user is not None
-        if not self._sends.take(user.id, context.now_ms):
-            wait_ms = self._sends.wait_ms(user.id, context.now_ms)
+        now_ms = context.now_ms
+        if not self._sends.take(user.id, now_ms):
+            wait_ms = self._sends.wait_ms(user.id, now_ms)
             context.reply(session, error_frame(ErrorCode.RATE_LIMITED, request.id, wait_ms=wait_ms))
             return
         session.sending.add(request.key)
-        record = AppendAsked(
-            session.connection, request.id, user.id, user.name, request.text, request.key
-        )
-        append = Append(user.id, to, group, request.text, request.key, context.now_ms)
-        context.query(record, append)
+        append = Append(user.id, to, group, request.text, request.key, now_ms)
+        context.query(AppendAsked(session.connection, request.id, user.name, append), append)
 
     def appended(self, record: AppendAsked, outcome: AnyOutcome) -> None:
         """The entry is in the log: everyone is told, whether or not its sender is still there."""
         session = self._asking(record)
+        append = record.append
         if session is not None:
-            session.sending.discard(record.key)
-        if type(outcome) is Appended:
+            session.sending.discard(append.key)
+        if isinstance(outcome, Appended):
+            conversation, seq = outcome.conversation, outcome.seq
             entry = LogEntry(
-                outcome.conversation,
-                outcome.seq,
-                EntryKind.TEXT,
-                record.sender,
+                conversation,
+                seq,
+                _TEXT,
+                append.sender,
                 record.sender_name,
-                record.text,
+                append.text,
                 outcome.at_ms,
-                record.key,
+                append.key,
             )
-            sent = encode_sent(record.re, entry.conversation, entry.seq, entry.at_ms)
+            sent = encode_sent(record.re, conversation, seq, outcome.at_ms)
             self._delivery.appended(session, entry, sent)
-            envelope = EntryEnvelope(entry)
-            effects = self._context.effects
             if outcome.recipient is None:
-                effects.append(Publish(group_channel(entry.conversation), envelope))
+                channels: tuple[str, ...] = (group_channel(conversation),)
             else:
-                effects.append(Publish(user_channel(record.sender), envelope))
-                effects.append(Publish(user_channel(outcome.recipient), envelope))
+                channels = (user_channel(append.sender), user_channel(outcome.recipient))
+            self._context.effects.append(Publish(channels, EntryEnvelope(entry)))
         elif session is not None:
             self._fail(session, record, outcome)
         if session is not None and session.stopped:
@@ -389,7 +391,7 @@ class Requests:
     def _asking(self, record: Waiter) -> Session | None:
         """The session that waits for this reply, if it is still there."""
         session = self._context.sessions.get(record.connection)
-        if session is None or RULES[session.state][Input.ANSWER].verdict is not Verdict.ACCEPT:
+        if session is None or not _TAKES_ANSWERS[session.state]:
             return None
         return session
 

@@ -8,10 +8,14 @@ Connections that are not logged in are counted by address, so that one address c
 there are.
 """
 
+from typing import Final
+
 from chat.core._generated.messages import PingPush
 from chat.core._generated.rules import Input, State, Verdict
 from chat.core.context import Context
 from chat.core.session import Session
+
+_READY: Final = State.READY
 
 
 class Watch:
@@ -81,7 +85,7 @@ class Watch:
     def arm(self, session: Session) -> None:
         """Sees to it that the session is looked at when something is due."""
         if (
-            session.state is State.READY
+            session.state is _READY
             and not session.frames.buffer
             and session.line_since_ms is None
             and not session.counted

@@ -274,7 +274,8 @@ class Driver:
                 transport.pause_reading()
 
     def _publish(self, effect: Publish) -> None:
-        self._bus.publish(effect.channel, effect.envelope)
+        for channel in effect.channels:
+            self._bus.publish(channel, effect.envelope)
 
     def _query(self, effect: Query) -> None:
         operation = effect.operation

@@ -202,10 +202,11 @@ class House:
         elif isinstance(effect, fx.Unsubscribe):
             host.subscribed.discard(effect.channel)
         elif isinstance(effect, fx.Publish):
-            if not self.lose_envelopes(effect.channel):
-                for node in self.nodes:
-                    if effect.channel in node.subscribed:
-                        node.feed(ev.EnvelopeReceived(effect.channel, effect.envelope))
+            for channel in effect.channels:
+                if not self.lose_envelopes(channel):
+                    for node in self.nodes:
+                        if channel in node.subscribed and node is not host:
+                            node.feed(ev.EnvelopeReceived(channel, effect.envelope))
         else:
             host.online |= set(effect.online)
             host.online -= set(effect.offline)

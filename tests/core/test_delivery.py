@@ -28,10 +28,11 @@ class UnreliableHouse(House):
         if isinstance(effect, fx.Publish) and isinstance(
             effect.envelope, EntryEnvelope | RosterEnvelope
         ):
-            for node in self.nodes:
-                if effect.channel in node.subscribed:
-                    event = ev.EnvelopeReceived(effect.channel, effect.envelope)
-                    self.envelopes.append((node, event))
+            for channel in effect.channels:
+                for node in self.nodes:
+                    if channel in node.subscribed:
+                        event = ev.EnvelopeReceived(channel, effect.envelope)
+                        self.envelopes.append((node, event))
         else:
             super().carry_out(host, effect)
 

@@ -9,8 +9,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chat.core._generated.errors import ErrorCode
-from chat.core._generated.messages import ChatRequest, PingRequest, RegisterRequest
-from chat.core.frames import FrameSplitter, Problem, decode_request
+from chat.core._generated.messages import (
+    ChatRequest,
+    PingRequest,
+    RegisterRequest,
+    SentReply,
+)
+from chat.core.frames import FrameSplitter, Problem, decode_request, encode, encode_sent
 
 LIMIT = 64
 
@@ -187,3 +192,11 @@ def test_no_bytes_make_it_fall_over(line: bytes) -> None:
 def test_no_value_makes_it_fall_over(field: str, value: object) -> None:
     result = decode_request(json.dumps(CHAT | {field: value}).encode())
     assert isinstance(result, Problem | ChatRequest | PingRequest) or field == "type"
+
+
+@given(*[st.integers(0, 2**53)] * 4)
+def test_a_sent_is_written_as_any_other_reply(
+    re: int, conversation: int, seq: int, at: int
+) -> None:
+    reply = SentReply(re=re, conversation=conversation, seq=seq, at=at)
+    assert encode_sent(re, conversation, seq, at) == encode(reply)
