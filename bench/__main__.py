@@ -13,16 +13,29 @@ from typing import Final, TypeAlias
 
 import uvloop
 
+from bench.entrances import logins, ready, resumes
 from bench.figures import Figure, table, write_json
+from bench.idle import idle
+from bench.logs import backlog, offline
 from bench.machine import LOAD_CORE, allow_files, on_core
 from bench.peer import Wrong
-from bench.shapes import direct, group
+from bench.shapes import direct, group, two_nodes
 from bench.stage import FULL, MYSQL, QUICK, SQLITE, TINY, Scale, Stage, Unable
 from deploy.servers import ServerFailed
 
 Shape: TypeAlias = Callable[[Stage], Awaitable[list[Figure]]]
 
-SHAPES: Final[dict[str, Shape]] = {"direct": direct, "group": group}
+SHAPES: Final[dict[str, Shape]] = {
+    "ready": ready,
+    "direct": direct,
+    "group": group,
+    "two-nodes": two_nodes,
+    "offline": offline,
+    "backlog": backlog,
+    "resumes": resumes,
+    "logins": logins,
+    "idle": idle,
+}
 EXIT_OK, EXIT_WRONG, EXIT_USAGE, EXIT_LACK = range(4)
 
 
@@ -56,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
             TINY if options.tiny else QUICK if options.quick else FULL,
         )
     except (Wrong, TimeoutError) as failure:
-        print(f"bench: {failure or 'the server did not get done in time'}", file=sys.stderr)
+        print(f"bench: {str(failure) or 'the server did not get done in time'}", file=sys.stderr)
         return EXIT_WRONG
     except (Unable, ServerFailed) as failure:
         print(f"bench: {failure}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """The same shapes on servers that do less: the relay and ngircd."""
 
 import re
+from typing import Final
 
 from bench.peer import Chat, Peer, Wrong, connect, text
 from bench.traffic import Flow
@@ -11,6 +12,10 @@ class Lines(Chat):
 
     replies: re.Pattern[bytes] | None = None
     seqs: re.Pattern[bytes] | None = None
+
+
+_GREETING: Final = re.compile(rb":[^ ]+ (?:[0-3]\d\d|4[0-2]\d|JOIN|MODE) ")
+"""What the server says to those who come, and of those who join."""
 
 
 class Irc:
@@ -29,28 +34,30 @@ class Irc:
     def other(self, line: bytes) -> bytes | None:
         if line.startswith(b"PING"):
             return line.replace(b"PING", b"PONG", 1) + b"\r\n"
-        if b" JOIN " in line or b" 353 " in line or b" 366 " in line:
+        if _GREETING.match(line):
             return None
         raise Wrong(f"not expected: {line.decode(errors='replace')}")
 
 
+async def relay_peer(port: int, room: str, kind: str) -> Peer:
+    peer = await connect(Lines(kind, f"{room}-"), port)
+    peer.write(room.encode() + b"\n")
+    await peer.line()
+    peer.begin()
+    return peer
+
+
 async def relay_flow(port: int, room: str, receivers: int) -> Flow:
     kind = "chat" if receivers == 1 else "group_chat"
-    peers = []
-    for _ in range(1 + receivers):
-        peer = await connect(Lines(kind, f"{room}-"), port)
-        peer.write(room.encode() + b"\n")
-        await peer.line()
-        peer.begin()
-        peers.append(peer)
+    peers = [await relay_peer(port, room, kind) for _ in range(1 + receivers)]
     return Flow(peers[0], peers[1:], 1_000_001, wants_replies=False)
 
 
 async def irc_flow(port: int, name: str, receivers: int) -> Flow:
     channel = f"#{name}" if receivers > 1 else None
-    peers = [await _irc_peer(port, f"{name}s", channel or f"{name}r0", channel)]
+    peers = [await irc_peer(port, f"{name}s", channel or f"{name}r0", channel)]
     peers += [
-        await _irc_peer(port, f"{name}r{n}", channel or f"{name}s", channel)
+        await irc_peer(port, f"{name}r{n}", channel or f"{name}s", channel)
         for n in range(receivers)
     ]
     for peer in peers:
@@ -58,10 +65,10 @@ async def irc_flow(port: int, name: str, receivers: int) -> Flow:
     return Flow(peers[0], peers[1:], 0, wants_replies=False)
 
 
-async def _irc_peer(port: int, nick: str, target: str, channel: str | None) -> Peer:
+async def irc_peer(port: int, nick: str, target: str, channel: str | None) -> Peer:
     peer = await connect(Irc(target), port, nick)
     peer.write(f"NICK {nick}\r\nUSER {nick} 0 * :{nick}\r\n".encode())
-    await _irc_until(peer, b" 422 ", b" 376 ")
+    await _irc_until(peer, b" 376 ")
     if channel is not None:
         peer.write(f"JOIN {channel}\r\n".encode())
         await _irc_until(peer, b" 366 ")

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
+from bench.bare_mysql import BATCH, BareMySql
 from bench.baselines import irc_flow, relay_flow
 from bench.contest import Contestant, compare
 from bench.figures import Figure
 from bench.peer import Chat, Peer, log_in
-from bench.stage import Stage
+from bench.stage import MYSQL, Stage
 from bench.stock import add_friends, add_group, add_users, token
 from bench.subjects import Ngircd, Relay, has_ngircd
 from bench.traffic import Flow, Traffic
@@ -64,6 +65,8 @@ async def direct(stage: Stage) -> list[Figure]:
             contestants.append(
                 Contestant(f"node, {store}", Traffic(flows, stage.pids(node, store)))
             )
+            if store == MYSQL:
+                contestants += bare_mysql(stage)
         contestants += await _baselines(stage, pairs=len(PAIRS), receivers=1)
         for one in contestants:
             if isinstance(one.runs, Traffic):
@@ -109,3 +112,36 @@ async def _baselines(stage: Stage, *, pairs: int, receivers: int) -> list[Contes
         flows = [await irc_flow(irc.port, f"p{n}", receivers) for n in range(pairs)]
         contestants.append(Contestant("ngircd", Traffic(flows, {"ngircd": irc.pid})))
     return contestants
+
+
+def bare_mysql(stage: Stage) -> list[Contestant]:
+    """One text a transaction, and 256."""
+    mysqld = stage.mariadb.pid
+    return [
+        Contestant(subject, BareMySql(stage.new_store(MYSQL, fill_pairs), batch, mysqld))
+        for subject, batch in (("PyMySQL, one", 1), (f"PyMySQL, {BATCH}", BATCH))
+    ]
+
+
+async def two_nodes(stage: Stage) -> list[Figure]:
+    """The pairs again, the two of each on different nodes; MySQL and Redis between them. Beside it
+    one node on the same."""
+    bus = ("--bus", stage.redis.url)
+    with stage.scene() as scene:
+        contestants = []
+        for subject, count in (("one node", 1), ("two nodes", 2)):
+            url = stage.new_store(MYSQL, fill_pairs)
+            nodes = [stage.node(url, *bus, "--name", f"{count}-{n}") for n in range(count)]
+            flows = await pair_flows(nodes[0].port, nodes[-1].port)
+            pids = {f"node {n}": node.pid for n, node in enumerate(nodes, 1)}
+            pids |= {"mariadbd": stage.mariadb.pid, "redis": stage.redis.pid}
+            traffic = Traffic(flows, pids)
+            scene.callback(traffic.close)
+            contestants.append(Contestant(f"{subject}, mysql", traffic))
+        return [
+            figure
+            for outstanding in (1, 32)
+            for figure in await compare(
+                f"two nodes, 10 pairs × {outstanding}", contestants, outstanding, stage.scale
+            )
+        ]

@@ -91,29 +91,30 @@ class Stage:
     def new_store(self, kind: str, fill: Callable[[Connection], None]) -> str:
         """What to give a node as --store: a new one, with what `fill` put into it."""
         if kind == SQLITE:
-            path = self.fresh_folder() / "chat.db"
-            url = f"sqlite:{path}"
-            connection: Connection = open_sqlite(path)
+            url = f"sqlite:{self.fresh_folder() / 'chat.db'}"
         else:
-            url, connection = self._new_mysql()
-        with contextlib.closing(connection):
+            url = self.mariadb.fresh_database()
+        with contextlib.closing(self.open_store(url)) as connection:
             make_tables(connection)
             fill(connection)
         return url
+
+    def open_store(self, url: str) -> Connection:
+        """Raises Unable."""
+        kind, _, path = url.partition(":")
+        if kind == SQLITE:
+            return open_sqlite(path)
+        try:
+            mysql = importlib.import_module("chat.storage.mysql")
+        except ImportError as error:
+            raise Unable("this version has no MySQL; measure with --store sqlite.") from error
+        connection: Connection = mysql.open_mysql(url)
+        return connection
 
     def pids(self, node: ChatNode, store: str) -> dict[str, int]:
         """The processes that a node's work is done in."""
         pids = {"node": node.pid}
         return pids if store == SQLITE else pids | {"mariadbd": self.mariadb.pid}
-
-    def _new_mysql(self) -> tuple[str, Connection]:
-        try:
-            mysql = importlib.import_module("chat.storage.mysql")
-        except ImportError as error:
-            raise Unable("this version has no MySQL; measure with --store sqlite.") from error
-        url = self.mariadb.fresh_database()
-        connection: Connection = mysql.open_mysql(url)
-        return url, connection
 
     # ------------------------------------------------------------------ scenes
 

@@ -85,7 +85,7 @@ class Ngircd(Pinned):
     def prepare(self) -> None:
         user = "root" if os.getuid() == 0 else ""
         (self.folder / "ngircd.conf").write_text(
-            "[Global]\nName = irc.bench.local\nInfo = bench\n"
+            "[Global]\nName = irc.bench.local\nInfo = bench\nMotdPhrase = welcome\n"
             f"Listen = {HOST}\nPorts = {self.port}\n"
             + (f"ServerUID = {user}\nServerGID = {user}\n" if user else "")
             + "[Limits]\nMaxConnections = 0\nMaxConnectionsIP = 0\nMaxJoins = 0\n"

@@ -8,10 +8,12 @@ from bench.__main__ import main
 from bench.figures import read_json
 
 
-@pytest.mark.parametrize("shape", ["direct", "group"])
+@pytest.mark.parametrize(
+    "shape", ["ready", "direct", "group", "offline", "backlog", "resumes", "logins", "idle"]
+)
 def test_shape(shape: str, tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     assert main(["--tiny", "--only", shape, "--json", str(out)]) == 0
     figures = read_json(out)
     assert any(one.subject == "node, sqlite" for one in figures)
-    assert all(one.values["rate"] > 0 for one in figures)
+    assert all(one.values.get("rate", 1.0) > 0 for one in figures)
