@@ -7,7 +7,9 @@ all of them. The order of the steps is what makes the answers final:
    what comes into being after this step is not there yet for this batch.
 2. The conversations' rows are locked, in the order of their numbers, and their heads read.
 3. Keys that are stored already are looked up; what was stored once stays sent, whatever
-   became of the membership since.
+   became of the membership since. Nearly all keys are new, so at first a batch is `hopeful`: it
+   looks up only the keys of what it would refuse, and leaves the rest to the unique key, which
+   fails the whole batch if one is stored. Then the batch is run again without hope.
 4. Membership and blocks are read. All that changes them takes one of the locks of step 2.
 5. In the order of the batch, each append is answered: by the first seq of its key (a key may
    repeat within the batch as well), by a refusal of its own, or by the next seq.
@@ -56,12 +58,15 @@ _Target: TypeAlias = tuple[int | None, int | None]
 user who does not exist)."""
 
 
-def append_all(connection: Connection, appends: Sequence[Append]) -> list[Appended | Refused]:
-    """At most MAX_BATCH appends, in order, within a transaction of the caller's."""
+def append_all(
+    connection: Connection, appends: Sequence[Append], *, hopeful: bool
+) -> list[Appended | Refused]:
+    """At most MAX_BATCH appends, in order, within a transaction of the caller's. Raises
+    DuplicateKey if it was hopeful in vain."""
     targets = _find_targets(connection, appends)
     logs = _lock_conversations(connection, targets)
     heads = logs.heads
-    stored = _find_keys(connection, appends)
+    stored = {} if hopeful else _find_keys(connection, appends)
     verdicts = _Verdicts(connection, logs, appends, targets)
     values: list[Value] = []
     grown: dict[int, int] = {}
@@ -74,7 +79,12 @@ def append_all(connection: Connection, appends: Sequence[Append]) -> list[Append
             continue
         refusal = verdicts.refusal(append, target)
         if refusal is not None:
-            outcomes.append(refusal)
+            if hopeful:
+                stored |= _find_keys(connection, [append])
+                first = stored.get(identity)
+            outcomes.append(
+                refusal if first is None else _repeated(connection, append, target, first)
+            )
             continue
         conversation, recipient = target
         assert conversation is not None

@@ -43,6 +43,7 @@ from chat.storage import accounts, friendships, groups, log, rosters
 from chat.storage.access import Refusal
 from chat.storage.appends import MAX_BATCH, append_all
 from chat.storage.connection import Connection, in_transaction
+from chat.storage.errors import DuplicateKey
 
 # Each takes a connection and an operation of the type it stands under.
 _READS: Final[dict[type, Callable[[Connection, Any], StoreOutcome]]] = {
@@ -98,4 +99,11 @@ def append_batch(connection: Connection, operations: Sequence[Append]) -> list[A
     """
     if not 0 < len(operations) <= MAX_BATCH:
         raise ValueError(f"a batch has 1 to {MAX_BATCH} appends, not {len(operations)}")
-    return in_transaction(connection, lambda: append_all(connection, operations), write=True)
+    try:
+        return in_transaction(
+            connection, lambda: append_all(connection, operations, hopeful=True), write=True
+        )
+    except DuplicateKey:
+        return in_transaction(
+            connection, lambda: append_all(connection, operations, hopeful=False), write=True
+        )
