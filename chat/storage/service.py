@@ -27,7 +27,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from chat.core._generated.errors import ErrorCode
 from chat.core.operations import Append, Refused, StoreOperation, StoreOutcome, Unknown
@@ -122,22 +122,20 @@ class StoreService:
     # ------------------------------------------------------------- turns, each in its thread
 
     def _write_turn(self, waiting: deque[Job]) -> None:
-        batch: list[tuple[int, Append]] = []
-        while waiting and len(batch) < MAX_BATCH:
-            ticket, operation = waiting[0]
-            if not isinstance(operation, Append):
-                break
-            batch.append((ticket, operation))
-            waiting.popleft()
-        if batch:
-            outcomes = self._writing.append(tuple([append for _, append in batch]))
-            tickets = [ticket for ticket, _ in batch]
+        tickets: list[int] = []
+        appends: list[Append] = []
+        while waiting and len(appends) < MAX_BATCH and isinstance(waiting[0][1], Append):
+            ticket, append = cast("tuple[int, Append]", waiting.popleft())
+            tickets.append(ticket)
+            appends.append(append)
+        if appends:
+            outcomes = self._writing.append(appends)
             self._answer(list(zip(tickets, outcomes, strict=True)))
         else:
             ticket, operation = waiting.popleft()
             self._answer([(ticket, self._writing.execute(operation))])
         if self._writing.unreachable:
-            self._refuse(self._writer.gather(), _UNAVAILABLE)
+            self._refuse(waiting, _UNAVAILABLE)
 
     def _read_turn(self, waiting: deque[Job]) -> None:
         answers: list[tuple[int, StoreOutcome]] = []
@@ -148,14 +146,15 @@ class StoreService:
                 break
         self._answer(answers)
         if self._reading.unreachable:
-            self._refuse(self._reader.gather(), _UNAVAILABLE)
+            self._refuse(waiting, _UNAVAILABLE)
 
     def _refuse_turn(self, waiting: deque[Job]) -> None:
         self._refuse(waiting, _BUSY)
 
     def _refuse(self, waiting: deque[Job], refused: Refused) -> None:
-        answers: list[tuple[int, StoreOutcome]] = [(ticket, refused) for ticket, _ in waiting]
-        waiting.clear()
+        answers: list[tuple[int, StoreOutcome]] = []
+        while waiting:
+            answers.append((waiting.popleft()[0], refused))
         if answers:
             self._answer(answers)
 
@@ -176,12 +175,17 @@ class _Run(NamedTuple):
 
 class _Lane:
     """A thread and the queue it works off, turn by turn. A turn takes from the front of what
-    waits, and takes at least one."""
+    waits, and takes at least one.
+
+    Whoever puts a job in the queue wakes the thread only if it sleeps. It says so before it looks
+    at the queue for the last time, so that no job is left lying.
+    """
 
     def __init__(self, name: str, turn: Callable[[deque[Job]], None]) -> None:
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
-        self._taken: deque[Job] = deque()
+        self._queue: deque[Job] = deque()
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._turn = turn
+        self._sleeps = False
         self._is_open = True
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -189,35 +193,28 @@ class _Lane:
         self._thread.start()
 
     def waiting(self) -> int:
-        return self._queue.qsize() + len(self._taken)
+        return len(self._queue)
 
     def put(self, job: Job) -> None:
-        self._queue.put(job)
+        self._queue.append(job)
+        if self._sleeps:
+            self._sleeps = False
+            self._wake.put(None)
 
     def finish(self) -> None:
         """Lets the thread do what waits, and waits for it."""
-        self._queue.put(None)
+        self._is_open = False
+        self._wake.put(None)
         self._thread.join()
 
-    def gather(self) -> deque[Job]:
-        """Takes all that has come by now. Only for the thread itself."""
-        for _ in range(self._queue.qsize()):
-            self._take()
-        return self._taken
-
-    def _take(self) -> None:
-        job = self._queue.get()
-        if job is None:
-            self._is_open = False
-        else:
-            self._taken.append(job)
-
     def _run(self) -> None:
-        while self._is_open or self._taken:
-            if not self._taken:
-                self._take()
-            if self.gather():
-                self._turn(self._taken)
+        while self._is_open or self._queue:
+            self._sleeps = True
+            if not self._queue and self._is_open:
+                self._wake.get()
+            self._sleeps = False
+            if self._queue:
+                self._turn(self._queue)
 
 
 class _Runner:
