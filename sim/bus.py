@@ -18,6 +18,7 @@ from chat.core.envelopes import AnyEnvelope, EntryEnvelope
 from chat.core.events import Answer, AnyEvent, BusDown, BusUp, EnvelopeReceived, Subscribed
 from chat.core.operations import PresenceFound, Refused
 from sim.moments import Moments, Phase
+from sim.trace import BusRecord, FaultRecord, Trace
 from sim.world import World
 
 RENEW_MS = 5_000
@@ -46,9 +47,10 @@ class BusFaults:
 class SimBus:
     """The server: who is subscribed to what, and who is online where until when."""
 
-    def __init__(self, world: World, moments: Moments) -> None:
+    def __init__(self, world: World, moments: Moments, trace: Trace) -> None:
         self.world = world
         self.moments = moments
+        self.trace = trace
         self.chance = world.chance("bus")
         self.faults = BusFaults()
         self.up = True
@@ -56,11 +58,13 @@ class SimBus:
         self.leases: dict[BusPort, tuple[int, set[int]]] = {}
         self.ports: list[BusPort] = []
 
-    def strikes(self, fault: str, phase: Phase = Phase.PUBLISHED) -> bool:
+    def strikes(self, fault: str, node: str, phase: Phase = Phase.PUBLISHED) -> bool:
         likely: float = getattr(self.faults, fault)
         if likely and self.chance.random() < likely:
             counts = self.faults.counts
             counts[fault, phase] = counts.get((fault, phase), 0) + 1
+            now_ms, parties = self.world.now_ms, (node, "bus")
+            self.trace.note(FaultRecord(now_ms, f"envelope_{fault}", parties, now_ms))
             return True
         return False
 
@@ -107,7 +111,9 @@ class BusPort:
     def publish(self, channel: str, envelope: AnyEnvelope) -> None:
         if isinstance(envelope, EntryEnvelope):
             self._bus.moments.reached(Phase.ANSWERED, self._node)
-        if not self._connected or self.cut or self._bus.strikes("lost", Phase.ANSWERED):
+        if not self._connected or self.cut:
+            return
+        if self._bus.strikes("lost", self._node, Phase.ANSWERED):
             return
         self._world.later(self._way_ms(), self._published, channel, envelope)
 
@@ -180,23 +186,28 @@ class BusPort:
         is lost, and so is what it sent into a cut link."""
         if self.cut or (self._dead and self._bus.chance.random() < 0.5):
             return
-        if self._bus.up:
-            for port in list(self._bus.channels.get(channel, {})):
-                if port is not self:
-                    port._pass_on(EnvelopeReceived(channel, envelope))
+        if not self._bus.up:
+            return
+        others = [port for port in self._bus.channels.get(channel, {}) if port is not self]
+        if self._bus.trace.keep:
+            now_ms = self._world.now_ms
+            note = BusRecord(now_ms, self._node, channel, envelope, len(others))
+            self._bus.trace.note(note)
+        for port in others:
+            port._pass_on(EnvelopeReceived(channel, envelope))
 
     def _pass_on(self, event: EnvelopeReceived) -> None:
         bus = self._bus
         if isinstance(event.envelope, EntryEnvelope):
             bus.moments.reached(Phase.PUBLISHED, self._node)
-        if self.cut or bus.strikes("lost"):
+        if self.cut or bus.strikes("lost", self._node):
             return
         at_ms = self._world.now_ms + self._way_ms()
-        if not bus.strikes("reordered"):
+        if not bus.strikes("reordered", self._node):
             at_ms = self._last_ms = max(at_ms, self._last_ms)
         self._world.later(at_ms - self._world.now_ms, self._hear, event, self._generation)
         for fault in ("repeated", "stale"):
-            if bus.strikes(fault):
+            if bus.strikes(fault, self._node):
                 again_ms = bus.chance.randint(*bus.faults.stale_ms)
                 self._world.later(again_ms, self._hear, event, self._generation)
 

@@ -16,7 +16,7 @@ from sim.host import Host
 from sim.moments import Moments
 from sim.network import Wire
 from sim.store import SimStore
-from sim.trace import DeviceRecord, NodeRecord, Trace
+from sim.trace import DeviceRecord, HeardRecord, NodeRecord, SessionsRecord, Trace, sessions_of
 from sim.world import World
 
 NAMES = ("ann", "bob", "cyd", "dan", "eve", "fay", "gus", "hal", "ivy", "jon", "kim", "lea")
@@ -44,9 +44,9 @@ class Cluster:
         self.world = world = World(seed)
         self.chance = world.chance("cluster")
         self.moments = Moments(world)
-        self.store = SimStore(world, self.moments)
-        self.bus = SimBus(world, self.moments)
         self.trace = Trace(keep=keep_trace)
+        self.store = SimStore(world, self.moments, self.trace)
+        self.bus = SimBus(world, self.moments, self.trace)
         self.hosts = [
             Host(world, number, self.store, self.bus, CONFIG, self._node_did)
             for number in range(1, nodes + 1)
@@ -121,15 +121,30 @@ class Cluster:
             device.name,
             latency_ms=self.latency_ms,
             fragments=self.fragments,
+            link=link,
         )
         self.wires.append(wire)
         device.connected(link, wire)
+        if self.trace.keep:
+            self._watch_arrivals(device, wire)
         host.accept(wire, "192.0.2.1")
 
     # ------------------------------------------------------------------ what is seen
 
+    def _watch_arrivals(self, device: SimDevice, wire: Wire) -> None:
+        hear = wire.down.arrive
+
+        def arrive(data: bytes) -> None:
+            self.trace.note(HeardRecord(self.world.now_ms, device.name, wire.link, data))
+            hear(data)
+
+        wire.down.arrive = arrive
+
     def _node_did(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
         self.trace.add(NodeRecord(self.world.now_ms, host.name, event, effects))
+        if self.trace.keep and host.node is not None:
+            views = sessions_of(host.node, event, effects)
+            self.trace.note(SessionsRecord(self.world.now_ms, host.name, views))
 
     def _device_did(self, device: SimDevice, effect: io.AnyEffect) -> None:
         self.trace.add(DeviceRecord(self.world.now_ms, device.name, effect))

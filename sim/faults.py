@@ -13,10 +13,12 @@ from sim.cluster import Cluster
 from sim.host import Host
 from sim.moments import Phase
 from sim.network import Wire
+from sim.trace import FaultRecord
 
 STORE_FAULTS = ("deadlock", "lock_timeout", "lost_reply", "late_commit", "slow")
 BUS_FAULTS = ("lost", "repeated", "stale", "reordered")
 PHASES = (*Phase,)
+FOR_GOOD_MS = 86_400_000
 AIMED = 0.9
 """How many of the strikes wait for a text to be at a certain point of its way."""
 
@@ -109,6 +111,7 @@ class Faults:
         """Everything works again, but for what stays dead for good."""
         self._stopped = True
         cluster = self._cluster
+        self._show("healed", ())
         cluster.moments.forget()
         for fault in STORE_FAULTS:
             setattr(cluster.store.faults, fault, 0.0)
@@ -118,11 +121,13 @@ class Faults:
         cluster.store.up = True
         if bus_stays_dead:
             cluster.bus.stop()
+            self._show("bus_restart", ("bus",), FOR_GOOD_MS)
         elif not cluster.bus.up:
             cluster.bus.start()
         for place, host in enumerate(cluster.hosts):
             if place < nodes_stay_dead:
                 host.crash()
+                self._show("node_crash", (host.name,), FOR_GOOD_MS)
                 continue
             if host.draining:
                 host.crash()
@@ -138,6 +143,16 @@ class Faults:
         for device in cluster.devices:
             device.switch_on()
 
+    def _show(self, kind: str, parties: tuple[str, ...], length_ms: int = 0) -> None:
+        """Notes it for the picture."""
+        now_ms = self._world.now_ms
+        self._cluster.trace.note(FaultRecord(now_ms, kind, parties, now_ms + length_ms))
+
+    def _ends(self, wire: Wire) -> tuple[str, ...]:
+        """Whom a wire joins."""
+        nodes = [host.name for host in self._cluster.hosts if wire in host.wires.values()]
+        return (wire.name, *nodes)
+
     # ------------------------------------------------------------------ nodes
 
     def _host(self) -> Host | None:
@@ -151,7 +166,9 @@ class Faults:
         host = self._host()
         if host is not None:
             host.crash()
-            self._world.later(self._chance.randint(100, 8_000), self._boot, host)
+            away_ms = self._chance.randint(100, 8_000)
+            self._show("node_crash", (host.name,), away_ms)
+            self._world.later(away_ms, self._boot, host)
 
     def _boot(self, host: Host) -> None:
         if host.node is None and not self._stopped:
@@ -162,14 +179,18 @@ class Faults:
         host = self._host()
         if host is not None:
             host.pause()
-            self._world.later(self._chance.randint(100, 25_000), host.resume)
+            pause_ms = self._chance.randint(100, 25_000)
+            self._show("node_pause", (host.name,), pause_ms)
+            self._world.later(pause_ms, host.resume)
 
     @strike
     def node_drain(self) -> None:
         host = self._host()
         if host is not None:
             host.drain()
-            self._world.later(self._chance.randint(3_000, 10_000), self._replace, host, host.node)
+            drain_ms = self._chance.randint(3_000, 10_000)
+            self._show("node_drain", (host.name,), drain_ms)
+            self._world.later(drain_ms, self._replace, host, host.node)
 
     def _replace(self, host: Host, node: object) -> None:
         if host.node is node and not self._stopped:
@@ -180,6 +201,7 @@ class Faults:
     def clock_jump(self) -> None:
         host = self._host()
         if host is not None:
+            self._show("clock_jump", (host.name,))
             host.ahead_ms += self._chance.choice((500, 5_000, 60_000))
             host.resume()
 
@@ -197,6 +219,7 @@ class Faults:
     def reset(self) -> None:
         wire = self._wire()
         if wire is not None:
+            self._show("reset", self._ends(wire))
             wire.reset()
 
     @strike
@@ -204,6 +227,7 @@ class Faults:
         wire = self._wire()
         if wire is not None:
             client_hears = self._chance.random() < 0.5
+            self._show("half_open", self._ends(wire))
             wire.reset(client_hears=client_hears, node_hears=not client_hears)
 
     @strike
@@ -215,14 +239,18 @@ class Faults:
         pipes = self._chance.choice(((wire.up,), (wire.down,), (wire.up, wire.down)))
         for pipe in pipes:
             pipe.stopped = True
-            self._world.later(self._chance.randint(100, 20_000), pipe.resume)
+            stop_ms = self._chance.randint(100, 20_000)
+            self._show("partition", (wire.name,), stop_ms)
+            self._world.later(stop_ms, pipe.resume)
 
     @strike
     def slow_reader(self) -> None:
         wire = self._wire()
         if wire is not None:
             wire.down.bytes_per_ms = self._chance.choice((1, 2, 8))
-            self._world.later(self._chance.randint(1_000, 30_000), self._read_fast, wire)
+            slow_ms = self._chance.randint(1_000, 30_000)
+            self._show("slow_reader", (wire.name,), slow_ms)
+            self._world.later(slow_ms, self._read_fast, wire)
 
     def _read_fast(self, wire: Wire) -> None:
         wire.down.bytes_per_ms = None
@@ -233,6 +261,7 @@ class Faults:
         """The balancer restarts: everyone is put through anew."""
         for wire in self._cluster.wires:
             if wire.open and self._chance.random() < 0.7:
+                self._show("balancer_moves", self._ends(wire))
                 wire.reset()
 
     @strike
@@ -240,14 +269,18 @@ class Faults:
         for device in self._cluster.devices:
             if not device.away:
                 device.switch_off()
-                self._world.later(self._chance.randint(0, 300), device.switch_on)
+                away_ms = self._chance.randint(0, 300)
+                self._show("reconnect_storm", (device.name,), away_ms)
+                self._world.later(away_ms, device.switch_on)
 
     # ------------------------------------------------------------------ store and bus
 
     @strike
     def store_restart(self) -> None:
         self._cluster.store.up = False
-        self._world.later(self._chance.randint(200, 6_000), self._store_back)
+        away_ms = self._chance.randint(200, 6_000)
+        self._show("store_restart", ("store",), away_ms)
+        self._world.later(away_ms, self._store_back)
 
     def _store_back(self) -> None:
         self._cluster.store.up = True
@@ -258,12 +291,16 @@ class Faults:
         if host is not None:
             link = host.store_link
             link.cut = True
-            self._world.later(self._chance.randint(200, 6_000), setattr, link, "cut", False)
+            cut_ms = self._chance.randint(200, 6_000)
+            self._show("store_cut", (host.name, "store"), cut_ms)
+            self._world.later(cut_ms, setattr, link, "cut", False)
 
     @strike
     def bus_restart(self) -> None:
         self._cluster.bus.stop()
-        self._world.later(self._chance.randint(200, 10_000), self._bus_back)
+        away_ms = self._chance.randint(200, 10_000)
+        self._show("bus_restart", ("bus",), away_ms)
+        self._world.later(away_ms, self._bus_back)
 
     def _bus_back(self) -> None:
         if not self._stopped:
@@ -276,7 +313,9 @@ class Faults:
             port = host.port
             port.cut = True
             port.server_lost()
-            self._world.later(self._chance.randint(200, 10_000), setattr, port, "cut", False)
+            cut_ms = self._chance.randint(200, 10_000)
+            self._show("bus_cut", (host.name, "bus"), cut_ms)
+            self._world.later(cut_ms, setattr, port, "cut", False)
 
 
 KINDS = sorted(

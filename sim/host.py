@@ -28,6 +28,7 @@ from sim.bus import BusPort, SimBus
 from sim.moments import Phase
 from sim.network import Wire
 from sim.store import SimStore, StoreLink
+from sim.trace import LinkRecord, StartRecord
 from sim.world import Call, World
 
 VAULT_MS = (1, 30)
@@ -76,6 +77,7 @@ class Host:
         assert self.node is None
         self.draining = False
         self.node = Node(self._config)
+        self._store.trace.note(StartRecord(self.world.now_ms, self.name))
         self.store_link = self._store.link(self.name, self._answer)
         self.port = BusPort(self._bus, self.name, self.feed)
 
@@ -118,6 +120,8 @@ class Host:
         number = self._connections
         node = self.node
         self.wires[number] = wire
+        now_ms = self.world.now_ms
+        self._store.trace.note(LinkRecord(now_ms, self.name, number, wire.name, wire.link))
         wire.up.arrive = lambda data: self._of(node, ev.BytesReceived(number, data))
         wire.node_lost = lambda: self._lost(node, number)
         wire.down.buffered = lambda size: self._buffered(node, number, size)

@@ -121,7 +121,8 @@ class Pipe:
 
 
 class Wire:
-    """One connection. `up` is from the client to the node, `down` the other way."""
+    """One connection. `up` is from the client to the node, `down` the other way. `link` is the
+    number that a device has for it."""
 
     def __init__(
         self,
@@ -130,10 +131,12 @@ class Wire:
         *,
         latency_ms: tuple[int, int] = (0, 3),
         fragments: float = 0.1,
+        link: int = 0,
     ) -> None:
         self._world = world
         self._chance = chance = world.chance("network")
         self.name = name
+        self.link = link
         self.up = Pipe(world, chance, latency_ms, fragments)
         self.down = Pipe(world, chance, latency_ms, fragments)
         self.client_lost: Callable[[str], None] = lambda reason: None

@@ -27,6 +27,7 @@ from chat.storage.schema import migrate
 from chat.storage.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.transactions import append_batch, execute, is_read
 from sim.moments import Moments, Phase
+from sim.trace import FaultRecord, StoreRecord, Trace
 from sim.world import World
 
 MAX_BATCH = 256
@@ -51,9 +52,10 @@ class StoreFaults:
 class SimStore:
     """The one store that all nodes share."""
 
-    def __init__(self, world: World, moments: Moments) -> None:
+    def __init__(self, world: World, moments: Moments, trace: Trace) -> None:
         self.world = world
         self.moments = moments
+        self.trace = trace
         self.connection: Connection = open_sqlite(IN_MEMORY)
         migrate(self.connection)
         self.faults = StoreFaults()
@@ -102,7 +104,10 @@ class StoreLink:
     def _read(self, ticket: int, operation: StoreOperation) -> None:
         if self._dead:
             return
-        outcome = execute(self._store.connection, operation) if self.reachable else UNAVAILABLE
+        outcome: StoreOutcome = UNAVAILABLE
+        if self.reachable:
+            outcome = execute(self._store.connection, operation)
+            self._note([operation], [outcome])
         self._world.later(self._way_ms(), self._arrive, ticket, outcome)
 
     # ------------------------------------------------------------------ writes
@@ -157,9 +162,18 @@ class StoreLink:
 
     def _run(self, operations: list[StoreOperation]) -> list[StoreOutcome]:
         appends = [operation for operation in operations if isinstance(operation, Append)]
+        outcomes: list[StoreOutcome]
         if appends:
-            return list(append_batch(self._store.connection, appends))
-        return [execute(self._store.connection, operation) for operation in operations]
+            outcomes = list(append_batch(self._store.connection, appends))
+        else:
+            outcomes = [execute(self._store.connection, operation) for operation in operations]
+        self._note(operations, outcomes)
+        return outcomes
+
+    def _note(self, operations: list[StoreOperation], outcomes: list[StoreOutcome]) -> None:
+        trace = self._store.trace
+        if trace.keep:
+            trace.note(StoreRecord(self._world.now_ms, self._node, operations, outcomes))
 
     def _run_late(self, operations: list[StoreOperation]) -> None:
         if self._store.up:
@@ -203,5 +217,7 @@ class StoreLink:
         likely: float = getattr(faults, fault)
         if likely and self._chance.random() < likely:
             faults.counts[fault, phase] = faults.counts.get((fault, phase), 0) + 1
+            now_ms, parties = self._world.now_ms, (self._node, "store")
+            self._store.trace.note(FaultRecord(now_ms, f"store_{fault}", parties, now_ms))
             return True
         return False

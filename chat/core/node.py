@@ -167,6 +167,10 @@ class Node:
         """When a Tick is due at the latest; None if nothing is."""
         return self._context.deadlines.next_ms()
 
+    def session(self, connection: int) -> Session | None:
+        """The session of a connection, for those who look on."""
+        return self._context.sessions.get(connection)
+
     def census(self) -> dict[str, int]:
         """How many there are of each thing the node keeps; what there is none of is left out."""
         kept: dict[str, Sized] = {
