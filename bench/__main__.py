@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 import uvloop
 
+from bench.crowds import crowd, members
 from bench.entrances import logins, ready, resumes
 from bench.figures import Figure, table, write_json
 from bench.idle import idle
@@ -29,6 +30,8 @@ SHAPES: Final[dict[str, Shape]] = {
     "ready": ready,
     "direct": direct,
     "group": group,
+    "crowd": crowd,
+    "members": members,
     "two-nodes": two_nodes,
     "offline": offline,
     "backlog": backlog,

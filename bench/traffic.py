@@ -9,7 +9,7 @@ come to everyone, and every request has its reply.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from bench.machine import cpu_s, quantile
@@ -66,11 +66,12 @@ class Flow:
         for peer in (sender, *receivers):
             peer.closed.add_done_callback(lambda _: self.rested.set())
 
-    def send(self, count: int) -> None:
+    def send(self, count: int, at: float | None = None) -> None:
+        """`at` is when it should have been sent, if that was earlier."""
         start, end = self.sent, self.sent + count
         request, target = self._request, self.target
         self.sent = end
-        self._sent_at += [time.perf_counter()] * count
+        self._sent_at += [time.perf_counter() if at is None else at] * count
         self.sender.write(b"".join([request(target, n) for n in range(start, end)]))
 
     def _on_one(self, first: int, count: int) -> None:
@@ -110,12 +111,23 @@ class Flow:
         ):
             self.rested.set()
 
-    def check(self) -> None:
-        """At rest: Wrong if anything is missing anywhere."""
+    def close_up(self) -> None:
+        """Sends no more, and waits for the rest."""
+        self.open = False
+        self.check_alive()
+        self.rested.clear()
+        self._look()
+
+    def check_alive(self) -> None:
+        """Wrong if something went wrong, or a connection is gone."""
         for peer in (self.sender, *self.receivers):
             peer.raise_failure()
             if peer.closed.done():
                 raise Wrong(f"{peer.name}: the server hung up")
+
+    def check(self) -> None:
+        """At rest: Wrong if anything is missing anywhere."""
+        self.check_alive()
         for receiver in self.receivers:
             if receiver.texts.next != self.sent:
                 raise Wrong(f"{receiver.name} got {receiver.texts.next} of {self.sent} texts")
@@ -135,22 +147,42 @@ class Traffic:
     async def run(self, outstanding: int, seconds: float) -> Measured:
         """Wrong if the server did what it must not do; TimeoutError if it does not get done."""
         for flow in self.flows:
+            flow.check_alive()
             flow.open = True
             flow.rested.clear()
             flow.send(outstanding)
         await self._sleep(min(WARM_S, seconds))
+        return await self._measure(lambda: self._sleep(seconds))
+
+    async def run_paced(self, every_s: float, seconds: float) -> Measured:
+        """Each flow sends a text every so often, whether or not the last one has arrived. Latencies
+        run from when it was due."""
+
+        async def work() -> None:
+            start = time.perf_counter()
+            gap = every_s / len(self.flows)
+            for number in range(max(1, int(seconds / gap))):
+                at = start + number * gap
+                await asyncio.sleep(at - time.perf_counter())
+                self.flows[number % len(self.flows)].send(1, at)
+            await self._sleep(start + seconds - time.perf_counter())
+
+        return await self._measure(work)
+
+    async def _measure(self, work: Callable[[], Awaitable[None]]) -> Measured:
         for flow in self.flows:
-            flow.latencies_s.clear()
+            flow.latencies_s = []
         delivered = -self._delivered()
         cpu = self._cpu_s()
         own, start = time.process_time(), time.perf_counter()
-        await self._sleep(seconds)
+        await work()
         elapsed = time.perf_counter() - start
         own = time.process_time() - own
         cpu = {name: after - cpu[name] for name, after in self._cpu_s().items()}
         delivered += self._delivered()
-        latencies = sorted(one for flow in self.flows for one in flow.latencies_s)
         await self._rest()
+        # What was under way at the end is as late as it is.
+        latencies = sorted(one for flow in self.flows for one in flow.latencies_s)
         if not delivered:
             raise Wrong("nothing was delivered in the time that was measured")
         return Measured(
@@ -158,7 +190,7 @@ class Traffic:
             delivered,
             quantile(latencies, 0.5) * 1e6,
             quantile(latencies, 0.99) * 1e6,
-            latencies[-1] * 1e6 if latencies else 0.0,
+            latencies[-1] * 1e6,
             {name: used / delivered * 1e6 for name, used in cpu.items()},
             own / elapsed,
         )
@@ -167,16 +199,14 @@ class Traffic:
         await asyncio.sleep(seconds)
         for flow in self.flows:
             if flow.rested.is_set():
-                flow.check()
+                flow.check_alive()
 
     async def _rest(self) -> None:
         for flow in self.flows:
-            flow.open = False
-            flow._look()
+            flow.close_up()
         for flow in self.flows:
             await asyncio.wait_for(flow.rested.wait(), REST_S)
             flow.check()
-            flow.latencies_s.clear()
 
     def _delivered(self) -> int:
         return sum(flow.delivered for flow in self.flows)
