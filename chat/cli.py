@@ -15,9 +15,10 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
-from typing import NoReturn, get_type_hints
+from typing import NamedTuple, NoReturn, get_type_hints
 
 import msgspec
 
@@ -30,7 +31,9 @@ from chat.net.proxy_protocol import Balancers
 from chat.net.recording import Recorder
 from chat.net.tcp import NO_BALANCERS, listen
 from chat.net.vault import Vault
-from chat.storage.errors import StoreError
+from chat.storage.connection import Connection
+from chat.storage.errors import StoreError, StoreNotThere
+from chat.storage.mysql import Address, open_mysql
 from chat.storage.service import StoreService
 from chat.storage.sqlite import open_sqlite
 
@@ -38,6 +41,8 @@ EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_PORT, EXIT_STORE = range(5)
 DRAIN_MS = 10_000
 RETRY_AFTER_MS = 1_000
 """What clients of a node that stops are told to wait."""
+WAIT_S = 0.5
+"""How often something that is waited for is looked for."""
 SWITCH_S = 0.0005
 """The store's threads let go of the interpreter at every step; they get it back sooner."""
 
@@ -89,9 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--store",
         type=_store,
-        metavar="sqlite:PATH",
-        help="where all is kept (default: by port, "
-        "in the folder chat-node of the user's data folder)",
+        metavar="sqlite:PATH or mysql://USER:PASSWORD@HOST:PORT/DATABASE",
+        help="where all is kept: a file of this node alone, or a database that nodes share "
+        "(default: a file by port, in the folder chat-node of the user's data folder)",
+    )
+    parser.add_argument(
+        "--wait", action="store_true", help="wait for a database that is not there yet"
     )
     parser.add_argument("--bus", choices=["local"], default="local", help="local: this node alone")
     parser.add_argument(
@@ -150,11 +158,32 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _store(text: str) -> Path:
+class StoreChoice(NamedTuple):
+    """Where all is kept, in words, and how to open a connection to it."""
+
+    text: str
+    open: Callable[[], Connection]
+
+
+def _store(text: str) -> StoreChoice:
     kind, _, path = text.partition(":")
-    if kind != "sqlite" or not path:
-        raise argparse.ArgumentTypeError(f"{text} is no store; give sqlite:PATH")
-    return Path(path)
+    if kind == "sqlite" and path:
+        return _file(Path(path))
+    if kind == "mysql":
+        try:
+            address = Address.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(
+                f"that is no address of a database: {error}"
+            ) from error
+        return StoreChoice(str(address), partial(open_mysql, address))
+    raise argparse.ArgumentTypeError(
+        f"{text} is no store; give sqlite:PATH or mysql://USER:PASSWORD@HOST:PORT/DATABASE"
+    )
+
+
+def _file(path: Path) -> StoreChoice:
+    return StoreChoice(f"{path.absolute()} (SQLite)", partial(open_sqlite, path))
 
 
 def _balancers(text: str) -> Balancers:
@@ -166,7 +195,7 @@ def _balancers(text: str) -> Balancers:
         ) from error
 
 
-def _default_store(port: int) -> Path:
+def _default_store(port: int) -> StoreChoice:
     data = os.environ.get("XDG_DATA_HOME")
     try:
         folder = Path(data) if data else Path.home() / ".local" / "share"
@@ -175,7 +204,7 @@ def _default_store(port: int) -> Path:
             "there is no home folder to keep the store in; say where with --store sqlite:PATH.",
             EXIT_STORE,
         ) from error
-    return folder / "chat-node" / f"{port}.db"
+    return _file(folder / "chat-node" / f"{port}.db")
 
 
 # ---------------------------------------------------------------------------- the run
@@ -195,16 +224,18 @@ async def _serve(options: argparse.Namespace) -> int:
     port = options.port or _free_port(options.host)
     limits = {field: getattr(options, field) for field in NodeConfig.__struct_fields__}
     config = NodeConfig(**limits | {"name": options.name or f"node-{port}"})
-    store_path: Path = options.store or _default_store(port)
+    choice: StoreChoice = options.store or _default_store(port)
     recorder = _recorder(options.record, config)
     driver = Driver(Node(config), bus := LocalBus(), recorder)
     with contextlib.closing(await _listen(driver, config, options, port)) as server:
-        store = _open_store(store_path, driver)
+        store = await _open_store(choice, driver, stop if options.wait else None)
+        if store is None:
+            return EXIT_OK
         driver.store, driver.vault = store, (vault := Vault(driver.answer_threadsafe))
         try:
             bus.start(driver.feed)
             await _serve_from_now(server, options.host, port)
-            _say_hello(options.host, port, config, store_path, options.record)
+            _say_hello(options.host, port, config, choice, options.record)
             sys.setswitchinterval(SWITCH_S)
             gc.collect()
             gc.freeze()
@@ -225,13 +256,28 @@ async def _serve(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _open_store(path: Path, driver: Driver) -> StoreService:
-    store = StoreService(lambda: open_sqlite(path), driver.answer_threadsafe)
-    try:
-        store.start()
-    except StoreError as error:
-        raise Failure(str(error), EXIT_STORE) from error
-    return store
+async def _open_store(
+    choice: StoreChoice, driver: Driver, wait_until: "_Stop | None"
+) -> StoreService | None:
+    """The store at work. If it is not there it is waited for, or until the node is to stop: then
+    there is none."""
+    store = StoreService(choice.open, driver.answer_threadsafe)
+    told = False
+    while True:
+        try:
+            await asyncio.to_thread(store.start)
+            return store
+        except StoreNotThere as error:
+            if wait_until is None:
+                raise Failure(str(error), EXIT_STORE) from error
+            if not told:
+                _say(f"waiting: {error}")
+            told = True
+        except StoreError as error:
+            raise Failure(str(error), EXIT_STORE) from error
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(wait_until.asked.wait(), WAIT_S)
+            return None
 
 
 async def _listen(
@@ -287,10 +333,12 @@ def _recorder(path: Path | None, config: NodeConfig) -> Recorder | None:
         ) from error
 
 
-def _say_hello(host: str, port: int, config: NodeConfig, store: Path, record: Path | None) -> None:
+def _say_hello(
+    host: str, port: int, config: NodeConfig, store: StoreChoice, record: Path | None
+) -> None:
     lines = [
         f"chat-node {__version__} ({config.name}, process {os.getpid()})",
-        f"  store   {store.absolute()} (SQLite)",
+        f"  store   {store.text}",
         "  bus     local: this node alone",
         f"  listens on {host} port {port}",
     ]

@@ -4,10 +4,12 @@
 """
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
+
+from deploy import servers
 
 REQUIRE_SERVERS = "CHAT_REQUIRE_SERVERS"
 
@@ -33,3 +35,29 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped, though {REQUIRE_SERVERS} is set: {report.longrepr}"
     return report
+
+
+# ---------------------------------------------------------------------------- server programs
+
+
+@pytest.fixture(scope="session", name="mariadb")
+def fixture_mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.MariaDb]:
+    """One for all tests, which may do to it what leaves it whole."""
+    need("mariadbd")
+    server = servers.MariaDb(tmp_path_factory.mktemp("mariadb"))
+    server.start()
+    yield server
+    servers.stop_all([server])
+
+
+@pytest.fixture(name="database")
+def fixture_database(mariadb: servers.MariaDb) -> str:
+    """The URL of a new database."""
+    return mariadb.fresh_database()
+
+
+def need(*programs: str) -> None:
+    """Skips the test where programs are missing."""
+    sentence = servers.missing(*programs)
+    if sentence is not None:
+        pytest.skip(sentence)

@@ -64,6 +64,10 @@ class Connection(Protocol):
         """A statement of a migration, as this database writes it."""
         ...
 
+    def doubts(self) -> list[str]:
+        """What a person should know of the database's settings, because it breaks a promise."""
+        ...
+
     def close(self) -> None:
         """Ends the session; what was not committed is gone. Never raises."""
         ...

@@ -41,5 +41,9 @@ class StoreCannotOpen(StoreError):
     """A person has to put something right first. The text is one sentence: cause and cure."""
 
 
+class StoreNotThere(StoreCannotOpen):
+    """It does not answer now, but may later, when it has started."""
+
+
 class SchemaTooNew(StoreCannotOpen):
     """The store was made by a later version of this program."""

@@ -27,6 +27,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
+from time import monotonic
 from typing import Final, NamedTuple, TypeAlias, cast
 
 from chat.core._generated.errors import ErrorCode
@@ -47,6 +48,9 @@ from chat.storage.transactions import append_batch, execute, is_read
 
 ATTEMPTS: Final = 5
 """How often a transaction is run before it is given up."""
+
+RETRY_S: Final = 0.3
+"""How long a store that could not be reached is left alone."""
 
 MAX_READS: Final = 32
 """Most reads that are answered together."""
@@ -91,6 +95,8 @@ class StoreService:
         above all StoreCannotOpen, whose text is for a person."""
         connection = self._open_connection()
         try:
+            for doubt in connection.doubts():
+                _log.warning("%s", doubt)
             migrate(connection)
         except BaseException:
             connection.close()
@@ -226,6 +232,7 @@ class _Runner:
     def __init__(self, open_connection: Callable[[], Connection]) -> None:
         self._open_connection = open_connection
         self._connection: Connection | None = None
+        self._not_before_s = 0.0
         self.unreachable = False
 
     def use(self, connection: Connection) -> None:
@@ -264,11 +271,13 @@ class _Runner:
     def _run(self, work: _Work, *, repeatable: bool, failed: StoreOutcome = _BUSY) -> _Run:
         """`repeatable`: to run it again does no harm, even if it was committed. `failed`: what is
         known from earlier runs; once it is Unknown it stays so."""
-        self.unreachable = False
+        self.unreachable = self._connection is None and monotonic() < self._not_before_s
+        if self.unreachable:
+            return _Run(None, _worse(failed))
         for _ in range(ATTEMPTS):
             try:
                 if self._connection is None:
-                    self._connection = self._open_connection()
+                    self._connection = self._open()
                 return _Run(work(self._connection), failed)
             except (Deadlock, LockTimeout, DuplicateKey) as error:
                 _log.warning("store: %s; the transaction is run again", error)
@@ -289,6 +298,14 @@ class _Runner:
                 self.drop()
                 return _Run(None, _worse(failed), is_bug=True)
         return _Run(None, failed)
+
+    def _open(self) -> Connection:
+        """Whoever could not be reached is left alone for a while."""
+        try:
+            return self._open_connection()
+        except StoreCannotOpen:
+            self._not_before_s = monotonic() + RETRY_S
+            raise
 
 
 def _append_one(append: Append) -> _Work:

@@ -103,6 +103,9 @@ class SqliteConnection:
         # Rows that are found by a key of more than a number lie in the order of that key.
         return f"{statement} WITHOUT ROWID" if "PRIMARY KEY (" in statement else statement
 
+    def doubts(self) -> list[str]:
+        return []
+
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
             self._db.close()

@@ -25,7 +25,8 @@ SERVER_MESSAGE = msgspec.json.Decoder(messages.ServerMessage)
 def decode(message: Message, value: object) -> msgspec.Struct:
     decoder: Any = REQUEST if message.direction is Direction.REQUEST else SERVER_MESSAGE
     decoded: msgspec.Struct = decoder.decode(msgspec.json.encode(value))
-    for field, pattern in rules.PATTERNS.get(type(decoded), ()):  # type: ignore[call-overload]
+    patterns: Any = rules.PATTERNS
+    for field, pattern in patterns.get(type(decoded), ()):
         if not pattern.search(getattr(decoded, field)):
             raise msgspec.ValidationError(f"`{field}` does not match its pattern")
     return decoded

@@ -125,6 +125,9 @@ class FaultyConnection:
     def adapt_ddl(self, statement: str) -> str:
         return self._inner.adapt_ddl(statement)
 
+    def doubts(self) -> list[str]:
+        return self._inner.doubts()
+
     def close(self) -> None:
         self._inner.close()
 

@@ -4,7 +4,6 @@ A database joins with one line in STORES: how to open an empty store of its kind
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -28,21 +27,29 @@ from chat.core.operations import (
     UserCreated,
 )
 from chat.storage.connection import Connection
+from chat.storage.mysql import Address, open_mysql
 from chat.storage.schema import migrate
 from chat.storage.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.transactions import execute
 
-STORES: dict[str, Callable[[Path], Connection]] = {
-    "sqlite-memory": lambda _: open_sqlite(IN_MEMORY),
-    "sqlite-file": lambda folder: open_sqlite(folder / "chat.db"),
+STORES: dict[str, Callable[[pytest.FixtureRequest], Connection]] = {
+    "sqlite-memory": lambda request: open_sqlite(IN_MEMORY),
+    "sqlite-file": lambda request: open_sqlite(request.getfixturevalue("tmp_path") / "chat.db"),
+    "mariadb": lambda request: open_mysql(Address.parse(request.getfixturevalue("database"))),
 }
 NOW_MS = 1_767_225_600_000
 
 
-@pytest.fixture(params=STORES, name="store")
-def fixture_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connection]:
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=[pytest.mark.servers] if name == "mariadb" else [])
+        for name in STORES
+    ],
+    name="store",
+)
+def fixture_store(request: pytest.FixtureRequest) -> Iterator[Connection]:
     """An empty store with the newest schema."""
-    connection = STORES[request.param](tmp_path)
+    connection = STORES[request.param](request)
     migrate(connection)
     yield connection
     connection.close()
