@@ -13,10 +13,10 @@ from pathlib import Path
 from time import monotonic
 from typing import NoReturn
 
-from sim import pool, summary
+from sim import diagram, pool, summary
 from sim.checkers import Violation
 from sim.faults import KINDS
-from sim.run import Plan, Report
+from sim.run import Plan, Report, run_plan
 from sim.shrink import shrink
 
 OK, VIOLATED, USAGE, NOT_DETERMINISTIC = 0, 1, 2, 3
@@ -119,6 +119,22 @@ def _parser() -> Parser:
         help="processes (%(default)s)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="where a failure is drawn (sim-SEED.html)"
+    )
+    return parser
+
+
+def _show_parser() -> Parser:
+    parser = Parser(
+        prog="python -m sim show",
+        description="Draws a run: who sent what to whom and when, and what went wrong.",
+    )
+    parser.add_argument("seed", type=_number(0, 2**63), metavar="SEED")
+    _add_plan_options(parser)
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="where it is written (sim-SEED.html)"
+    )
     return parser
 
 
@@ -154,12 +170,16 @@ def _plan(options: argparse.Namespace, seed: int) -> Plan:
 
 def main(argv: Sequence[str]) -> int:
     """Carries out the command line and returns the exit code."""
-    options = _parser().parse_args(argv)
-    path = options.json
-    if path is not None and not path.absolute().parent.is_dir():
-        sys.stderr.write(f"There is no folder {path.absolute().parent}; make it first.\n")
-        return USAGE
-    return _simulate(options)
+    showing = list(argv[:1]) == ["show"]
+    options = _show_parser().parse_args(argv[1:]) if showing else _parser().parse_args(argv)
+    for path in (options.html, None if showing else options.json):
+        if path is not None and not path.absolute().parent.is_dir():
+            sys.stderr.write(f"There is no folder {path.absolute().parent}; make it first.\n")
+            return USAGE
+        if path is not None and path.is_dir():
+            sys.stderr.write(f"{path} is a folder; name a file in it.\n")
+            return USAGE
+    return _show(options) if showing else _simulate(options)
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -182,13 +202,34 @@ def _simulate(options: argparse.Namespace) -> int:
         if failed or unequal or (until is not None and monotonic() >= until):
             break
     progress.end()
-    story = _tell_failure(*failed) if failed else None
+    story = _tell_failure(*failed, options.html) if failed else None
     print("\n".join(summary.tell(totals)))
     if options.json is not None:
         violation = (story, failed[2]) if story and failed else None
         told = summary.as_json(totals, violation, unequal)
         options.json.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
     return _verdict(totals, failed is not None, unequal, complete=default, asked=count)
+
+
+def _show(options: argparse.Namespace) -> int:
+    plan = _plan(options, options.seed)
+    report = run_plan(plan, keep_trace=True)
+    if report.violation is not None:
+        print("\n".join(summary.tell_failure(plan, report, report.violation)))
+    written = _draw(plan, report, options.html)
+    return USAGE if not written else VIOLATED if report.violation else OK
+
+
+def _draw(plan: Plan, report: Report, path: Path | None) -> bool:
+    """Writes the diagram of a run whose trace was kept, and says where it is."""
+    path = path or Path(f"sim-{plan.seed}.html")
+    try:
+        path.write_text(diagram.page(diagram.picture(plan, report)), "utf-8")
+    except OSError as error:
+        sys.stderr.write(f"{path} cannot be written: {error.strerror}; name another with --html.\n")
+        return False
+    print(f"diagram          {path.absolute()}")
+    return True
 
 
 def _runs(plans: list[Plan], options: argparse.Namespace) -> Iterator[tuple[Report, str | None]]:
@@ -201,8 +242,8 @@ def _runs(plans: list[Plan], options: argparse.Namespace) -> Iterator[tuple[Repo
             yield report, None
 
 
-def _tell_failure(plan: Plan, report: Report, violation: Violation) -> Plan:
-    """Tells of a violation and of the shortest story found; the plan of that story."""
+def _tell_failure(plan: Plan, report: Report, violation: Violation, html: Path | None) -> Plan:
+    """Tells of a violation and of the shortest story found, and draws it; its plan."""
     print("\n".join(summary.tell_failure(plan, report, violation)), flush=True)
     shrunk = shrink(plan, report)
     small = shrunk.plan
@@ -213,6 +254,7 @@ def _tell_failure(plan: Plan, report: Report, violation: Violation) -> Plan:
         f"                 {shrunk.report.violation}\n"
         f"                 {summary.command(small)}"
     )
+    _draw(small, run_plan(small, keep_trace=True), html)
     print()
     return small
 

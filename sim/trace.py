@@ -113,13 +113,7 @@ class BusRecord(NamedTuple):
 
 Record = NodeRecord | DeviceRecord
 Note = (
-    FaultRecord
-    | StartRecord
-    | LinkRecord
-    | HeardRecord
-    | SessionsRecord
-    | StoreRecord
-    | BusRecord
+    FaultRecord | StartRecord | LinkRecord | HeardRecord | SessionsRecord | StoreRecord | BusRecord
 )
 """What follows from the records and the seed, and is there for the picture alone."""
 

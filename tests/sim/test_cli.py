@@ -65,12 +65,16 @@ def test_a_violation_is_told_with_the_line_to_run_it_again(
 
     monkeypatch.setattr(Context, "reply", broken)
     path = tmp_path / "out.json"
-    code = cli.main(["--seed", "3", "--clients", "2", "--json", str(path), *QUICK])
+    html = tmp_path / "failure.html"
+    argv = ["--seed", "3", "--clients", "2", "--json", str(path), "--html", str(html), *QUICK]
+    code = cli.main(argv)
     out = capsys.readouterr().out
     assert code == cli.VIOLATED
     for word in ("VIOLATION in seed 3", "an answer is an answer", "shortest story"):
         assert word in out
     assert "python -m sim --seed 3" in out
+    assert f"diagram          {html}" in out
+    assert "an answer is an answer" in html.read_text()
     told = json.loads(path.read_text())
     assert told["violation"]["invariant"] == "an answer is an answer"
 

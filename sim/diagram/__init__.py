@@ -1,0 +1,97 @@
+"""The space-time diagram of a run: one page without anything from elsewhere.
+
+`picture` makes plain data of a run's records; `page` puts it into HTML, with the style and the
+script that stand beside this file. What is told in a run may hold anything, so the data goes in
+as JSON in which no `<` is left, and the script shows it as text only.
+"""
+
+import html
+import json
+from importlib.resources import files
+
+import msgspec
+
+from sim.cluster import NAMES
+from sim.diagram.build import STRANGERS, Builder
+from sim.diagram.model import Broken, Lane, Picture, Point
+from sim.run import Plan, Report
+from sim.summary import command
+from sim.trace import DeviceRecord, HeardRecord, LinkRecord, NodeRecord, StartRecord
+from sim.world import START_MS
+
+
+def picture(plan: Plan, report: Report) -> Picture:
+    """Of a run whose trace was kept."""
+    assert report.trace is not None
+    records = report.trace.records
+    devices: dict[str, None] = {}
+    nodes: dict[str, None] = {}
+    strangers = False
+    for record in records:
+        if isinstance(record, DeviceRecord | HeardRecord):
+            devices[record.device] = None
+        elif isinstance(record, NodeRecord | StartRecord):
+            nodes[record.node] = None
+        elif isinstance(record, LinkRecord):
+            strangers = strangers or not record.link
+    lanes = [Lane(name, "device") for name in sorted(devices, key=_device_order)]
+    lanes += [Lane(STRANGERS, "stranger")] if strangers else []
+    lanes += [Lane(name, "node") for name in sorted(nodes)]
+    lanes += [Lane("bus", "bus"), Lane("store", "store")]
+    builder = Builder(START_MS, lanes)
+    for record in records:
+        builder.add(record)
+    length_ms = float(report.simulated_ms)
+    violation = None
+    if report.violation is not None:
+        broken = report.violation
+        violation = Broken(length_ms, broken.invariant, broken.seen)
+        words = f"VIOLATION: {broken.invariant}"
+        builder.points.append(Point(length_ms, -1, "violation", words, broken.seen, ()))
+    builder.finish(length_ms)
+    return Picture(
+        title=f"Seed {plan.seed}",
+        command=command(plan),
+        facts=_facts(plan, report),
+        length_ms=length_ms,
+        lanes=lanes,
+        points=builder.points,
+        arrows=builder.arrows,
+        bands=builder.bands,
+        keys=builder.keys,
+        violation=violation,
+    )
+
+
+def _device_order(name: str) -> tuple[int, str, int]:
+    user, _, number = name.partition("-")
+    place = NAMES.index(user) if user in NAMES else len(NAMES)
+    return place, user, int(number) if number.isdigit() else 0
+
+
+def _facts(plan: Plan, report: Report) -> list[tuple[str, str]]:
+    """What stands under the title."""
+    faults = [f"{kind} {count}" for kind, count in sorted(report.faults.items()) if count]
+    return [
+        ("simulated", f"{report.simulated_ms / 1_000:.3f} s"),
+        ("events", f"{report.events:,}"),
+        ("acknowledged", f"{report.acked:,}"),
+        ("applied", f"{report.applied:,}"),
+        ("faults", ", ".join(kind.replace("_", " ") for kind in faults) or "none"),
+    ]
+
+
+def page(shown: Picture) -> str:
+    """The diagram as one HTML document."""
+    folder = files(__package__)
+    data = json.dumps(msgspec.to_builtins(shown), ensure_ascii=False, separators=(",", ":"))
+    parts = {
+        "title": html.escape(f"{shown.title}: a simulated run"),
+        "style": (folder / "page.css").read_text("utf-8"),
+        "script": (folder / "page.js").read_text("utf-8"),
+        "data": data.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"),
+    }
+    before, *pieces = (folder / "page.html").read_text("utf-8").split("{{")
+    return before + "".join(
+        parts[name] + rest for name, _, rest in (piece.partition("}}") for piece in pieces)
+    )
