@@ -37,13 +37,8 @@ MAX_BATCH: Final = 256
 _TEXT: Final = str(EntryKind.TEXT.value)
 
 
-class _Stored(NamedTuple):
-    """What a key stands for."""
-
-    conversation: int
-    seq: int
-    text: str
-    at_ms: int
+_Stored: TypeAlias = tuple[int, int, str, int]
+"""What a key stands for: conversation, seq, text, at_ms."""
 
 
 class _Logs(NamedTuple):
@@ -53,9 +48,12 @@ class _Logs(NamedTuple):
     groups: frozenset[int]
 
 
+_Place: TypeAlias = tuple[int, int | str | None, int | None]
+"""Who appends to whom or in which group. A batch has few of them, however long it is."""
+
 _Target: TypeAlias = tuple[int | None, int | None]
-"""Where an append goes: conversation (None: there is none) and recipient (None: a group, or a
-user who does not exist)."""
+"""Where that is: conversation (None: there is none) and recipient (None: a group, or a user who
+does not exist)."""
 
 
 def append_all(
@@ -63,36 +61,36 @@ def append_all(
 ) -> list[Appended | Refused]:
     """At most MAX_BATCH appends, in order, within a transaction of the caller's. Raises
     DuplicateKey if it was hopeful in vain."""
-    targets = _find_targets(connection, appends)
+    places = [(append.sender, append.to, append.group) for append in appends]
+    targets = _find_targets(connection, dict.fromkeys(places))
     logs = _lock_conversations(connection, targets)
     heads = logs.heads
     stored = {} if hopeful else _find_keys(connection, appends)
-    verdicts = _Verdicts(connection, logs, appends, targets)
+    refusals = _Verdicts(connection, logs, targets).refusals()
     values: list[Value] = []
     grown: dict[int, int] = {}
     outcomes: list[Appended | Refused] = []
-    for append, target in zip(appends, targets, strict=True):
-        identity = (append.sender, append.key)
+    for append, place in zip(appends, places, strict=True):
+        sender, key, text, at_ms = append.sender, append.key, append.text, append.at_ms
+        identity = (sender, key)
         first = stored.get(identity)
+        refusal = refusals[place]
+        if first is None and refusal is not None and hopeful:
+            stored |= _find_keys(connection, [append])
+            first = stored.get(identity)
+        target = targets[place]
         if first is not None:
             outcomes.append(_repeated(connection, append, target, first))
             continue
-        refusal = verdicts.refusal(append, target)
         if refusal is not None:
-            if hopeful:
-                stored |= _find_keys(connection, [append])
-                first = stored.get(identity)
-            outcomes.append(
-                refusal if first is None else _repeated(connection, append, target, first)
-            )
+            outcomes.append(refusal)
             continue
         conversation, recipient = target
         assert conversation is not None
         seq = heads[conversation] = heads[conversation] + 1
         grown[conversation] = grown.get(conversation, 0) + 1
-        text, at_ms = append.text, append.at_ms
-        stored[identity] = _Stored(conversation, seq, text, at_ms)
-        values += (conversation, seq, _TEXT, append.sender, text, at_ms, append.key)
+        stored[identity] = (conversation, seq, text, at_ms)
+        values += (conversation, seq, _TEXT, sender, text, at_ms, key)
         outcomes.append(Appended(conversation, seq, at_ms, recipient))
     if values:
         connection.execute(insert_entries(len(values) // 7), values)
@@ -100,27 +98,29 @@ def append_all(
     return outcomes
 
 
-def _find_targets(connection: Connection, appends: Sequence[Append]) -> list[_Target]:
-    users = _find_names(connection, {a.to.lower() for a in appends if isinstance(a.to, str)})
-    pairs: set[tuple[int, int]] = set()
-    recipients: list[int | None] = []
-    for append in appends:
-        to = append.to
-        recipient = users.get(to.lower()) if isinstance(to, str) else to
-        recipients.append(recipient)
-        if recipient is not None:
-            sender = append.sender
-            pairs.add((sender, recipient) if sender < recipient else (recipient, sender))
+def _find_targets(connection: Connection, places: Iterable[_Place]) -> dict[_Place, _Target]:
+    names = {to.lower() for _, to, _ in places if isinstance(to, str)}
+    users = _find_names(connection, names)
+    recipients = {
+        place: users.get(place[1].lower()) if isinstance(place[1], str) else place[1]
+        for place in places
+    }
+    pairs = {
+        _pair(place[0], recipient)
+        for place, recipient in recipients.items()
+        if recipient is not None
+    }
     conversations = _find_pairs(connection, pairs)
-    targets: list[_Target] = []
-    for append, recipient in zip(appends, recipients, strict=True):
-        if recipient is None:
-            targets.append((append.group, None))
-            continue
-        sender = append.sender
-        pair = (sender, recipient) if sender < recipient else (recipient, sender)
-        targets.append((conversations.get(pair), recipient))
-    return targets
+    return {
+        place: (place[2], None)
+        if recipient is None
+        else (conversations.get(_pair(place[0], recipient)), recipient)
+        for place, recipient in recipients.items()
+    }
+
+
+def _pair(one: int, other: int) -> tuple[int, int]:
+    return (one, other) if one < other else (other, one)
 
 
 def _find_names(connection: Connection, names: set[str]) -> dict[str, int]:
@@ -146,8 +146,8 @@ def _find_pairs(connection: Connection, pairs: set[tuple[int, int]]) -> dict[tup
     return {(low, high): id for low, high, id in rows}
 
 
-def _lock_conversations(connection: Connection, targets: Sequence[_Target]) -> _Logs:
-    ids = sorted({conversation for conversation, _ in targets if conversation is not None})
+def _lock_conversations(connection: Connection, targets: dict[_Place, _Target]) -> _Logs:
+    ids = sorted({conversation for conversation, _ in targets.values() if conversation is not None})
     if not ids:
         return _Logs({}, frozenset())
     rows = connection.query(
@@ -168,7 +168,10 @@ def _find_keys(connection: Connection, appends: Sequence[Append]) -> dict[tuple[
         " JOIN entries e ON e.sender_id = w.sender AND e.`key` = w.wanted",
         _flat(wanted),
     )
-    return {(sender, key): _Stored(*first) for sender, key, *first in rows}
+    return {
+        (sender, key): (conversation, seq, text, at_ms)
+        for sender, key, conversation, seq, text, at_ms in rows
+    }
 
 
 def _repeated(
@@ -177,12 +180,12 @@ def _repeated(
     conversation, recipient = target
     if conversation is None and recipient is not None:
         # The conversation may have been made, and this been stored in it, since step 1.
-        sender = append.sender
-        pair = (min(sender, recipient), max(sender, recipient))
+        pair = _pair(append.sender, recipient)
         conversation = _find_pairs(connection, {pair}).get(pair)
-    if conversation != first.conversation or append.text != first.text:
+    first_conversation, seq, text, at_ms = first
+    if conversation != first_conversation or append.text != text:
         return Refused(ErrorCode.KEY_CONFLICT)
-    return Appended(first.conversation, first.seq, first.at_ms, recipient, repeated=True)
+    return Appended(first_conversation, seq, at_ms, recipient, repeated=True)
 
 
 def _raise_heads(connection: Connection, grown: dict[int, int]) -> None:
@@ -207,47 +210,36 @@ def _flat(rows: Iterable[tuple[Value, ...]]) -> list[Value]:
 
 
 class _Verdicts:
-    """Who may append where, decided once for each sender and target of a batch."""
+    """Who may append where."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        logs: _Logs,
-        appends: Sequence[Append],
-        targets: Sequence[_Target],
-    ) -> None:
+    def __init__(self, connection: Connection, logs: _Logs, targets: dict[_Place, _Target]) -> None:
         self._connection = connection
         self._groups = logs.groups
-        self._known: dict[tuple[int, int | None, int | str | None], Refused | None] = {}
+        self._targets = targets
         self._members = self._find_members(
             {
-                (target[0], append.sender, target[1] or 0)
-                for append, target in zip(appends, targets, strict=True)
-                if target[0] in logs.heads
+                (conversation, place[0], recipient or 0)
+                for place, (conversation, recipient) in targets.items()
+                if conversation in logs.heads
             }
         )
 
-    def refusal(self, append: Append, target: _Target) -> Refused | None:
-        place = (append.sender, append.group, append.to)
-        try:
-            return self._known[place]
-        except KeyError:
-            code = self._decide(append, target)
-            refused = self._known[place] = None if code is None else Refused(code)
-            return refused
+    def refusals(self) -> dict[_Place, Refused | None]:
+        decided = {place: self._decide(place, target) for place, target in self._targets.items()}
+        return {place: None if code is None else Refused(code) for place, code in decided.items()}
 
-    def _decide(self, append: Append, target: _Target) -> ErrorCode | None:
+    def _decide(self, place: _Place, target: _Target) -> ErrorCode | None:
+        sender, _, group = place
         conversation, recipient = target
-        place = (conversation, append.sender, recipient or 0)
-        role, is_blocked = self._members.get(place, (None, 0))
-        if append.group is not None:
+        role, is_blocked = self._members.get((conversation, sender, recipient or 0), (None, 0))
+        if group is not None:
             if conversation not in self._groups:
                 return ErrorCode.NO_SUCH_GROUP
             return group_refusal(role, GroupAction.GROUP_CHAT)
         if recipient is None or (role is None and not self._exists(recipient)):
             return ErrorCode.NO_SUCH_USER
         if role is None:
-            direct = read_bond(self._connection, append.sender, recipient).role
+            direct = read_bond(self._connection, sender, recipient).role
             if conversation is None and direct_refusal(direct, DirectAction.CHAT) is None:
                 # They became friends since step 1; this is decided as of then.
                 direct = DirectRole.ASKED

@@ -281,7 +281,9 @@ def render(sql: str, parameters: Sequence[Value]) -> str:
     """The statement with its parameters in the places of the `?`, as the server reads it."""
     if not parameters:
         return sql
-    return _template(sql) % tuple([_LITERALS[type(value)](value) for value in parameters])
+    return _template(sql) % tuple(
+        [value if type(value) is int else _LITERALS[type(value)](value) for value in parameters]
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -289,25 +291,13 @@ def _template(sql: str) -> str:
     return sql.replace("%", "%%").replace("?", "%s")
 
 
-_ESCAPES: Final = str.maketrans(
-    {
-        "\0": "\\0",
-        "\n": "\\n",
-        "\r": "\\r",
-        "\x1a": "\\Z",
-        "'": "\\'",
-        '"': '\\"',
-        "\\": "\\\\",
-    }
-)
-
-
 def _string(value: str) -> str:
-    return f"'{value.translate(_ESCAPES)}'"
+    # Between single quotes the server gives a meaning to these alone.
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("\0", "\\0")
+    return f"'{escaped}'"
 
 
 _LITERALS: Final[dict[type, Callable[..., str]]] = {
-    int: int.__repr__,
     str: _string,
     bytes: lambda value: f"x'{value.hex()}'",
     type(None): lambda value: "NULL",
