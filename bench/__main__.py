@@ -8,7 +8,6 @@ Exit codes: 0 done, 1 a server did what it must not do or a budget is not met, 2
 import argparse
 import asyncio
 import gc
-import importlib.util
 import sys
 import tempfile
 import time
@@ -149,8 +148,7 @@ async def _play(shape: Shape, stage: Stage) -> list[Figure]:
 
 def _stores() -> list[str]:
     """Those that can be measured here."""
-    has_mysql = importlib.util.find_spec("chat.storage.mysql") is not None
-    return [SQLITE, MYSQL] if has_mysql and missing("mariadbd") is None else [SQLITE]
+    return [SQLITE, MYSQL] if missing("mariadbd") is None else [SQLITE]
 
 
 if __name__ == "__main__":

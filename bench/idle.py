@@ -16,6 +16,8 @@ from bench.subjects import Ngircd, Relay, has_ngircd
 from chat.storage.connection import Connection
 
 CONNECTIONS: Final = 10_000
+BASELINE: Final = 4_000
+"""Connections of the baselines, which take their time to let people in."""
 AT_ONCE: Final = 64
 WATCH_S: Final = 20.0
 """As long as the node lets a connection be silent, so that each is pinged once."""
@@ -31,7 +33,12 @@ async def open_many(count: int, connect: Callable[[int], Awaitable[Peer]]) -> li
         for number in numbers:
             peers.append(await connect(number))
 
-    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(work())
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
     return peers
 
 
@@ -86,7 +93,7 @@ async def idle(stage: Stage) -> list[Figure]:
             await _watch(
                 "relay",
                 relay.pid,
-                count,
+                min(count, BASELINE),
                 lambda number: relay_peer(relay.port, f"room{number}", "chat"),
                 min(2.0, watch_s),
             )
@@ -100,5 +107,7 @@ async def idle(stage: Stage) -> list[Figure]:
                 peer.begin()
                 return peer
 
-            figures.append(await _watch("ngircd", irc.pid, count, to_irc, min(2.0, watch_s)))
+            figures.append(
+                await _watch("ngircd", irc.pid, min(count, BASELINE), to_irc, min(2.0, watch_s))
+            )
     return figures

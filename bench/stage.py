@@ -1,7 +1,6 @@
 """Where the shapes are played: a folder, the servers that were started, stores to fill."""
 
 import contextlib
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final, NamedTuple, TypeVar
 from bench.stock import make_tables
 from bench.subjects import ChatNode, PinnedMariaDb, PinnedRedis
 from chat.storage.connection import Connection
+from chat.storage.mysql import Address, open_mysql
 from chat.storage.sqlite import open_sqlite
 from deploy.servers import Server, missing
 
@@ -100,16 +100,10 @@ class Stage:
         return url
 
     def open_store(self, url: str) -> Connection:
-        """Raises Unable."""
         kind, _, path = url.partition(":")
         if kind == SQLITE:
             return open_sqlite(path)
-        try:
-            mysql = importlib.import_module("chat.storage.mysql")
-        except ImportError as error:
-            raise Unable("this version has no MySQL; measure with --store sqlite.") from error
-        connection: Connection = mysql.open_mysql(url)
-        return connection
+        return open_mysql(Address.parse(url))
 
     def pids(self, node: ChatNode, store: str) -> dict[str, int]:
         """The processes that a node's work is done in."""

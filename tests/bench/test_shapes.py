@@ -13,7 +13,7 @@ ON_SQLITE = sorted(set(SHAPES) - {"two-nodes"})
 @pytest.mark.parametrize("shape", ON_SQLITE)
 def test_shape(shape: str, tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
-    assert main(["--tiny", "--only", shape, "--json", str(out)]) == 0
+    assert main(["--tiny", "--store", "sqlite", "--only", shape, "--json", str(out)]) == 0
     figures = read_json(out)
     assert any(one.subject.startswith("node, sqlite") for one in figures)
     assert all(one.values.get("rate", 1.0) > 0 for one in figures)
