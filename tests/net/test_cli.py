@@ -17,6 +17,8 @@ import pytest
 from chat.core.config import NodeConfig
 from chat.storage.schema import migrate
 from chat.storage.sqlite import open_sqlite
+from deploy.servers import MariaDb
+from tests.conftest import need
 from tests.processes import NodeProcess, Process, free_port
 
 HOST = "127.0.0.1"
@@ -278,3 +280,36 @@ def test_a_recording_that_cannot_be_written_is_2(port: int, tmp_path: Path) -> N
     run = chat_node(HOST, port, "--record", tmp_path / "no" / "events")
     assert run.returncode == 2
     assert "cannot write the recording" in said(run)
+
+
+def test_a_database_that_is_not_there_is_4_and_says_what_to_do() -> None:
+    run = chat_node(HOST, 0, "--store", "mysql://ann:secret@127.0.0.1:1/chat")
+    assert run.returncode == 4
+    sentence = said(run)
+    assert "start the database" in sentence
+    assert "secret" not in sentence
+
+
+@pytest.mark.servers
+def test_a_node_waits_for_its_database_if_it_is_told_to(port: int, tmp_path: Path) -> None:
+    need("mariadbd")
+    server = MariaDb(tmp_path / "maria")
+    command = ("-m", "chat.cli", HOST, str(port), "--store", server.url, "--wait")
+    node = Process(sys.executable, *command)
+    node.wait_for("^waiting: mysql://chat@127.0.0.1")
+    assert server.password not in str(node)
+    server.start()
+    node.wait_for("^ready")
+    node.signal(signal.SIGTERM)
+    assert node.exit_code() == 0
+    node.close()
+    server.stop()
+
+
+def test_a_node_that_waits_for_its_database_can_be_stopped(port: int) -> None:
+    store = "mysql://ann@127.0.0.1:1/chat"
+    node = Process(sys.executable, "-m", "chat.cli", HOST, str(port), "--store", store, "--wait")
+    node.wait_for("^waiting")
+    node.signal(signal.SIGTERM)
+    assert node.exit_code() == 0
+    node.close()
