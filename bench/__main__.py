@@ -27,6 +27,7 @@ from bench.machine import LOAD_CORE, allow_files, on_core
 from bench.peer import Wrong
 from bench.plot import plot
 from bench.shapes import direct, group, two_nodes
+from bench.slopes import slopes
 from bench.stage import FULL, MYSQL, QUICK, SQLITE, TINY, Scale, Stage, Unable
 from deploy.servers import ServerFailed, missing
 
@@ -43,6 +44,7 @@ SHAPES: Final[dict[str, Shape]] = {
     "backlog": backlog,
     "resumes": resumes,
     "logins": logins,
+    "slopes": slopes,
     "idle": idle,
 }
 EXIT_OK, EXIT_WRONG, EXIT_USAGE, EXIT_LACK = range(4)

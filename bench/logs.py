@@ -92,25 +92,28 @@ class BarePages:
         return Measured(elapsed, self._entries, 0.0, 0.0, elapsed * 1e6, {}, 0.0)
 
 
-async def backlog(stage: Stage) -> list[Figure]:
-    """100,000 entries to one client."""
-    entries = max(1_000, int(BACKLOG * stage.scale.size))
+def backlog_runs(stage: Stage, store: str, entries: int) -> list[Contestant]:
+    """A node with a log, and a log to be read without one."""
 
     def fill(connection: Connection) -> None:
         add_users(connection, 1, 2)
         add_friends(connection, [(1, 2)], 1)
         add_entries(connection, 1, 1, (f"{n} ".ljust(TEXT_BYTES, ".") for n in range(entries)))
 
-    with stage.scene() as scene:
-        contestants = []
-        for store in stage.stores:
-            url = stage.new_store(store, fill)
-            node = stage.node(url)
-            runs = Backlog(node.port, entries, stage.pids(node, store))
-            contestants.append(Contestant(f"node, {store}", runs))
-            connection = stage.open_store(stage.new_store(store, fill))
-            scene.callback(connection.close)
-            contestants.append(Contestant(f"bare pages, {store}", BarePages(connection, entries)))
+    node = stage.node(stage.new_store(store, fill))
+    connection = stage.open_store(stage.new_store(store, fill))
+    stage.at_end(connection.close)
+    return [
+        Contestant(f"node, {store}", Backlog(node.port, entries, stage.pids(node, store))),
+        Contestant(f"bare pages, {store}", BarePages(connection, entries)),
+    ]
+
+
+async def backlog(stage: Stage) -> list[Figure]:
+    """100,000 entries to one client."""
+    entries = max(1_000, int(BACKLOG * stage.scale.size))
+    with stage.scene():
+        contestants = [one for store in stage.stores for one in backlog_runs(stage, store, entries)]
         return await compare(f"backlog of {entries:,}", contestants, 0, stage.scale)
 
 

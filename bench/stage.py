@@ -59,6 +59,10 @@ class Stage:
         self._scene.callback(_end, server)
         return server
 
+    def at_end(self, close: Callable[[], object]) -> None:
+        """Called when this scene ends."""
+        self._scene.callback(close)
+
     def node(self, store: str, *flags: str) -> ChatNode:
         return self.start(lambda folder: ChatNode(folder, store, *flags))
 
