@@ -16,6 +16,7 @@ from typing import NoReturn
 from sim import diagram, pool, summary
 from sim.checkers import Violation
 from sim.faults import KINDS
+from sim.mutants import command as mutants
 from sim.run import Plan, Report, run_plan
 from sim.shrink import shrink
 
@@ -170,6 +171,8 @@ def _plan(options: argparse.Namespace, seed: int) -> Plan:
 
 def main(argv: Sequence[str]) -> int:
     """Carries out the command line and returns the exit code."""
+    if list(argv[:1]) == ["mutants"]:
+        return _plant(argv[1:])
     showing = list(argv[:1]) == ["show"]
     options = _show_parser().parse_args(argv[1:]) if showing else _parser().parse_args(argv)
     for path in (options.html, None if showing else options.json):
@@ -180,6 +183,15 @@ def main(argv: Sequence[str]) -> int:
             sys.stderr.write(f"{path} is a folder; name a file in it.\n")
             return USAGE
     return _show(options) if showing else _simulate(options)
+
+
+def _plant(argv: Sequence[str]) -> int:
+    parser = Parser(
+        prog="python -m sim mutants",
+        description="Plants known bugs one by one, and runs seeds until each is caught.",
+    )
+    mutants.add_options(parser, _number)
+    return mutants.run(parser.parse_args(argv), OK, VIOLATED, USAGE)
 
 
 def _simulate(options: argparse.Namespace) -> int:

@@ -9,8 +9,10 @@ from chat.core.effects import AnyEffect
 from chat.core.events import AnyEvent
 from chat.storage.transactions import execute
 from sim.bus import SimBus
+from sim.checkers.audit import Audit
 from sim.checkers.log import Log
 from sim.checkers.safety import Safety
+from sim.checkers.streams import Streams
 from sim.device import SimDevice
 from sim.host import Host
 from sim.moments import Moments
@@ -61,7 +63,9 @@ class Cluster:
         self.only_node: Host | None = None
         """Where the balancer puts everyone through, if it has no choice."""
         self.seen: Callable[[SimDevice, io.AnyEffect], None] = lambda device, effect: None
-        self.safety = Safety(self.log, self.user_ids)
+        self.audit = Audit(self.store.connection)
+        self.streams = Streams(CONFIG)
+        self.safety = Safety(self.log, self.audit, self.user_ids)
         for host in self.hosts:
             host.start()
         if devices:
@@ -145,6 +149,7 @@ class Cluster:
         if self.trace.keep and host.node is not None:
             views = sessions_of(host.node, event, effects)
             self.trace.note(SessionsRecord(self.world.now_ms, host.name, views))
+        self.streams.saw(host, event, effects)
 
     def _device_did(self, device: SimDevice, effect: io.AnyEffect) -> None:
         self.trace.add(DeviceRecord(self.world.now_ms, device.name, effect))

@@ -53,6 +53,11 @@ class SimDevice:
         self.logged_in = False
         self.away = False
         """Switched off: nothing is dialled, nothing is heard."""
+        self.own_ends = 0
+        """How often it ended its connection and had a reason: it was switched off, or it has to
+        resume to catch up with a friend who is back."""
+        self.read_by: dict[tuple[int, int], int] = {}
+        """By conversation and reader: the highest read mark it was told of."""
         self._connect = connect
         self._observe = observe
         self._timer: Call | None = None
@@ -80,6 +85,7 @@ class SimDevice:
     def switch_off(self) -> None:
         """The device sleeps: its connection is gone, and time passes it by."""
         self.away = True
+        self.own_ends += 1
         if self.wire is not None:
             self.wire.reset(client_hears=False)
             self.wire = None
@@ -97,7 +103,11 @@ class SimDevice:
     def feed(self, event: io.AnyEvent) -> None:
         if self.away:
             return
+        before: io.AnyEffect | None = None
         for effect in self.session.handle(event, self.world.now_ms):
+            if isinstance(effect, io.HangUp) and isinstance(before, io.FriendAdded):
+                self.own_ends += 1
+            before = effect
             self._carry_out(effect)
         self._set_timer()
 
@@ -172,6 +182,9 @@ class SimDevice:
         elif isinstance(effect, io.SendFailed):
             said = self.said[effect.ref]
             said.key, said.failed = effect.key, "unknown" if effect.unknown else str(effect.code)
+        elif isinstance(effect, io.ReadBy):
+            reader = effect.conversation, effect.user
+            self.read_by[reader] = max(effect.seq, self.read_by.get(reader, 0))
         elif isinstance(effect, io.LoggedIn):
             self.logged_in = True
         elif isinstance(effect, io.LoggedOut | io.LoginFailed):

@@ -10,11 +10,14 @@ from sim.device import SimDevice
 class People:
     """Keeps the devices of a cluster busy, one act at a time, until `stop`."""
 
-    def __init__(self, cluster: Cluster, pause_ms: tuple[int, int] = (20, 1_500)) -> None:
+    def __init__(
+        self, cluster: Cluster, pause_ms: tuple[int, int] = (20, 1_500), *, texts: int = 0
+    ) -> None:
         self._cluster = cluster
         self._chance: random.Random = cluster.world.chance("people")
         self._pause_ms = pause_ms
-        self._texts = 0
+        self.texts = texts
+        """How many texts there were; no two are alike."""
         self._stopped = False
         self.acts: dict[str, int] = {}
         acts = [
@@ -54,8 +57,8 @@ class People:
     # ------------------------------------------------------------------ texts
 
     def _text(self) -> str:
-        self._texts += 1
-        return f"text {self._texts}" + " and more" * self._chance.choice((0, 0, 0, 5, 40))
+        self.texts += 1
+        return f"text {self.texts}" + " and more" * self._chance.choice((0, 0, 0, 5, 40))
 
     def _chat(self, device: SimDevice) -> None:
         friends = sorted(device.session.roster.friends)

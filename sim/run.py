@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sim.checkers import Violation
-from sim.checkers.liveness import behind, presence, unsettled
+from sim.checkers.calm import Calm
+from sim.checkers.groups import check_groups
+from sim.checkers.liveness import behind, presence, strange_rosters, unmarked, unsettled
 from sim.checkers.log import check_logs
+from sim.checkers.promptness import Promptness
+from sim.checkers.snapshot import snapshot
 from sim.cluster import Cluster
 from sim.coverage import Coverage, watching
 from sim.faults import Faults
@@ -18,6 +22,14 @@ from sim.trace import Trace
 
 CALM_MS = 5_000
 HEAL_MS = 60_000
+SETTLE_MS = 16_000
+"""How long what was under way when all was healed may still take; the lease of a node that died
+most of all."""
+LIVE_ON_MS = 10_000
+LIVE_ON_PACE_MS = (20, 300)
+BUS_AWAY_MS = (2_500, 5_000)
+STAYS_AWAY = 0.5
+"""How likely it is that somebody sleeps through the healing."""
 QUIET_MS = 90_000
 """What is left of those who are gone is gone after this."""
 PACES_MS = ((20, 1_500), (200, 3_000), (500, 8_000))
@@ -124,8 +136,9 @@ def _violation(
 ) -> Violation | None:
     """Carries the run out; what was violated first."""
     try:
-        _live(cluster, trouble, strangers, steps_ms)
-        _heal(cluster, trouble)
+        people = _live(cluster, trouble, strangers, steps_ms)
+        bus_stays_dead = _heal(cluster, trouble)
+        _live_on(cluster, people, bus_stays_dead=bus_stays_dead)
         check_end(cluster)
     except Violation as seen:
         return seen
@@ -136,25 +149,57 @@ def _violation(
     return None
 
 
-def _live(cluster: Cluster, trouble: Faults, strangers: Strangers | None, steps_ms: int) -> None:
+def _live(cluster: Cluster, trouble: Faults, strangers: Strangers | None, steps_ms: int) -> People:
     cluster.world.run_for(CALM_MS)
     people = People(cluster, cluster.world.chance("pace").choice(PACES_MS))
+    promptness = Promptness(cluster)
     people.start()
     trouble.start()
+    promptness.start()
     if strangers is not None:
         strangers.start()
     cluster.world.run_for(steps_ms)
     people.stop()
+    promptness.stop()
     if strangers is not None:
         strangers.stop()
+    return people
 
 
-def _heal(cluster: Cluster, trouble: Faults) -> None:
-    """Some may stay dead for good; all the others must converge within a minute."""
+def _heal(cluster: Cluster, trouble: Faults) -> bool:
+    """Some may stay dead for good, and some people asleep; all the others must converge within a
+    minute. Whether the bus stays dead."""
     chance = cluster.world.chance("healing")
     bus_stays_dead = "bus_restart" in trouble.kinds and chance.random() < 0.3
     dead = 1 if "node_crash" in trouble.kinds and len(cluster.hosts) > 1 else 0
+    sleeper = chance.choice(list(cluster.user_ids)) if chance.random() < STAYS_AWAY else None
     trouble.heal(bus_stays_dead=bus_stays_dead, nodes_stay_dead=dead)
+    for device in cluster.devices:
+        if device.user == sleeper:
+            device.switch_off()
+    check_healed(cluster, presence_counts=not bus_stays_dead)
+    return bus_stays_dead
+
+
+def _live_on(cluster: Cluster, before: People, *, bus_stays_dead: bool) -> None:
+    """People go on while all is well, or while nothing but the bus is away."""
+    chance = cluster.world.chance("calm")
+    cluster.world.run_for(SETTLE_MS)
+    cluster.bus.faults.delay_ms = (0, chance.choice((3, 150)))
+    cluster.store.faults.delay_ms = (0, chance.choice((3, 60)))
+    people = People(cluster, LIVE_ON_PACE_MS, texts=before.texts)
+    calm = Calm(cluster, bus_stays_dead=bus_stays_dead)
+    people.start()
+    calm.start()
+    cluster.world.run_for(LIVE_ON_MS)
+    if not bus_stays_dead and chance.random() < 0.5:
+        calm.bus_will_fail()
+        cluster.bus.stop()
+        cluster.world.run_for(chance.randint(*BUS_AWAY_MS))
+        cluster.bus.start()
+        cluster.world.run_for(BUS_AWAY_MS[1])
+    people.stop()
+    calm.stop()
     check_healed(cluster, presence_counts=not bus_stays_dead)
 
 
@@ -165,7 +210,10 @@ def check_healed(cluster: Cluster, *, presence_counts: bool) -> None:
     while cluster.world.now_ms < healed_at_ms + HEAL_MS:
         cluster.world.run_for(2_000)
         wrong = list(unsettled(cluster.devices))
-        wrong += behind(cluster.devices, cluster.log, cluster.user_ids)
+        store = snapshot(cluster.store.connection, cluster.world.now_ms)
+        wrong += behind(cluster.devices, store, cluster.user_ids)
+        wrong += strange_rosters(cluster.devices, store, cluster.user_ids)
+        wrong += unmarked(cluster.devices, store, cluster.user_ids)
         if presence_counts:
             wrong += presence(cluster.devices, cluster.user_ids)
         if not wrong:
@@ -176,7 +224,9 @@ def check_healed(cluster: Cluster, *, presence_counts: bool) -> None:
 def check_end(cluster: Cluster) -> None:
     """Everything again, and then nothing may be left over when everyone is gone."""
     cluster.safety.all_devices(cluster.devices)
+    cluster.audit.check()
     check_logs(cluster.log, cluster.store.connection)
+    check_groups(cluster.store.connection)
     for device in cluster.devices:
         device.switch_off()
     cluster.world.run_for(QUIET_MS)

@@ -1,12 +1,12 @@
 """What must come about once everything is healed: within a minute every send is settled, every
-device
-is at the head of all its conversations, and presence agrees."""
+device is at the head of all its conversations and knows its friends and groups, what was read is
+marked, and presence agrees."""
 
 from collections.abc import Iterator
 
 from chat.core._generated.messages import PresenceState
 from sim.checkers import Violation
-from sim.checkers.log import Log
+from sim.checkers.snapshot import Snapshot
 from sim.device import SimDevice
 
 
@@ -22,25 +22,72 @@ def unsettled(devices: list[SimDevice]) -> Iterator[Violation]:
                 )
 
 
-def behind(devices: list[SimDevice], log: Log, user_ids: dict[str, int]) -> Iterator[Violation]:
+def behind(
+    devices: list[SimDevice], store: Snapshot, user_ids: dict[str, int]
+) -> Iterator[Violation]:
     """Devices that are not at the head of a conversation of theirs."""
-    heads, members = log.heads(), log.members()
     for device in devices:
         if device.away:
             continue
         if not device.logged_in:
             yield Violation("every device comes back", f"{device.name} is not logged in")
             continue
-        user = user_ids[device.user]
-        for conversation, head in heads.items():
-            if user not in members.get(conversation, set()):
-                continue
-            cursor = device.session.cursors.all().get(conversation)
-            if cursor != head:
+        me = user_ids[device.user]
+        cursors = device.session.cursors.all()
+        for user, conversation in store.members:
+            head = store.heads[conversation]
+            if user == me and cursors.get(conversation) != head:
                 yield Violation(
                     "every device is at the head in the end",
-                    f"{device.name} is at {cursor} of {head} in conversation {conversation}",
+                    f"{device.name} is at {cursors.get(conversation)} of {head} "
+                    f"in conversation {conversation}",
                 )
+
+
+def strange_rosters(
+    devices: list[SimDevice], store: Snapshot, user_ids: dict[str, int]
+) -> Iterator[Violation]:
+    """Devices whose friends, groups or requests are not as they are."""
+    for device in devices:
+        if not device.away and device.logged_in:
+            wrong = roster_difference(device, store, user_ids[device.user])
+            if wrong is not None:
+                yield Violation("every device has its roster in the end", wrong)
+
+
+def roster_difference(device: SimDevice, store: Snapshot, user: int) -> str | None:
+    """What a device has otherwise than the store."""
+    roster = device.session.roster
+    for what, has, wanted in (
+        (
+            "friends",
+            {friend.id: friend.conversation for friend in roster.friends.values()},
+            store.friends.get(user, {}),
+        ),
+        (
+            "groups",
+            {group.id: str(group.role.value) for group in roster.groups.values()},
+            store.groups.get(user, {}),
+        ),
+        ("requests", set(roster.requests), store.requests.get(user, set())),
+    ):
+        if has != wanted:
+            return f"{device.name} has {what} {has}, the store {wanted}"
+    return None
+
+
+def unmarked(
+    devices: list[SimDevice], store: Snapshot, user_ids: dict[str, int]
+) -> Iterator[Violation]:
+    """What was shown and is not marked as read."""
+    here = {user_ids[device.user] for device in devices if not device.away and device.logged_in}
+    for (user, conversation), mark in store.marks.items():
+        head = store.heads[conversation]
+        if user in here and mark != head:
+            yield Violation(
+                "what was read is marked in the end",
+                f"{mark} of {head} by user {user} in conversation {conversation}",
+            )
 
 
 def presence(devices: list[SimDevice], user_ids: dict[str, int]) -> Iterator[Violation]:

@@ -1,6 +1,5 @@
 """The logs in the store: what is in them, and what must be."""
 
-from chat.core._generated.messages import EntryKind
 from chat.storage.connection import Connection
 from sim.checkers import Violation
 
@@ -30,38 +29,14 @@ class Log:
     def has_key(self, key: str) -> bool:
         return bool(self._connection.query("SELECT seq FROM entries WHERE `key` = ?", (key,)))
 
-    def members(self) -> dict[int, set[int]]:
-        """Who is a member of which conversation now."""
-        members: dict[int, set[int]] = {}
-        rows = self._connection.query("SELECT conversation_id, user_id FROM members", ())
-        for conversation, user in rows:
-            members.setdefault(int(str(conversation)), set()).add(int(str(user)))
-        return members
-
-    def memberships(self, group: int) -> dict[int, set[int]]:
-        """By user, the seqs of a group at which the user was a member, joining and leaving
-        included, as the log itself tells."""
+    def texts(self) -> dict[tuple[int, str], int]:
+        """By sender and text, how often it was stored."""
         rows = self._connection.query(
-            "SELECT seq, sender_id, kind FROM entries WHERE conversation_id = ? ORDER BY seq",
-            (group,),
+            "SELECT sender_id, text, COUNT(*) FROM entries WHERE kind = 'text' "
+            "GROUP BY sender_id, text",
+            (),
         )
-        spans: dict[int, set[int]] = {}
-        members: set[int] = set()
-        for seq, sender, kind in rows:
-            user = int(str(sender))
-            if kind == EntryKind.JOINED:
-                members.add(user)
-            for member in members:
-                spans.setdefault(member, set()).add(int(str(seq)))
-            if kind == EntryKind.LEFT:
-                members.discard(user)
-        return spans
-
-    def is_group(self, conversation: int) -> bool:
-        rows = self._connection.query(
-            "SELECT kind FROM conversations WHERE id = ?", (conversation,)
-        )
-        return bool(rows) and rows[0][0] == "group"
+        return {(int(str(sender)), str(text)): int(str(count)) for sender, text, count in rows}
 
 
 def check_logs(log: Log, connection: Connection) -> None:

@@ -5,11 +5,15 @@
 - Only members at that seq see an entry.
 - Retry is safe: an error was never stored.
 - First-in first-out per device within a conversation.
+- The key of an entry is shown to nobody but its sender.
 """
+
+from collections import Counter
 
 from chat.client import interface as io
 from chat.core._generated.messages import Entry
 from sim.checkers import Violation
+from sim.checkers.audit import Audit, may_see
 from sim.checkers.log import Log
 from sim.device import Said, SimDevice
 
@@ -17,10 +21,10 @@ from sim.device import Said, SimDevice
 class Safety:
     """Looks at every effect of every device as it happens, and at everything at the end."""
 
-    def __init__(self, log: Log, user_ids: dict[str, int]) -> None:
+    def __init__(self, log: Log, audit: Audit, user_ids: dict[str, int]) -> None:
         self._log = log
+        self._audit = audit
         self._user_ids = user_ids
-        self._starts: dict[tuple[str, int], int] = {}
 
     def saw(self, device: SimDevice, effect: io.AnyEffect) -> None:
         if isinstance(effect, io.EntryApplied):
@@ -36,6 +40,11 @@ class Safety:
             raise Violation(
                 "what a device applied is a contiguous run",
                 f"{device.name} applied {entry.seq} after {run[-2].seq} of {conversation}",
+            )
+        if entry.key is not None and entry.from_.id != self._user_ids[device.user]:
+            raise Violation(
+                "a key is shown to nobody but its sender",
+                f"{device.name} was shown {entry.key} of {entry.from_.name}",
             )
         stored = self._log.entry(conversation, entry.seq)
         seen = (entry.from_.id, str(entry.kind), entry.text)
@@ -78,7 +87,23 @@ class Safety:
                     self._stored(device, said)
                 elif said.failed not in (None, "unknown"):
                     self._not_stored(device, said)
+        self._said_once(devices)
         self._only_members(devices)
+
+    def _said_once(self, devices: list[SimDevice]) -> None:
+        """What was said is in the log as often as it was said, at most; what failed, not at all."""
+        said: Counter[tuple[int, str]] = Counter()
+        for device in devices:
+            for one in device.said.values():
+                failed = one.failed not in (None, "unknown")
+                said[self._user_ids[device.user], one.text] += 0 if failed else 1
+        for (user, text), count in self._log.texts().items():
+            if count > said.get((user, text), count):
+                raise Violation(
+                    "what was said is in the log once",
+                    f"{text} of user {user} is there {count} times, "
+                    f"said or unknown {said[user, text]} times",
+                )
 
     def _in_order(self, device: SimDevice) -> None:
         last: dict[int, int] = {}
@@ -94,18 +119,13 @@ class Safety:
                 last[conversation] = seq
 
     def _only_members(self, devices: list[SimDevice]) -> None:
-        spans: dict[int, dict[int, set[int]]] = {}
         for device in devices:
             user = self._user_ids[device.user]
             for conversation, run in device.applied.items():
-                if not self._log.is_group(conversation):
-                    continue
-                if conversation not in spans:
-                    spans[conversation] = self._log.memberships(conversation)
-                mine = spans[conversation].get(user, set())
-                strange = [entry.seq for entry in run if entry.seq not in mine]
-                if strange:
-                    raise Violation(
-                        "only members at that seq see an entry",
-                        f"{device.name} saw {strange[0]} of group {conversation}",
-                    )
+                spans = self._audit.spans(user, conversation)
+                for entry in run:
+                    if not may_see(spans, entry.seq, entry.kind):
+                        raise Violation(
+                            "only members at that seq see an entry",
+                            f"{device.name} saw {entry.seq} of {conversation}, a member in {spans}",
+                        )

@@ -1,0 +1,100 @@
+"""What may be written, judged by the store itself at the instant of each write.
+
+Triggers look at every row that comes, changes or goes, whichever transaction brought it, and write
+down what must not be; if it is rolled back, so is the note. They also keep who was a member of
+what from which seq to which, since the log's own word for it is among what is to be checked.
+"""
+
+from chat.core._generated.messages import EntryKind
+from chat.storage.connection import Connection
+from sim.checkers import Violation
+
+LAST_WORDS = (EntryKind.LEFT, EntryKind.DELETED)
+"""What a member still sees after the membership has ended: that it has."""
+
+
+def _rule(name: str, on: str, when: str, invariant: str, seen: str) -> str:
+    return (
+        f"CREATE TEMP TRIGGER audit_{name} AFTER {on} WHEN {when} BEGIN"
+        f" INSERT INTO audit VALUES ('{invariant}', {seen}); END"
+    )
+
+
+_PLACE = "NEW.sender_id || ' at ' || NEW.conversation_id || '/' || NEW.seq"
+_MARK = "NEW.user_id || ' in ' || NEW.conversation_id || ' from ' || OLD.read_seq"
+_DIRECT = "SELECT 1 FROM conversations c WHERE c.id = NEW.conversation_id AND c.kind = 'direct'"
+
+_STATEMENTS = (
+    "CREATE TEMP TABLE audit (invariant TEXT, seen TEXT)",
+    "CREATE TEMP TABLE spans (conversation_id INTEGER, user_id INTEGER, first INTEGER,"
+    " last INTEGER)",
+    _rule(
+        "member",
+        "INSERT ON entries",
+        "NEW.kind = 'text' AND NOT EXISTS (SELECT 1 FROM members m"
+        " WHERE m.conversation_id = NEW.conversation_id AND m.user_id = NEW.sender_id)",
+        "only members write",
+        _PLACE,
+    ),
+    _rule(
+        "friend",
+        "INSERT ON entries",
+        f"NEW.kind = 'text' AND EXISTS ({_DIRECT} AND 2 > (SELECT COUNT(*) FROM friendships f"
+        " WHERE (f.user_id = c.low_user_id AND f.friend_id = c.high_user_id)"
+        " OR (f.user_id = c.high_user_id AND f.friend_id = c.low_user_id)))",
+        "only friends chat",
+        _PLACE,
+    ),
+    _rule(
+        "block",
+        "INSERT ON entries",
+        f"NEW.kind = 'text' AND EXISTS ({_DIRECT} AND EXISTS (SELECT 1 FROM blocks b"
+        " WHERE (b.user_id = c.low_user_id AND b.blocked_id = c.high_user_id)"
+        " OR (b.user_id = c.high_user_id AND b.blocked_id = c.low_user_id)))",
+        "nobody chats past a block",
+        _PLACE,
+    ),
+    _rule("head", "UPDATE OF head ON conversations", "NEW.head < OLD.head",
+          "a head never goes back", "NEW.id || ' from ' || OLD.head || ' to ' || NEW.head"),
+    _rule("entry", "UPDATE ON entries", "1", "an entry never changes", _PLACE),
+    _rule("mark", "UPDATE OF read_seq ON members", "NEW.read_seq < OLD.read_seq",
+          "a read mark never goes back", _MARK + " || ' to ' || NEW.read_seq"),
+    "CREATE TEMP TRIGGER audit_came AFTER INSERT ON members BEGIN"
+    " INSERT INTO spans SELECT NEW.conversation_id, NEW.user_id,"
+    " CASE c.kind WHEN 'group' THEN c.head + 1 ELSE 1 END, NULL"
+    " FROM conversations c WHERE c.id = NEW.conversation_id; END",
+    "CREATE TEMP TRIGGER audit_went AFTER DELETE ON members BEGIN"
+    " UPDATE spans SET last = (SELECT head FROM conversations WHERE id = OLD.conversation_id)"
+    " WHERE conversation_id = OLD.conversation_id AND user_id = OLD.user_id AND last IS NULL; END",
+)  # fmt: skip
+
+
+class Audit:
+    """The notes of the triggers. Only the connection that all transactions use has them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        for statement in _STATEMENTS:
+            connection.execute(statement)
+
+    def check(self) -> None:
+        """Raises Violation for the first write that should not have been."""
+        rows = self._connection.query("SELECT invariant, seen FROM audit LIMIT 1")
+        if rows:
+            raise Violation(str(rows[0][0]), f"by user {rows[0][1]}")
+
+    def spans(self, user: int, conversation: int) -> list[tuple[int, int | None]]:
+        """The first and the last seq of each time of the user as a member; no last, if it lasts."""
+        return [
+            (first, last)
+            for first, last in self._connection.query(
+                "SELECT first, last FROM spans WHERE conversation_id = ? AND user_id = ?",
+                (conversation, user),
+            )
+        ]
+
+
+def may_see(spans: list[tuple[int, int | None]], seq: int, kind: EntryKind) -> bool:
+    """Whether who was a member at those times was one at that seq, or is told there of the end."""
+    after = 1 if kind in LAST_WORDS else 0
+    return any(first <= seq and (last is None or seq <= last + after) for first, last in spans)

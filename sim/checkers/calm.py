@@ -1,0 +1,201 @@
+"""The time after the healing: people go on, nothing fails silently, and so nothing takes long.
+
+While all is well, whatever is in the store is within 2 s on every device that was online for as
+long: entries, rosters, read marks; who came or went, and had not just gone or come, is known within
+6 s (an absence of 3 s is no news); and nobody's connection ends but by their own doing. Ways may be
+slow (a tenth of a second) and people come and go, so that everything happens between the halves of
+everything else.
+
+A bus that is away is no silent failure for a node that knows of it: it looks more often, and at
+once when the bus is back. So what was in the store at that moment is on its devices 2 s later.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from chat.core._generated.messages import PresenceState
+from sim.checkers import Violation
+from sim.checkers.liveness import roster_difference
+from sim.checkers.promptness import entry_missed, host_of
+from sim.checkers.snapshot import Snapshot, snapshot
+from sim.cluster import Cluster
+from sim.device import SimDevice
+from sim.network import Wire
+
+EVERY_MS = 250
+WITHIN_MS = 2_000
+PRESENCE_MS = 6_000
+
+
+@dataclass
+class _Online:
+    """A device with a connection that has been good since then."""
+
+    wire: Wire
+    own_ends: int
+    since_ms: int
+    host: str
+
+
+@dataclass
+class _State:
+    """Whether a user is online, since when, and how long it was the other way before."""
+
+    online: bool
+    since_ms: int
+    before_ms: int
+
+
+class Calm:
+    """Looks from `start` to `stop`. With `bus_stays_dead` every node knows that it has no bus."""
+
+    def __init__(self, cluster: Cluster, *, bus_stays_dead: bool) -> None:
+        self._cluster = cluster
+        self._online: dict[SimDevice, _Online] = {}
+        self._past: deque[Snapshot] = deque()
+        self._states: dict[int, _State] = {}
+        self._marked: dict[tuple[int, int], tuple[int, int]] = {}
+        """By user and conversation: the read mark, and when it was set; 0 for a member's first."""
+        self._bus_was_well = not bus_stays_dead
+        self._stopped = False
+
+    def start(self) -> None:
+        self._look()
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def bus_will_fail(self) -> None:
+        """From here on some of what is published is lost, and not all nodes know it."""
+        self._bus_was_well = False
+
+    # ------------------------------------------------------------------ looking
+
+    def _look(self) -> None:
+        if self._stopped:
+            return
+        cluster = self._cluster
+        now_ms = cluster.world.now_ms
+        cluster.audit.check()
+        self._past.append(snapshot(cluster.store.connection, now_ms))
+        if self._past[0].at_ms < now_ms - 2 * WITHIN_MS:
+            self._past.popleft()
+        for device in cluster.devices:
+            self._see(device, now_ms)
+        self._see_people(now_ms)
+        for device, online in self._online.items():
+            self._look_at(device, online, now_ms)
+        cluster.world.later(EVERY_MS, self._look)
+
+    def _see(self, device: SimDevice, now_ms: int) -> None:
+        before = self._online.get(device)
+        wire = device.wire
+        if device.away or wire is None or not device.session.online:
+            now = None
+        else:
+            host = host_of(self._cluster, wire)
+            now = None if host is None else (wire, host.name)
+        if before is not None and (now is None or now[0] is not before.wire):
+            if not device.away and device.own_ends == before.own_ends:
+                raise Violation(
+                    "nobody's connection ends while all is well",
+                    f"{device.name} on {before.host} lost one",
+                )
+            del self._online[device]
+            before = None
+        if now is not None and before is None:
+            self._online[device] = _Online(now[0], device.own_ends, now_ms, now[1])
+
+    def _see_people(self, now_ms: int) -> None:
+        here = {self._cluster.user_ids[device.user] for device in self._online}
+        for user in self._cluster.user_ids.values():
+            state = self._states.get(user)
+            if state is None:
+                self._states[user] = _State(user in here, now_ms, PRESENCE_MS)
+            elif state.online != (user in here):
+                self._states[user] = _State(user in here, now_ms, now_ms - state.since_ms)
+        marks = self._past[-1].marks
+        self._marked = {place: mark for place, mark in self._marked.items() if place in marks}
+        for place, mark in marks.items():
+            if place not in self._marked:
+                self._marked[place] = mark, 0
+            elif self._marked[place][0] != mark:
+                self._marked[place] = mark, now_ms
+
+    # ------------------------------------------------------------------ what must be
+
+    def _look_at(self, device: SimDevice, online: _Online, now_ms: int) -> None:
+        user = self._cluster.user_ids[device.user]
+        is_up, heard_ms = self._cluster.streams.bus[online.host]
+        if self._bus_was_well or not is_up:
+            start_ms = max(online.since_ms, 0 if self._bus_was_well else heard_ms)
+            if start_ms <= now_ms - WITHIN_MS:
+                self._entries(device, user, now_ms - WITHIN_MS)
+        elif now_ms - EVERY_MS < heard_ms + WITHIN_MS <= now_ms and online.since_ms < heard_ms:
+            self._entries(device, user, heard_ms)
+        if self._bus_was_well and online.since_ms <= now_ms - WITHIN_MS:
+            self._roster(device, user, now_ms)
+            self._marks(device, user, online, now_ms)
+            self._presence(device, now_ms)
+
+    def _entries(self, device: SimDevice, user: int, until_ms: int) -> None:
+        """All that was there at the last look before that time."""
+        past = deque(self._past)
+        while len(past) > 1 and past[1].at_ms <= until_ms:
+            past.popleft()
+        if past[0].at_ms <= until_ms:
+            late = entry_missed(device, user, past)
+            if late is not None:
+                raise Violation("an entry takes no longer than 2 s while all is well", late)
+
+    def _roster(self, device: SimDevice, user: int, now_ms: int) -> None:
+        recent = [one for one in self._past if one.at_ms >= now_ms - WITHIN_MS]
+        last = recent[-1]
+        if any(
+            one.friends.get(user) != last.friends.get(user)
+            or one.groups.get(user) != last.groups.get(user)
+            or one.requests.get(user) != last.requests.get(user)
+            for one in recent
+        ):
+            return
+        wrong = roster_difference(device, last, user)
+        if wrong is not None:
+            raise Violation("roster news takes no longer than 2 s while all is well", wrong)
+
+    def _marks(self, device: SimDevice, user: int, online: _Online, now_ms: int) -> None:
+        """Friends and one's own devices are told how far somebody has read."""
+        store = self._past[-1]
+        for friend in device.session.roster.friends.values():
+            place = friend.id, friend.conversation
+            mark, seen_ms = self._marked.get(place, (0, now_ms))
+            told = device.read_by.get((friend.conversation, friend.id), 0)
+            if place in store.marks and self._is_due(online, seen_ms, now_ms) and told < mark:
+                raise Violation(
+                    "a read mark takes no longer than 2 s while all is well",
+                    f"{device.name} has {told} of {mark} by {friend.name}",
+                )
+            own, seen_ms = self._marked.get((user, friend.conversation), (0, now_ms))
+            if self._is_due(online, seen_ms, now_ms) and friend.read < own:
+                raise Violation(
+                    "a read mark takes no longer than 2 s while all is well",
+                    f"{device.name} has {friend.read} of {own} with {friend.name}",
+                )
+
+    def _is_due(self, online: _Online, seen_ms: int, now_ms: int) -> bool:
+        """Whether a mark that was first seen then was news to the device, and is old by now."""
+        return online.since_ms + 2 * EVERY_MS < seen_ms <= now_ms - WITHIN_MS
+
+    def _presence(self, device: SimDevice, now_ms: int) -> None:
+        for friend in device.session.roster.friends.values():
+            there = friend.state is PresenceState.ONLINE
+            state = self._states.get(friend.id)
+            if (
+                state is not None
+                and state.online != there
+                and state.before_ms >= PRESENCE_MS
+                and state.since_ms <= now_ms - PRESENCE_MS
+            ):
+                raise Violation(
+                    "presence takes no longer than 6 s while all is well",
+                    f"{device.name} has {friend.name} {friend.state}",
+                )

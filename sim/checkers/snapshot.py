@@ -1,0 +1,47 @@
+"""The store at one instant, as far as every device must come to agree with it."""
+
+from dataclasses import dataclass
+
+from chat.storage.connection import Connection
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """`members` and `marks` are by user and conversation."""
+
+    at_ms: int
+    heads: dict[int, int]
+    members: dict[tuple[int, int], tuple[str, int]]
+    """Role, and the first seq that may be seen."""
+    marks: dict[tuple[int, int], int]
+    friends: dict[int, dict[int, int]]
+    """By user: the conversation with each friend."""
+    groups: dict[int, dict[int, str]]
+    """By user: the role in each group."""
+    requests: dict[int, set[int]]
+    """By user: who asks to be a friend."""
+
+
+def snapshot(connection: Connection, now_ms: int) -> Snapshot:
+    query = connection.query
+    heads: dict[int, int] = {}
+    is_group: set[int] = set()
+    for id, kind, head in query("SELECT id, kind, head FROM conversations"):
+        heads[id] = head
+        if kind == "group":
+            is_group.add(id)
+    taken = Snapshot(now_ms, heads, {}, {}, {}, {}, {})
+    rows = query("SELECT user_id, conversation_id, role, since_seq, read_seq FROM members")
+    for user, conversation, role, since, read in rows:
+        taken.members[user, conversation] = role, since
+        taken.marks[user, conversation] = read
+        if conversation in is_group:
+            taken.groups.setdefault(user, {})[conversation] = role
+    for user, friend, conversation in query(
+        "SELECT user_id, friend_id, conversation_id FROM friendships"
+    ):
+        if conversation is not None:
+            taken.friends.setdefault(user, {})[friend] = conversation
+        else:
+            taken.requests.setdefault(friend, set()).add(user)
+    return taken

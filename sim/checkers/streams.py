@@ -1,0 +1,173 @@
+"""What each node says on each connection, frame by frame.
+
+A client puts up with much: it passes over what it has, and connects again where something is
+missing. So a node that says things twice, or leaves some out, is not seen by what the devices
+apply; it is seen here.
+
+- A connection gets each entry of a conversation once, in order, from the first on.
+- A request has one reply.
+- A connection whose buffer is full gets no entries.
+- Nobody sends faster than the limit.
+"""
+
+import msgspec
+
+from chat.core import effects as fx
+from chat.core import events as ev
+from chat.core.config import NodeConfig
+from chat.core.effects import AnyEffect
+from chat.core.events import AnyEvent
+from chat.core.node import Node
+from chat.core.operations import Append
+from sim.checkers import Violation
+from sim.host import Host
+from sim.network import Wire
+
+STRANGER = "stranger"
+"""The name of the wires of those who number their requests as they like."""
+
+
+class _Id(msgspec.Struct):
+    id: int
+
+
+class _Friend(msgspec.Struct):
+    conversation: int
+
+
+class _Frame(msgspec.Struct):
+    """What is looked at in a frame."""
+
+    type: str
+    re: int | None = None
+    conversation: int | None = None
+    seq: int | None = None
+    group: int | _Id | None = None
+    friend: _Friend | None = None
+
+
+_decode = msgspec.json.Decoder(_Frame).decode
+
+
+class _Stream:
+    """One connection: the last entry of each conversation, and what was answered."""
+
+    __slots__ = ("answered", "full", "last")
+
+    def __init__(self) -> None:
+        self.last: dict[int, int] = {}
+        self.answered: set[int] = set()
+        self.full = False
+
+
+class _Bucket:
+    """Sends of one user on one node."""
+
+    __slots__ = ("at_ms", "left")
+
+    def __init__(self, at_ms: int, left: float) -> None:
+        self.at_ms = at_ms
+        self.left = left
+
+
+class Streams:
+    """Looks at every event of every node, and what it does about it."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        self._config = config
+        self._streams: dict[Wire, _Stream] = {}
+        self._buckets: dict[tuple[Node, int], _Bucket] = {}
+        self.bus: dict[str, tuple[bool, int]] = {}
+        """By node: whether it has heard that the bus is there, and when it heard it."""
+
+    def saw(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
+        if isinstance(event, ev.BusUp | ev.BusDown):
+            self.bus[host.name] = isinstance(event, ev.BusUp), host.world.now_ms
+        elif isinstance(event, ev.WriteBufferFull | ev.WriteBufferDrained):
+            self._buffer(host, event)
+        for effect in effects:
+            if isinstance(effect, fx.Send):
+                self._said(host, effect.data, (effect.connection,))
+            elif isinstance(effect, fx.Deliver):
+                self._said(host, effect.data, effect.connections)
+            elif isinstance(effect, fx.Query) and isinstance(effect.operation, Append):
+                self._sends(host, effect.operation.sender)
+
+    def _stream(self, host: Host, connection: int) -> _Stream | None:
+        wire = host.wires.get(connection)
+        if wire is None:
+            return None
+        stream = self._streams.get(wire)
+        if stream is None:
+            stream = self._streams[wire] = _Stream()
+        return stream
+
+    def _buffer(self, host: Host, event: ev.WriteBufferFull | ev.WriteBufferDrained) -> None:
+        stream = self._stream(host, event.connection)
+        if stream is None:
+            return
+        if isinstance(event, ev.WriteBufferFull):
+            stream.full = True
+        elif event.buffered_bytes <= self._config.write_buffer_bytes // 4:
+            stream.full = False
+
+    def _said(self, host: Host, data: bytes, connections: tuple[int, ...]) -> None:
+        frames = [_decode(line) for line in data.splitlines()]
+        for connection in connections:
+            stream = self._stream(host, connection)
+            if stream is None:
+                continue
+            for frame in frames:
+                if frame.type == "message":
+                    self._entry(host, connection, stream, frame)
+                elif frame.re is not None:
+                    self._reply(host, connection, stream, frame)
+                elif frame.friend is not None:
+                    stream.last.pop(frame.friend.conversation, None)
+                elif isinstance(frame.group, _Id):
+                    stream.last.pop(frame.group.id, None)
+                elif frame.group is not None:
+                    stream.last.pop(frame.group, None)
+
+    def _entry(self, host: Host, connection: int, stream: _Stream, frame: _Frame) -> None:
+        assert frame.conversation is not None and frame.seq is not None
+        last = stream.last.get(frame.conversation)
+        place = f"{frame.conversation}/{frame.seq} to connection {connection} of {host.name}"
+        if last is not None and frame.seq != last + 1:
+            raise Violation("a connection gets each entry once, in order", f"{place}, after {last}")
+        if stream.full:
+            raise Violation("a full buffer gets no entries", place)
+        stream.last[frame.conversation] = frame.seq
+
+    def _reply(self, host: Host, connection: int, stream: _Stream, frame: _Frame) -> None:
+        assert frame.re is not None
+        if frame.re in stream.answered and host.wires[connection].name != STRANGER:
+            raise Violation(
+                "a request has one reply",
+                f"{frame.type} to request {frame.re} on connection {connection} of {host.name}",
+            )
+        stream.answered.add(frame.re)
+        if frame.type == "logged_in":
+            stream.last.clear()
+        if frame.type == "sent":
+            # It stands in its entry's place, unless that was passed long ago.
+            assert frame.conversation is not None and frame.seq is not None
+            if stream.last.get(frame.conversation) == frame.seq - 1:
+                stream.last[frame.conversation] = frame.seq
+
+    def _sends(self, host: Host, user: int) -> None:
+        assert host.node is not None
+        now_ms = host.world.now_ms + host.ahead_ms
+        burst = float(self._config.send_burst)
+        bucket = self._buckets.get((host.node, user))
+        if bucket is None:
+            bucket = self._buckets[host.node, user] = _Bucket(now_ms, burst)
+        grown = (now_ms - bucket.at_ms) * self._config.sends_per_second / 1_000
+        bucket.left = min(burst, bucket.left + grown) - 1
+        bucket.at_ms = max(now_ms, bucket.at_ms)
+        if bucket.left < -0.01:
+            raise Violation(
+                "nobody sends faster than the limit",
+                f"user {user} on {host.name}, {self._config.send_burst} at once and then "
+                f"{self._config.sends_per_second} a second are allowed",
+            )

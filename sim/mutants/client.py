@@ -1,0 +1,164 @@
+"""Mutants of the client session."""
+
+from sim.mutants import Edit, Mutant
+
+CURSORS = "chat.client.cursors"
+OUTBOX = "chat.client.outbox"
+ERRANDS = "chat.client.errands"
+CONNECTION = "chat.client.connection"
+EXCHANGE = "chat.client.exchange"
+MARKS = "chat.client.marks"
+ROSTER = "chat.client.roster"
+
+MUTANTS = (
+    Mutant(
+        "new-key-on-retry",
+        "what is sent again after a reconnect gets another key",
+        (
+            Edit(
+                OUTBOX,
+                "        for item in self.items.values():\n            item.in_flight = False\n",
+                "        for item in list(self.items.values()):\n"
+                "            if item.in_flight:\n"
+                "                del self.items[item.key]\n"
+                '                item.key += "+"\n'
+                "                self.items[item.key] = item\n"
+                "            item.in_flight = False\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "lost-reply-taken-for-failure",
+        "what was under way when the connection broke is told to have failed",
+        (
+            Edit(
+                ERRANDS,
+                "        self.outbox.connection_lost()\n",
+                "        for item in list(self.outbox.items.values()):\n"
+                "            if item.in_flight and self.outbox.settle(item):\n"
+                "                code = ErrorCode.UNAVAILABLE\n"
+                "                self._tell(io.SendFailed(item.ref, item.key, "
+                'item.text, code, ""))\n'
+                "        self.outbox.connection_lost()\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "settled-when-written",
+        "a send counts as sent once the connection has taken it",
+        (
+            Edit(
+                OUTBOX,
+                "            item.in_flight = False\n            item.retry_at_ms = 0\n",
+                "            item.retry_at_ms = 0\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "cursor-goes-back",
+        "after a reconnect the cursor is what the node has as read",
+        (
+            Edit(
+                CURSORS,
+                "cursor = max(self._cursors.get(conversation, start), at_least)",
+                "cursor = max(start, at_least)",
+            ),
+        ),
+    ),
+    Mutant(
+        "repeat-applied",
+        "an entry that was applied before is applied again",
+        (
+            Edit(
+                CURSORS,
+                "        if seq == cursor + 1:\n            return Place.NEXT\n",
+                "        if seq == cursor + 1 or seq == cursor:\n"
+                "            self._cursors[conversation] = seq - 1\n"
+                "            return Place.NEXT\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "cursors-not-named",
+        "who resumes does not say up to where",
+        (
+            Edit(
+                "chat.client.entrance",
+                "return ResumeRequest(id=0, token=self.token, cursors=cursors)",
+                "return ResumeRequest(id=0, token=self.token, cursors={})",
+            ),
+        ),
+    ),
+    Mutant(
+        "later-overtakes",
+        "a send that has to wait lets those after it to the same people go first",
+        (
+            Edit(
+                OUTBOX,
+                "            item.retry_at_ms = until_ms\n            if everything:\n",
+                "            item.retry_at_ms = until_ms\n"
+                "            self._queues[item.target].rotate(-1)\n"
+                "            if everything:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "silence-not-noticed",
+        "a connection that has gone silent is thought to be there",
+        (
+            Edit(
+                CONNECTION,
+                "            case Phase.ONLINE if self._pinged_at_ms is None:\n"
+                "                return self._heard_at_ms + self._ping_ms\n",
+                "            case Phase.ONLINE if self._pinged_at_ms is None:\n"
+                "                return None\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no-second-attempt",
+        "a connection that could not be had twice in a row is not dialled again",
+        (
+            Edit(
+                CONNECTION,
+                "            case Phase.WAITING:\n                return self._dial_at_ms\n",
+                "            case Phase.WAITING if self._losses < 3:\n"
+                "                return self._dial_at_ms\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "mark-lost",
+        "a read mark that was under way when the connection broke blocks all later ones",
+        (
+            Edit(
+                MARKS,
+                "        for mark in self._marks.values():\n            mark.in_flight = 0\n",
+                "        pass\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "friend-not-removed",
+        "friendships that ended while the device was away stay on it",
+        (
+            Edit(
+                ROSTER,
+                "                notices += "
+                "self.remove_friend(User(id=friend.id, name=friend.name))\n",
+                "                friends[friend.id] = friend\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "presence-ignored",
+        "news of who is there is not taken",
+        (
+            Edit(
+                ROSTER,
+                "        if friend is None or friend.state is state:\n",
+                "        if True:\n",
+            ),
+        ),
+    ),
+)

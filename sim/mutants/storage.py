@@ -1,0 +1,249 @@
+"""Mutants of the transactions."""
+
+from sim.mutants import Edit, Mutant
+
+APPENDS = "chat.storage.appends"
+GROUPS = "chat.storage.groups"
+FRIENDSHIPS = "chat.storage.friendships"
+LOG = "chat.storage.log"
+ROSTERS = "chat.storage.rosters"
+
+MUTANTS = (
+    Mutant(
+        "no-unique-key",
+        "nothing keeps a key from being stored twice",
+        (
+            Edit(
+                "chat.storage.schema",
+                '_statements(entry.read_text("utf-8"))',
+                '_statements(entry.read_text("utf-8").replace("UNIQUE (sender_id, `key`)",'
+                ' "UNIQUE (sender_id, `key`, seq)"))',
+            ),
+        ),
+    ),
+    Mutant(
+        "keys-not-looked-up",
+        "a batch that is run again after a lost reply does not look for its keys",
+        (
+            Edit(
+                APPENDS,
+                "stored = {} if hopeful else _find_keys(connection, appends)",
+                "stored = {}",
+            ),
+        ),
+    ),
+    Mutant(
+        "repeat-gets-the-head",
+        "a key that was stored before is answered with the present head",
+        (
+            Edit(
+                APPENDS,
+                "    return Appended(first_conversation, seq, at_ms, recipient, repeated=True)",
+                "    seq = connection.query(\n"
+                '        "SELECT head FROM conversations WHERE id = ?", (first_conversation,)\n'
+                "    )[0][0]\n"
+                "    return Appended(first_conversation, seq, at_ms, recipient, repeated=True)",
+            ),
+        ),
+    ),
+    Mutant(
+        "head-raised-by-one",
+        "the head grows by one for a batch, however many entries it brought",
+        (Edit(APPENDS, "values += (*conversations, growth)", "values += (*conversations, 1)"),),
+    ),
+    Mutant(
+        "numbers-with-a-hole",
+        "a text that is refused uses up a number all the same",
+        (
+            Edit(
+                APPENDS,
+                "        if refusal is not None:\n",
+                "        if refusal is not None:\n"
+                "            if target[0] in heads:\n"
+                "                heads[target[0]] += 1\n"
+                "                grown[target[0]] = grown.get(target[0], 0) + 1\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "answers-mixed-up",
+        "the answers of a batch go to its sends in the wrong order",
+        (Edit(APPENDS, "    return outcomes\n", "    return outcomes[::-1]\n"),),
+    ),
+    Mutant(
+        "membership-outside-the-transaction",
+        "the node asks its own roster whether the sender is a member, and the transaction does not",
+        (
+            Edit(
+                APPENDS,
+                "            return group_refusal(role, GroupAction.GROUP_CHAT)\n",
+                "            return None\n",
+            ),
+            Edit(
+                "chat.core.requests",
+                "        session.sending.add(request.key)\n",
+                "        if group is not None and group not in user.groups:\n"
+                "            context.reply(session, "
+                "error_frame(ErrorCode.NOT_MEMBER, request.id))\n"
+                "            return\n"
+                "        session.sending.add(request.key)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "blocks-not-asked",
+        "a text is taken though one of the two has blocked the other",
+        (
+            Edit(
+                APPENDS,
+                "DirectRole.BLOCKED_FRIEND if is_blocked else DirectRole.FRIEND",
+                "DirectRole.FRIEND",
+            ),
+        ),
+    ),
+    Mutant(
+        "leave-not-fenced",
+        "a leaving is not recorded in the group's log",
+        (
+            Edit(
+                GROUPS,
+                "    changes = [(EntryKind.LEFT, users[user])]\n    if heir is not None:\n"
+                "        changes.append(",
+                "    changes = []\n    if heir is not None:\n        changes.append(",
+            ),
+            Edit(
+                GROUPS,
+                "    entries = append_membership(connection, group, head, "
+                "changes, operation.at_ms)\n",
+                "    entries = (\n"
+                "        append_membership(connection, group, head, changes, operation.at_ms)\n"
+                "        if changes\n        else ()\n    )\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "joined-one-too-early",
+        "a new member may see the last entry before the joining",
+        (
+            Edit(
+                GROUPS,
+                "(group, user, MEMBER, head + 1, head))",
+                "(group, user, MEMBER, max(head, 1), head))",
+            ),
+        ),
+    ),
+    Mutant(
+        "no-heir",
+        "a group whose owner leaves has no owner",
+        (
+            Edit(
+                GROUPS,
+                "            (OWNER, group, heir),\n",
+                "            (MEMBER, group, heir),\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "wrong-heir",
+        "a group goes to whoever joined last",
+        (Edit(GROUPS, '" ORDER BY since_seq LIMIT 1"', '" ORDER BY since_seq DESC LIMIT 1"'),),
+    ),
+    Mutant(
+        "members-of-an-ended-group",
+        "who is in a group stays in it when it ends",
+        (
+            Edit(
+                GROUPS,
+                '    connection.execute("DELETE FROM members WHERE '
+                'conversation_id = ?", (group,))\n',
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "chat-after-friendship",
+        "who were friends stay members of their conversation",
+        (
+            Edit(
+                FRIENDSHIPS,
+                '        connection.execute("DELETE FROM members WHERE conversation_id = ?",'
+                " (conversation,))\n",
+                "        pass\n",
+            ),
+            Edit(
+                FRIENDSHIPS,
+                '"INSERT INTO members (conversation_id',
+                '"INSERT OR REPLACE INTO members (conversation_id',
+            ),
+        ),
+    ),
+    Mutant(
+        "friend-untouched",
+        "a friendship that ends raises the version of one roster only",
+        (
+            Edit(
+                FRIENDSHIPS,
+                "    touched = raise_versions(connection, changed)\n",
+                "    touched = raise_versions(connection, (user,))\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "heir-untouched",
+        "the roster of the one who inherits a group keeps its version",
+        (
+            Edit(
+                GROUPS,
+                "    touched = raise_versions(connection, changed)\n",
+                "    touched = raise_versions(connection, (user,))\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "mark-goes-back",
+        "a read mark may be lowered",
+        (
+            Edit(LOG, "    if mark > standing.read:\n", "    if mark != standing.read:\n"),
+            Edit(
+                LOG,
+                ' WHERE conversation_id = ? AND user_id = ? AND read_seq < ?",\n'
+                "            (mark, operation.conversation, operation.user, mark),",
+                ' WHERE conversation_id = ? AND user_id = ?",\n'
+                "            (mark, operation.conversation, operation.user),",
+            ),
+        ),
+    ),
+    Mutant(
+        "page-begins-one-too-early",
+        "a page of the log begins with the entry that the reader has",
+        (
+            Edit(
+                LOG,
+                'f"{_SELECT_ENTRIES} AND e.seq > ? AND e.seq <= ? ORDER BY e.seq LIMIT ?"',
+                'f"{_SELECT_ENTRIES} AND e.seq >= ? AND e.seq <= ? ORDER BY e.seq LIMIT ?"',
+            ),
+        ),
+    ),
+    Mutant(
+        "page-from-the-end",
+        "a page of the log holds the newest entries, not those after the cursor",
+        (
+            Edit(
+                LOG,
+                "    return LogRead(tuple(map(_entry, rows)), head)\n",
+                "    return LogRead(tuple(map(_entry, sorted(rows[1:] or rows))), head)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "roster-without-requests",
+        "who has asked to be a friend is not in the roster",
+        (
+            Edit(
+                ROSTERS,
+                "requests=tuple(User(id=id, name=name) for id, name in requests)",
+                "requests=()",
+            ),
+        ),
+    ),
+)
