@@ -7,13 +7,14 @@ as JSON in which no `<` is left, and the script shows it as text only.
 
 import html
 import json
+import re
 from importlib.resources import files
 
 import msgspec
 
 from sim.cluster import NAMES
 from sim.diagram.build import STRANGERS, Builder
-from sim.diagram.model import Broken, Lane, Picture, Point
+from sim.diagram.model import NOWHERE, Broken, Lane, Picture, Point
 from sim.run import Plan, Report
 from sim.summary import command
 from sim.trace import DeviceRecord, HeardRecord, LinkRecord, NodeRecord, StartRecord
@@ -45,9 +46,12 @@ def picture(plan: Plan, report: Report) -> Picture:
     violation = None
     if report.violation is not None:
         broken = report.violation
-        violation = Broken(length_ms, broken.invariant, broken.seen)
+        about = concerned(broken.seen)
+        violation = Broken(length_ms, broken.invariant, broken.seen, about)
         words = f"VIOLATION: {broken.invariant}"
-        builder.points.append(Point(length_ms, -1, "violation", words, broken.seen, ()))
+        party = broken.seen.split(" ")[0].rstrip(":")
+        lane = next((n for n, lane in enumerate(lanes) if lane.name == party), NOWHERE)
+        builder.points.append(Point(length_ms, lane, "violation", words, broken.seen, about))
     builder.finish(length_ms)
     return Picture(
         title=f"Seed {plan.seed}",
@@ -61,6 +65,16 @@ def picture(plan: Plan, report: Report) -> Picture:
         keys=builder.keys,
         violation=violation,
     )
+
+
+def concerned(seen: str) -> tuple[str, ...]:
+    """The entries that the sentence of a violation speaks of, as `conversation:seq`."""
+    found = [f"{c}:{int(at) + 1}" for at, c in re.findall(r"at (\d+) of \d+ in \w+ (\d+)", seen)]
+    for applied, after, conversation in re.findall(r"applied (\d+) after (\d+) of (\d+)", seen):
+        found += [f"{conversation}:{applied}", f"{conversation}:{int(after) + 1}"]
+    found += [f"{c}:{seq}" for c, seq in re.findall(r"\b(\d+)/(\d+)\b", seen)]
+    found += [f"{c}:{seq}" for c, seq in re.findall(r"\((\d+), (\d+)\)", seen)]
+    return tuple(dict.fromkeys(found))
 
 
 def _device_order(name: str) -> tuple[int, str, int]:

@@ -55,11 +55,12 @@ class Band(Struct, array_like=True):
 
 
 class Broken(Struct, frozen=True):
-    """What was violated, and when."""
+    """What was violated, and when. `entries` are those that are spoken of."""
 
     at_ms: float
     invariant: str
     seen: str
+    entries: tuple[str, ...]
 
 
 class Picture(Struct):

@@ -67,6 +67,8 @@ function fromHash() {
   if (event !== null && view.at >= 0 && at === null) centre(points[event].at);
   if (given.has("keys")) byId("keys").showModal();
   byId("filter").value = view.filter;
+  refilter();
+  if (view.filter && at === null && event === null) { view.at = -1; fitMatches(); }
 }
 
 let telling = 0;
@@ -121,7 +123,7 @@ function fitMatches() {
 
 const stage = byId("stage"), canvas = byId("lanes"), map = byId("map");
 const sheet = canvas.getContext("2d"), mapSheet = map.getContext("2d");
-let width = 0, height = 0, laneHeight = 40, waiting = false;
+let width = 0, height = 0, laneHeight = 40, waiting = false, printing = false;
 const FONT = 'system-ui, "Segoe UI", "Helvetica Neue", "DejaVu Sans", sans-serif';
 
 function readColours() {
@@ -150,7 +152,8 @@ function redraw() {
 function draw() {
   view.span = clamp(view.span, LEAST_MS, length * 1.1);
   view.from = clamp(view.from, -view.span * .1, Math.max(length - view.span * .9, 0));
-  const wide = stage.clientWidth, high = Math.max(stage.clientHeight, 160);
+  const wide = printing ? 1030 : stage.clientWidth;
+  const high = printing ? clamp(data.lanes.length * 34 + 52, 300, 520) : Math.max(stage.clientHeight, 160);
   laneHeight = Math.max(20, Math.min(64, (high - AXIS - 28) / data.lanes.length));
   const needed = Math.max(AXIS + 28 + laneHeight * data.lanes.length, high) | 0;
   if (wide !== width || needed !== height) {
@@ -161,7 +164,9 @@ function draw() {
   drawn = visible();
   sheet.save();
   sheet.beginPath(); sheet.rect(GUTTER, 0, width - GUTTER, height); sheet.clip();
-  drawAxis(); drawBands(); drawRails(); drawArrows(); drawPoints(); drawLines();
+  drawAxis();
+  const names = drawBands();
+  drawRails(); drawArrows(nameBands(names)); drawPoints(); drawLines();
   sheet.restore();
   drawNames(); drawMap(); list(); tellHash();
   document.documentElement.dataset.drawn = `${drawn.arrows.length} arrows, ${drawn.points.length} points`;
@@ -216,10 +221,9 @@ function drawRails() {
 
 function drawBands() {
   const until = view.from + view.span, top = laneHeight * .42;
-  sheet.font = `11px ${FONT}`; sheet.textAlign = "left"; sheet.textBaseline = "alphabetic";
-  const taken = data.lanes.map(() => []);
-  for (const band of bands) {
-    if (band.until < view.from || band.from > until) continue;
+  const names = [], shown = bands.filter((band) => band.until >= view.from && band.from <= until);
+  const crowded = shown.length > 120;
+  for (const band of shown) {
     const left = x(band.from), right = Math.max(x(band.until), left + 3), instant = right - left <= 3;
     for (const lane of band.lanes) {
       const middle = y(lane);
@@ -227,21 +231,31 @@ function drawBands() {
       sheet.fillStyle = colours.band;
       sheet.fillRect(left, middle - top, right - left, top * 2);
       if (!instant) hatch(left, middle - top, right - left, top * 2);
-      sheet.strokeStyle = colours.fault; sheet.lineWidth = instant ? 2 : 1;
-      line(left, middle - top, left, middle + top);
-      const words = band.kind, start = Math.max(left, GUTTER) + 4;
-      const size = sheet.measureText(words).width, end = start + size;
-      const inside = !instant && end < right, free = taken[lane].every(([a, b]) => end + 4 < a || start - 4 > b);
-      if (free && (inside || view.span < 8000) && left >= GUTTER - (instant ? 0 : 1e9)) {
-        taken[lane].push([start, end]);
-        sheet.fillStyle = colours.fault;
-        sheet.fillText(words, start, middle - top + 9);
-      }
+      sheet.strokeStyle = colours.fault;
+      if (!instant || !crowded) line(left, middle - top, left, middle + top);
       sheet.globalAlpha = 1;
+      if (!instant || (!crowded && lane === band.lanes[0] && left >= GUTTER))
+        names.push([band.kind, Math.max(left, GUTTER) + 5, middle - top + 6, instant ? Infinity : right]);
     }
   }
-  sheet.lineWidth = 1;
+  return names;
 }
+
+/** Writes the names where there is room, and tells where that is. */
+function nameBands(names) {
+  const boxes = [];
+  sheet.font = `11px ${FONT}`; sheet.textAlign = "left"; sheet.textBaseline = "middle";
+  sheet.fillStyle = colours.fault;
+  for (const [words, left, middle, right] of names) {
+    const box = [left - 2, middle - 6, left + sheet.measureText(words).width + 2, middle + 6];
+    if (box[2] > right || boxes.some((other) => meet(box, other))) continue;
+    boxes.push(box);
+    sheet.fillText(words, left, middle + .5);
+  }
+  return boxes;
+}
+
+const meet = (a, b) => a[0] < b[2] && a[2] > b[0] && a[1] < b[3] && a[3] > b[1];
 
 function hatch(left, top, wide, high) {
   sheet.save();
@@ -264,12 +278,13 @@ function ends(arrow) {
   return [x0, y0, x0 + 12, y0 + (to - y0) * part];
 }
 
-function drawArrows() {
+function drawArrows(boxes) {
   const many = drawn.arrows.length > 900, selected = view.at >= 0 ? points[view.at] : null;
-  const labels = [];
+  const labels = [], done = new Set();
   for (const arrow of drawn.arrows) {
     if (arrow.from < 0 || (arrow.to < 0 && !arrow.lost)) continue;
     const [x0, y0, x1, y1] = ends(arrow);
+    if (many && hidden(done, arrow.kind, arrow.from, arrow.to, x0, x1)) continue;
     const chosen = arrow === hover || (selected && (arrow.source === selected.n || arrow.target === selected.n));
     sheet.strokeStyle = sheet.fillStyle = colours[arrow.kind];
     sheet.globalAlpha = chosen ? 1 : many ? .35 : .8;
@@ -279,10 +294,18 @@ function drawArrows() {
     sheet.setLineDash([]);
     if (arrow.lost) cross(x1, y1);
     else if (!many || chosen) head(x0, y0, x1, y1);
-    if (!many) labels.push([arrow, x0, y0, x1, y1, chosen]);
+    if (chosen || (!many && (drawn.arrows.length < 240 || arrow.lost || /chat$/.test(arrow.name))))
+      labels.push([arrow, x0, y0, x1, y1, chosen]);
   }
   sheet.globalAlpha = 1; sheet.lineWidth = 1;
-  label(labels);
+  label(labels, boxes);
+}
+
+/** Whether something that looks the same was drawn before. */
+function hidden(done, ...look) {
+  const before = done.size;
+  done.add(look.map((part) => typeof part === "number" ? Math.round(part) : part).join());
+  return done.size === before;
 }
 
 function head(x0, y0, x1, y1) {
@@ -300,11 +323,11 @@ function cross(at, down) {
 }
 
 /** Words beside arrows, as many as there is room for; what is chosen, and texts, first. */
-function label(candidates) {
+function label(candidates, boxes) {
   const worth = ([arrow, , , , , chosen]) => (chosen ? 4 : 0) + (arrow.entries.length ? 2 : 0) + (arrow.lost ? 1 : 0);
   candidates.sort((a, b) => worth(b) - worth(a));
   sheet.font = `11px ${FONT}`; sheet.textAlign = "left"; sheet.textBaseline = "middle";
-  const boxes = drawn.points.map((p) => [x(p.at) - 3, y(p.lane) - 4, x(p.at) + 3, y(p.lane) + 4]);
+  boxes.push(...drawn.points.map((p) => [x(p.at) - 3, y(p.lane) - 4, x(p.at) + 3, y(p.lane) + 4]));
   let written = 0;
   for (const [arrow, x0, y0, x1, y1] of candidates.slice(0, 400)) {
     if (written >= 160) break;
@@ -315,7 +338,7 @@ function label(candidates) {
       const left = x0 + (x1 - x0) * part + 6, middle = y0 + (y1 - y0) * part;
       const box = [left - 2, middle - 6, left + wide + 2, middle + 6];
       if (box[0] < GUTTER || box[2] > width - 2 || boxes.length > 1500) continue;
-      if (boxes.some((b) => box[0] < b[2] && box[2] > b[0] && box[1] < b[3] && box[3] > b[1])) continue;
+      if (boxes.some((other) => meet(box, other))) continue;
       boxes.push(box); written++;
       sheet.globalAlpha = .82; sheet.fillStyle = colours.panel;
       sheet.fillRect(box[0], box[1] + 1, box[2] - box[0], 10.5);
@@ -327,17 +350,22 @@ function label(candidates) {
 }
 
 function drawPoints() {
-  const many = drawn.points.length > 1500;
+  const many = drawn.points.length > 1500, done = new Set();
   for (const point of drawn.points) {
     if (point.lane < 0) continue;
     const chosen = point.n === view.at, at = x(point.at), down = y(point.lane);
+    if (many && !chosen && hidden(done, point.kind, point.lane, at)) continue;
     sheet.globalAlpha = chosen || !wanted || wanted.point(point) ? 1 : .15;
-    sheet.fillStyle = point.kind === "fault" ? colours.fault : point.kind === "notice" ? colours.reply : colours.ink;
+    sheet.fillStyle = colours[point.kind] || colours.ink;
     sheet.beginPath();
     if (point.kind === "fault") {
-      sheet.moveTo(at, down - 5); sheet.lineTo(at + 5, down); sheet.lineTo(at, down + 5); sheet.lineTo(at - 5, down);
+      const far = many ? 2.5 : 5;
+      sheet.moveTo(at, down - far); sheet.lineTo(at + far, down); sheet.lineTo(at, down + far); sheet.lineTo(at - far, down);
     } else sheet.arc(at, down, many ? 1.2 : 2.5, 0, 7);
-    sheet.fill();
+    if (point.kind === "notice" && !many) {
+      sheet.fillStyle = colours.panel; sheet.strokeStyle = colours.ink;
+      sheet.fill(); sheet.stroke();
+    } else sheet.fill();
     if (chosen || point === hover) {
       sheet.strokeStyle = colours.focus; sheet.lineWidth = 2;
       sheet.beginPath(); sheet.arc(at, down, 7, 0, 7); sheet.stroke(); sheet.lineWidth = 1;
@@ -391,7 +419,7 @@ const most = Math.sqrt(Math.max(...bins, 1));
 let mapWidth = 0;
 
 function drawMap() {
-  const wide = map.clientWidth, high = 44;
+  const wide = printing ? 1030 : map.clientWidth, high = 44;
   if (wide !== mapWidth) { mapWidth = wide; size(map, mapSheet, wide, high); }
   const at = (ms) => ms / length * wide;
   mapSheet.clearRect(0, 0, wide, high);
@@ -683,6 +711,13 @@ function heading() {
     const sentence = byId("violation");
     sentence.hidden = false;
     sentence.append(element("strong", `Violated at ${time(broken.at_ms)}: ${broken.invariant}`), broken.seen);
+    for (const entry of broken.entries) {
+      const link = element("a", `all of ${entry}`, "entry");
+      link.addEventListener("click", (event) => {
+        event.stopPropagation(); setFilter(entry); fitMatches(); redraw();
+      });
+      sentence.append(" ", link);
+    }
     sentence.addEventListener("click", violation);
   }
 }
@@ -703,6 +738,8 @@ function legend() {
     add("path", { d: "M0 5H16", stroke: `var(--${kind})`, "stroke-width": 1.6, "stroke-dasharray": dash.join(" "), fill: "none" });
     add("path", { d: "M22 5l-7-3v6z", fill: `var(--${kind})` });
   });
+  sign("event", (add) => add("circle", { cx: 16, cy: 5, r: 3, fill: "var(--ink)" }));
+  sign("told to the person", (add) => add("circle", { cx: 16, cy: 5, r: 3, fill: "var(--panel)", stroke: "var(--ink)" }));
   sign("never arrived", (add) => {
     add("path", { d: "M0 5H13M9 1l8 8M17 1l-8 8", stroke: "var(--soft)", "stroke-width": 1.6, fill: "none" });
   });
@@ -714,6 +751,7 @@ function legend() {
 }
 
 function paper() {
+  printing = true;
   readColours(); draw();
   const seen = rows.filter((p) => p.at >= view.from && p.at <= view.from + view.span);
   byId("paper").replaceChildren(...seen.slice(0, 120).map(row));
@@ -721,9 +759,9 @@ function paper() {
 }
 
 addEventListener("beforeprint", paper);
-addEventListener("afterprint", () => { byId("paper").replaceChildren(); readColours(); redraw(); });
+addEventListener("afterprint", () => { printing = false; byId("paper").replaceChildren(); readColours(); redraw(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); redraw(); });
-addEventListener("hashchange", () => { fromHash(); refilter(); tellDetail(); redraw(); });
+addEventListener("hashchange", () => { fromHash(); tellDetail(); redraw(); });
 new ResizeObserver(redraw).observe(stage);
-heading(); legend(); readColours(); start(); fromHash(); refilter(); draw(); tellDetail();
+heading(); legend(); readColours(); start(); fromHash(); draw(); tellDetail();
 })();

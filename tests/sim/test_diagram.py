@@ -109,6 +109,20 @@ def test_strangers_have_a_lane() -> None:
     assert [lane.kind for lane in picture.lanes].count("stranger") == 1
 
 
+@pytest.mark.parametrize(
+    ("seen", "entries"),
+    [
+        ("bob-2 is at 4 of 5 in conversation 2", ("2:5",)),
+        ("ann-1 applied 9 after 7 of 3", ("3:9", "3:8")),
+        ("ann-1 applied this at 7/12, the log has None", ("7:12",)),
+        ("ann-1 was told (7, 12) for that, the log has None", ("7:12",)),
+        ("dan-4 is not logged in", ()),
+    ],
+)
+def test_a_violation_leads_to_the_entries_it_speaks_of(seen: str, entries: tuple[str, ...]) -> None:
+    assert diagram.concerned(seen) == entries
+
+
 # ------------------------------------------------------------------ the page
 
 
