@@ -3,8 +3,9 @@
 A batch is decided as if its appends came one after the other, but asks the database once for
 all of them. The order of the steps is what makes the answers final:
 
-1. Names and pairs of users are resolved. Both are fixed once they exist, so no lock is needed;
-   what comes into being after this step is not there yet for this batch.
+1. Names and pairs of users are resolved. Both are fixed once they exist, so no lock is needed, and
+   a pair that was found once need not be looked for again; what comes into being after this step
+   is not there yet for this batch.
 2. The conversations' rows are locked, in the order of their numbers, and their heads read.
 3. Keys that are stored already are looked up; what was stored once stays sent, whatever
    became of the membership since. Nearly all keys are new, so at first a batch is `hopeful`: it
@@ -34,6 +35,9 @@ from chat.storage.sql import derived, marks
 MAX_BATCH: Final = 256
 """Most appends of one transaction."""
 
+MOST_PAIRS: Final = 100_000
+"""How many conversations of two a connection remembers."""
+
 _TEXT: Final = str(EntryKind.TEXT.value)
 
 
@@ -42,10 +46,12 @@ _Stored: TypeAlias = tuple[int, int, str, int]
 
 
 class _Logs(NamedTuple):
-    """The locked conversations: their heads, and which of them are groups."""
+    """The locked conversations: their heads, which of them are groups, and by conversation, sender
+    and recipient (0 in a group) the sender's role and whether a block is between the two."""
 
     heads: dict[int, int]
     groups: frozenset[int]
+    members: dict[tuple[int, int, int], tuple[str | None, int]]
 
 
 _Place: TypeAlias = tuple[int, int | str | None, int | None]
@@ -66,7 +72,9 @@ def append_all(
     logs = _lock_conversations(connection, targets)
     heads = logs.heads
     stored = {} if hopeful else _find_keys(connection, appends)
-    refusals = _Verdicts(connection, logs, targets).refusals()
+    refusals = {
+        place: _refusal(connection, logs, place, target) for place, target in targets.items()
+    }
     values: list[Value] = []
     grown: dict[int, int] = {}
     outcomes: list[Appended | Refused] = []
@@ -135,28 +143,57 @@ def _find_names(connection: Connection, names: set[str]) -> dict[str, int]:
 
 
 def _find_pairs(connection: Connection, pairs: set[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    if not pairs:
-        return {}
-    rows = connection.query(
-        "SELECT c.low_user_id, c.high_user_id, c.id"
-        f" FROM {derived(('low', 'high'), len(pairs))} w"
-        " JOIN conversations c ON c.low_user_id = w.low AND c.high_user_id = w.high",
-        _flat(pairs),
-    )
-    return {(low, high): id for low, high, id in rows}
+    known = connection.pairs
+    unknown = [pair for pair in pairs if pair not in known]
+    if unknown:
+        if len(known) > MOST_PAIRS:
+            known.clear()
+            unknown = list(pairs)
+        rows = connection.query(
+            "SELECT c.low_user_id, c.high_user_id, c.id"
+            f" FROM {derived(('low', 'high'), len(unknown))} w"
+            " JOIN conversations c ON c.low_user_id = w.low AND c.high_user_id = w.high",
+            _flat(unknown),
+        )
+        known.update({(low, high): id for low, high, id in rows})
+    return known
 
 
 def _lock_conversations(connection: Connection, targets: dict[_Place, _Target]) -> _Logs:
+    """Locks them, and then asks who is in them. Whoever waited for a lock sees what was committed
+    meanwhile, as each statement sees what was committed before it began."""
     ids = sorted({conversation for conversation, _ in targets.values() if conversation is not None})
     if not ids:
-        return _Logs({}, frozenset())
-    rows = connection.query(
-        f"SELECT id, head, kind = '{GROUP}' FROM conversations"
-        f" WHERE id IN ({marks(len(ids))}) AND closed = 0 ORDER BY id{connection.for_update}",
-        ids,
+        return _Logs({}, frozenset(), {})
+    wanted = {
+        (conversation, place[0], recipient or 0)
+        for place, (conversation, recipient) in targets.items()
+        if conversation is not None
+    }
+    rows, members = connection.query_all(
+        (
+            f"SELECT id, head, kind = '{GROUP}' FROM conversations"
+            f" WHERE id IN ({marks(len(ids))}) AND closed = 0 ORDER BY id{connection.for_update}",
+            ids,
+        ),
+        (
+            "SELECT w.conversation, w.sender, w.recipient, m.role, w.recipient > 0"
+            " AND (EXISTS (SELECT 1 FROM blocks b"
+            " WHERE b.user_id = w.sender AND b.blocked_id = w.recipient)"
+            " OR EXISTS (SELECT 1 FROM blocks b"
+            " WHERE b.user_id = w.recipient AND b.blocked_id = w.sender))"
+            f" FROM {derived(('conversation', 'sender', 'recipient'), len(wanted))} w"
+            " JOIN members m ON m.conversation_id = w.conversation AND m.user_id = w.sender",
+            _flat(wanted),
+        ),
     )
     return _Logs(
-        {id: head for id, head, _ in rows}, frozenset(id for id, _, is_group in rows if is_group)
+        {id: head for id, head, _ in rows},
+        frozenset(id for id, _, is_group in rows if is_group),
+        {
+            (conversation, sender, recipient): (role, is_blocked)
+            for conversation, sender, recipient, role, is_blocked in members
+        },
     )
 
 
@@ -209,64 +246,36 @@ def _flat(rows: Iterable[tuple[Value, ...]]) -> list[Value]:
     return [value for row in rows for value in row]
 
 
-class _Verdicts:
-    """Who may append where."""
+def _refusal(connection: Connection, logs: _Logs, place: _Place, target: _Target) -> Refused | None:
+    code = _decide(connection, logs, place, target)
+    return None if code is None else Refused(code)
 
-    def __init__(self, connection: Connection, logs: _Logs, targets: dict[_Place, _Target]) -> None:
-        self._connection = connection
-        self._groups = logs.groups
-        self._targets = targets
-        self._members = self._find_members(
-            {
-                (conversation, place[0], recipient or 0)
-                for place, (conversation, recipient) in targets.items()
-                if conversation in logs.heads
-            }
-        )
 
-    def refusals(self) -> dict[_Place, Refused | None]:
-        decided = {place: self._decide(place, target) for place, target in self._targets.items()}
-        return {place: None if code is None else Refused(code) for place, code in decided.items()}
+def _decide(
+    connection: Connection, logs: _Logs, place: _Place, target: _Target
+) -> ErrorCode | None:
+    """Why this sender may not append there; None if it may."""
+    sender, _, group = place
+    conversation, recipient = target
+    role: str | None = None
+    is_blocked = 0
+    if conversation in logs.heads:
+        role, is_blocked = logs.members.get((conversation, sender, recipient or 0), (None, 0))
+    if group is not None:
+        if conversation not in logs.groups:
+            return ErrorCode.NO_SUCH_GROUP
+        return group_refusal(role, GroupAction.GROUP_CHAT)
+    if recipient is None or (role is None and not _exists(connection, recipient)):
+        return ErrorCode.NO_SUCH_USER
+    if role is None:
+        direct = read_bond(connection, sender, recipient).role
+        if conversation is None and direct_refusal(direct, DirectAction.CHAT) is None:
+            # They became friends since step 1; this is decided as of then.
+            direct = DirectRole.ASKED
+    else:
+        direct = DirectRole.BLOCKED_FRIEND if is_blocked else DirectRole.FRIEND
+    return direct_refusal(direct, DirectAction.CHAT)
 
-    def _decide(self, place: _Place, target: _Target) -> ErrorCode | None:
-        sender, _, group = place
-        conversation, recipient = target
-        role, is_blocked = self._members.get((conversation, sender, recipient or 0), (None, 0))
-        if group is not None:
-            if conversation not in self._groups:
-                return ErrorCode.NO_SUCH_GROUP
-            return group_refusal(role, GroupAction.GROUP_CHAT)
-        if recipient is None or (role is None and not self._exists(recipient)):
-            return ErrorCode.NO_SUCH_USER
-        if role is None:
-            direct = read_bond(self._connection, sender, recipient).role
-            if conversation is None and direct_refusal(direct, DirectAction.CHAT) is None:
-                # They became friends since step 1; this is decided as of then.
-                direct = DirectRole.ASKED
-        else:
-            direct = DirectRole.BLOCKED_FRIEND if is_blocked else DirectRole.FRIEND
-        return direct_refusal(direct, DirectAction.CHAT)
 
-    def _find_members(
-        self, wanted: set[tuple[int | None, int, int]]
-    ) -> dict[tuple[int | None, int, int], tuple[str | None, int]]:
-        """The role of each member asked for, and whether a block is in the way of the two."""
-        if not wanted:
-            return {}
-        rows = self._connection.query(
-            "SELECT w.conversation, w.sender, w.recipient, m.role, w.recipient > 0"
-            " AND (EXISTS (SELECT 1 FROM blocks b"
-            " WHERE b.user_id = w.sender AND b.blocked_id = w.recipient)"
-            " OR EXISTS (SELECT 1 FROM blocks b"
-            " WHERE b.user_id = w.recipient AND b.blocked_id = w.sender))"
-            f" FROM {derived(('conversation', 'sender', 'recipient'), len(wanted))} w"
-            " JOIN members m ON m.conversation_id = w.conversation AND m.user_id = w.sender",
-            _flat(wanted),
-        )
-        return {
-            (conversation, sender, recipient): (role, is_blocked)
-            for conversation, sender, recipient, role, is_blocked in rows
-        }
-
-    def _exists(self, user: int) -> bool:
-        return bool(self._connection.query("SELECT id FROM users WHERE id = ?", (user,)))
+def _exists(connection: Connection, user: int) -> bool:
+    return bool(connection.query("SELECT id FROM users WHERE id = ?", (user,)))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from chat.storage.errors import Deadlock, LockTimeout, LostConnection, StoreError
+from chat.storage.errors import LostConnection, StoreError
 
 Value: TypeAlias = int | str | bytes | None
 Row: TypeAlias = tuple[Any, ...]
@@ -25,6 +25,10 @@ class Connection(Protocol):
 
     name: str
     """What a person calls the store: its path or its address, without a password."""
+
+    pairs: dict[tuple[int, int], int]
+    """The conversations between two users, lower number first, that this connection has come to
+    know. They are kept because they never change."""
 
     for_update: str
     """What is put after a SELECT to lock its rows until the commit: " FOR UPDATE", or nothing
@@ -48,8 +52,13 @@ class Connection(Protocol):
         """All rows of a SELECT."""
         ...
 
+    def query_all(self, *statements: tuple[str, Sequence[Value]]) -> list[list[Row]]:
+        """The rows of several SELECTs, which are carried out one after the other."""
+        ...
+
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
-        """A statement without rows."""
+        """A statement without rows. What it raises may be raised by a later call, the commit at
+        the latest, so that it can be sent along with that."""
         ...
 
     def insert(self, sql: str, parameters: Sequence[Value] = ()) -> int:
@@ -87,10 +96,10 @@ def in_transaction(connection: Connection, work: Callable[[], T], *, write: bool
         raise
     try:
         connection.commit()
-    except (Deadlock, LockTimeout):
-        _roll_back(connection)
+    except LostConnection:
         raise
     except StoreError:
+        _roll_back(connection)
         raise
     except Exception as error:
         raise LostConnection(f"commit failed: {error}", maybe_committed=True) from error

@@ -57,6 +57,7 @@ class SqliteConnection:
 
     def __init__(self, db: sqlite3.Connection, name: str, lock: "_FileLock | None") -> None:
         self.name = name
+        self.pairs: dict[tuple[int, int], int] = {}
         self._db = db
         self._lock = lock
 
@@ -81,6 +82,9 @@ class SqliteConnection:
             return self._db.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
             raise _translated(error) from error
+
+    def query_all(self, *statements: tuple[str, Sequence[Value]]) -> list[list[Row]]:
+        return [self.query(sql, parameters) for sql, parameters in statements]
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
         try:

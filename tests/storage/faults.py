@@ -72,6 +72,7 @@ class FaultyConnection:
     """The connection it is given, but for the faults of its world."""
 
     def __init__(self, inner: Connection, world: World) -> None:
+        self.pairs = inner.pairs
         self.name = inner.name
         self.for_update = inner.for_update
         self._inner = inner
@@ -112,6 +113,9 @@ class FaultyConnection:
 
     def query(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         return self._inner.query(sql, parameters)
+
+    def query_all(self, *statements: tuple[str, Sequence[Value]]) -> list[list[Row]]:
+        return self._inner.query_all(*statements)
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
         self._inner.execute(sql, parameters)
