@@ -76,8 +76,8 @@ MUTANTS = (
         (
             Edit(
                 APPENDS,
-                "            return group_refusal(role, GroupAction.GROUP_CHAT)\n",
-                "            return None\n",
+                "        return group_refusal(role, GroupAction.GROUP_CHAT)\n",
+                "        return None\n",
             ),
             Edit(
                 "chat.core.requests",
