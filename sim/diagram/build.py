@@ -301,6 +301,8 @@ class Builder:
             told = told._replace(entries=(*told.entries, asked.key))
         if query == NOWHERE:
             return
+        if isinstance(asked, op.ReadLog):
+            self.arrows[query].entries = told.entries
         if isinstance(asked, op.FindPresence):
             self._come("bus", told, NOWHERE, "bus", point)
         else:

@@ -558,14 +558,19 @@ function choose(n) {
   tellDetail(); redraw();
 }
 
-function go(by, fits = () => true) {
+function go(by) {
   const from = view.at >= 0 ? lower(rows, view.at, (p) => p.n) : lower(rows, view.from, (p) => p.at) - (by > 0 ? 1 : 0);
   const exact = rows[from] && rows[from].n === view.at;
-  for (let n = exact || view.at < 0 || by < 0 ? from + by : from; n >= 0 && n < rows.length; n += by)
-    if (fits(rows[n])) { choose(rows[n].n); return; }
+  const next = exact || view.at < 0 || by < 0 ? from + by : from;
+  if (rows[next]) choose(rows[next].n);
 }
 
-const isFault = (point) => point.kind === "fault" || point.kind === "violation";
+/** Of all faults, whatever the filter. */
+function fault(by) {
+  const from = view.at >= 0 ? view.at : lower(points, view.from, (p) => p.at) - (by > 0 ? 1 : 0);
+  for (let n = from + by; n >= 0 && n < points.length; n += by)
+    if (points[n].kind === "fault" || points[n].kind === "violation") { choose(n); return; }
+}
 
 function setFilter(text) {
   view.filter = text; byId("filter").value = text;
@@ -591,7 +596,7 @@ function violation() {
 const ACTS = {
   ArrowRight: () => go(1), j: () => go(1), ArrowLeft: () => go(-1), k: () => go(-1),
   Home: () => rows.length && choose(rows[0].n), End: () => rows.length && choose(rows.at(-1).n),
-  n: () => go(1, isFault), N: () => go(-1, isFault), v: violation,
+  n: () => fault(1), N: () => fault(-1), v: violation,
   "+": () => zoom(.6), "=": () => zoom(.6), "-": () => zoom(1 / .6), 0: whole,
   "/": () => byId("filter").select(), "?": () => byId("keys").showModal(),
   Escape: () => { view.lanes.clear(); view.at = -1; setFilter(""); tellDetail(); },
@@ -762,6 +767,6 @@ addEventListener("beforeprint", paper);
 addEventListener("afterprint", () => { printing = false; byId("paper").replaceChildren(); readColours(); redraw(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); redraw(); });
 addEventListener("hashchange", () => { fromHash(); tellDetail(); redraw(); });
-new ResizeObserver(redraw).observe(stage);
+new ResizeObserver(draw).observe(stage);
 heading(); legend(); readColours(); start(); fromHash(); draw(); tellDetail();
 })();
