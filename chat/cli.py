@@ -1,7 +1,7 @@
 """`chat-node`: the composition root, where node, sockets, store and bus are put together.
 
 Exit codes: 0 stopped as asked, 1 a bug, 2 wrong usage, 3 the port cannot be had, 4 the store cannot
-be opened.
+be opened, 5 the bus cannot be reached.
 """
 
 import argparse
@@ -25,10 +25,13 @@ import msgspec
 from chat import __version__
 from chat.core.config import NodeConfig
 from chat.core.node import Node
+from chat.net.bus import Bus
 from chat.net.driver import Driver
 from chat.net.local_bus import LocalBus
+from chat.net.no_bus import NoBus
 from chat.net.proxy_protocol import Balancers
 from chat.net.recording import Recorder
+from chat.net.redis_bus import BusNotThere, RedisBus
 from chat.net.tcp import NO_BALANCERS, listen
 from chat.net.vault import Vault
 from chat.storage.connection import Connection
@@ -37,7 +40,7 @@ from chat.storage.mysql import Address, open_mysql
 from chat.storage.service import StoreService
 from chat.storage.sqlite import open_sqlite
 
-EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_PORT, EXIT_STORE = range(5)
+EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_PORT, EXIT_STORE, EXIT_BUS = range(6)
 DRAIN_MS = 10_000
 RETRY_AFTER_MS = 1_000
 """What clients of a node that stops are told to wait."""
@@ -85,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="chat-node",
         description="Runs a chat node on HOST PORT. Connect with: chat-client HOST PORT",
         epilog="exit codes: 0 stopped as asked, 1 a bug (see the log), 2 wrong usage, "
-        "3 the port cannot be had, 4 the store cannot be opened",
+        "3 the port cannot be had, 4 the store cannot be opened, 5 the bus cannot be reached",
     )
     parser.add_argument("host", metavar="HOST", help="address to listen on, such as 127.0.0.1")
     parser.add_argument("port", metavar="PORT", type=_port, help="port; 0 takes a free one")
@@ -99,9 +102,18 @@ def _parser() -> argparse.ArgumentParser:
         "(default: a file by port, in the folder chat-node of the user's data folder)",
     )
     parser.add_argument(
-        "--wait", action="store_true", help="wait for a database that is not there yet"
+        "--wait",
+        action="store_true",
+        help="wait for a database or a Redis that is not there yet",
     )
-    parser.add_argument("--bus", choices=["local"], default="local", help="local: this node alone")
+    parser.add_argument(
+        "--bus",
+        type=_bus,
+        default=_bus("local"),
+        metavar="local, none or redis://[USER:PASSWORD@]HOST:PORT/0",
+        help="how nodes hear each other: local: this node is alone (default); a Redis they "
+        "share; none: not at all, so what others write is found within about a second",
+    )
     parser.add_argument(
         "--proxy-from",
         type=_balancers,
@@ -182,6 +194,24 @@ def _store(text: str) -> StoreChoice:
     )
 
 
+class BusChoice(NamedTuple):
+    """The bus in words, and how to make it."""
+
+    text: str
+    open: Callable[[], Bus]
+
+
+def _bus(text: str) -> BusChoice:
+    if text == "local":
+        return BusChoice("local: this node alone", LocalBus)
+    if text == "none":
+        return BusChoice("none: what others write is looked for each second", NoBus)
+    if text.startswith(("redis://", "rediss://", "unix://")):
+        with contextlib.suppress(ValueError):
+            return BusChoice(f"Redis at {RedisBus(text).address}", partial(RedisBus, text))
+    raise argparse.ArgumentTypeError("that is no bus; give local, none or redis://HOST:PORT/0")
+
+
 def _file(path: Path) -> StoreChoice:
     return StoreChoice(f"{path.absolute()} (SQLite)", partial(open_sqlite, path))
 
@@ -226,16 +256,19 @@ async def _serve(options: argparse.Namespace) -> int:
     config = NodeConfig(**limits | {"name": options.name or f"node-{port}"})
     choice: StoreChoice = options.store or _default_store(port)
     recorder = _recorder(options.record, config)
-    driver = Driver(Node(config), bus := LocalBus(), recorder)
+    driver = Driver(Node(config), bus := options.bus.open(), recorder)
     with contextlib.closing(await _listen(driver, config, options, port)) as server:
-        store = await _open_store(choice, driver, stop if options.wait else None)
+        wait_until = stop if options.wait else None
+        if not await _reach_bus(bus, wait_until):
+            return EXIT_OK
+        store = await _open_store(choice, driver, wait_until)
         if store is None:
             return EXIT_OK
         driver.store, driver.vault = store, (vault := Vault(driver.answer_threadsafe))
         try:
             bus.start(driver.feed)
             await _serve_from_now(server, options.host, port)
-            _say_hello(options.host, port, config, choice, options.record)
+            _say_hello(options, port, config, choice)
             sys.setswitchinterval(SWITCH_S)
             gc.collect()
             gc.freeze()
@@ -259,25 +292,47 @@ async def _serve(options: argparse.Namespace) -> int:
 async def _open_store(
     choice: StoreChoice, driver: Driver, wait_until: "_Stop | None"
 ) -> StoreService | None:
-    """The store at work. If it is not there it is waited for, or until the node is to stop: then
-    there is none."""
+    """The store at work; None if the node is to stop before it is there."""
     store = StoreService(choice.open, driver.answer_threadsafe)
+
+    async def start() -> None:
+        await asyncio.to_thread(store.start)
+
+    try:
+        return store if await _there(start, StoreNotThere, EXIT_STORE, wait_until) else None
+    except StoreError as error:
+        raise Failure(str(error), EXIT_STORE) from error
+
+
+async def _reach_bus(bus: Bus, wait_until: "_Stop | None") -> bool:
+    """Whether it is there; not if the node is to stop before it is."""
+    if isinstance(bus, RedisBus):
+        return await _there(bus.check, BusNotThere, EXIT_BUS, wait_until)
+    return True
+
+
+async def _there(
+    reach: Callable[[], Coroutine[None, None, None]],
+    absent: type[Exception],
+    code: int,
+    wait_until: "_Stop | None",
+) -> bool:
+    """Reaches what the node cannot do without. If it is absent it is waited for, or until the node
+    is to stop, which makes it False; a Failure if nothing is to be waited for."""
     told = False
     while True:
         try:
-            await asyncio.to_thread(store.start)
-            return store
-        except StoreNotThere as error:
+            await reach()
+            return True
+        except absent as error:
             if wait_until is None:
-                raise Failure(str(error), EXIT_STORE) from error
+                raise Failure(str(error), code) from error
             if not told:
                 _say(f"waiting: {error}")
             told = True
-        except StoreError as error:
-            raise Failure(str(error), EXIT_STORE) from error
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(wait_until.asked.wait(), WAIT_S)
-            return None
+            return False
 
 
 async def _listen(
@@ -334,12 +389,13 @@ def _recorder(path: Path | None, config: NodeConfig) -> Recorder | None:
 
 
 def _say_hello(
-    host: str, port: int, config: NodeConfig, store: StoreChoice, record: Path | None
+    options: argparse.Namespace, port: int, config: NodeConfig, store: StoreChoice
 ) -> None:
+    host, record = options.host, options.record
     lines = [
         f"chat-node {__version__} ({config.name}, process {os.getpid()})",
         f"  store   {store.text}",
-        "  bus     local: this node alone",
+        f"  bus     {options.bus.text}",
         f"  listens on {host} port {port}",
     ]
     if record is not None:

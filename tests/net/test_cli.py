@@ -17,7 +17,7 @@ import pytest
 from chat.core.config import NodeConfig
 from chat.storage.schema import migrate
 from chat.storage.sqlite import open_sqlite
-from deploy.servers import MariaDb
+from deploy.servers import MariaDb, Redis
 from tests.conftest import need
 from tests.processes import NodeProcess, Process, free_port
 
@@ -214,7 +214,8 @@ def test_the_drain_ends_at_its_limit(port: int, tmp_path: Path) -> None:
         ((HOST, "0", "--store", "postgres://u@h/db"), "sqlite:PATH"),
         ((HOST, "0", "--store", "mysql://host/db"), "mysql://user"),
         ((HOST, "0", "--store", "sqlite:"), "sqlite:PATH"),
-        ((HOST, "0", "--bus", "redis://h"), "local"),
+        ((HOST, "0", "--bus", "rabbit://h"), "redis://HOST:PORT/0"),
+        ((HOST, "0", "--bus", "redis://h:port/0"), "redis://HOST:PORT/0"),
         ((HOST, "0", "--proxy-from", "nginx"), "10.0.0.0/24"),
         ((HOST, "0", "--ping-ms", "-1"), "--ping-ms"),
         ((HOST, "0", "--log-level", "loud"), "debug"),
@@ -313,3 +314,49 @@ def test_a_node_that_waits_for_its_database_can_be_stopped(port: int) -> None:
     node.signal(signal.SIGTERM)
     assert node.exit_code() == 0
     node.close()
+
+
+def test_a_redis_that_is_not_there_is_5_and_says_what_to_do(tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path / 'chat.db'}"
+    run = chat_node(HOST, 0, "--store", store, "--bus", "redis://ann:secret@127.0.0.1:1/0")
+    assert run.returncode == 5
+    sentence = said(run)
+    assert "127.0.0.1:1" in sentence
+    assert "start it" in sentence
+    assert "secret" not in sentence
+
+
+@pytest.mark.servers
+def test_a_node_waits_for_its_redis_if_it_is_told_to(port: int, tmp_path: Path) -> None:
+    need("redis-server")
+    server = Redis(tmp_path / "redis")
+    store = f"sqlite:{tmp_path / 'chat.db'}"
+    command = ("-m", "chat.cli", HOST, str(port), "--store", store, "--bus", server.url, "--wait")
+    node = Process(sys.executable, *command)
+    try:
+        node.wait_for("^waiting: cannot use Redis")
+        server.start()
+        node.wait_for("^ready")
+        assert f"bus     Redis at {HOST}:{server.port}" in "\n".join(node.out)
+        node.signal(signal.SIGTERM)
+        assert node.exit_code() == 0
+    finally:
+        node.close()
+        server.stop()
+
+
+def test_a_node_without_a_bus_says_so(port: int, tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path / 'chat.db'}"
+    node = Process(
+        sys.executable, "-m", "chat.cli", HOST, str(port), "--store", store, "--bus", "none"
+    )
+    try:
+        node.wait_for("^ready")
+        assert "bus     none" in "\n".join(node.out)
+        caller = Caller(port)
+        assert caller.line()["type"] == "welcome"
+        caller.close()
+        node.signal(signal.SIGTERM)
+        assert node.exit_code() == 0
+    finally:
+        node.close()
