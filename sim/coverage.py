@@ -198,7 +198,17 @@ def _watch_tables(coverage: Coverage, before: Before) -> None:
     def deliver(delivery: Delivery, *_: object) -> None:
         coverage.cell(State.READY, Input.ENTRY)
 
+    def took(node: Node, session: Session, request: Waiting) -> None:
+        coverage.cell(session.state, input_of(request))
+
+    def asking(requests: Requests, record: Waiter) -> None:
+        session = requests._context.sessions.get(record.connection)
+        if session is not None:
+            coverage.cell(session.state, Input.ANSWER)
+
     before(Session, "step", step)
+    before(Node, "_take", took)
+    before(Requests, "_asking", asking)
     before(Session, "rule", step)
     before(Delivery, "_hand_out", handed_out)
     before(Delivery, "_deliver", deliver)
