@@ -292,7 +292,7 @@ function drawArrows(boxes) {
     sheet.setLineDash(many ? [] : KINDS[arrow.kind][1]);
     line(x0, y0, x1, y1);
     sheet.setLineDash([]);
-    if (arrow.lost) cross(x1, y1);
+    if (arrow.lost) { cross(x1, y1); if (!many) boxes.push([x1 - 4, y1 - 4, x1 + 4, y1 + 4]); }
     else if (!many || chosen) head(x0, y0, x1, y1);
     if (chosen || (!many && (drawn.arrows.length < 240 || arrow.lost || /chat$/.test(arrow.name))))
       labels.push([arrow, x0, y0, x1, y1, chosen]);
@@ -432,8 +432,9 @@ function drawMap() {
   }
   mapSheet.globalAlpha = 1;
   if (wanted) {
-    mapSheet.fillStyle = colours.request;
+    mapSheet.fillStyle = colours.request; mapSheet.globalAlpha = .6;
     for (const arrow of arrows) if (wanted.arrow(arrow)) mapSheet.fillRect(at(arrow.left), 10, 1.5, high - 11);
+    mapSheet.globalAlpha = 1;
   }
   mapSheet.fillStyle = colours.healed;
   if (healed) mapSheet.fillRect(at(healed.at) - 1, 0, 2, high);

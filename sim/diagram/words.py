@@ -18,6 +18,7 @@ from chat.core.envelopes import AnyEnvelope, EntryEnvelope, ReceiptEnvelope
 from chat.core.events import AnyEvent
 
 MAX_TEXT = 40
+MAX_FIELD = 80
 MAX_DETAIL = 260
 
 
@@ -58,6 +59,8 @@ def _name(struct: msgspec.Struct) -> str:
 def _value(value: object) -> str:
     if isinstance(value, bytes):
         return value.hex()[:16]
+    if isinstance(value, str):
+        value = short(value, MAX_FIELD)
     return json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
 
 
