@@ -11,7 +11,8 @@ import pytest
 from chat.core.events import ConnectionOpened
 from chat.net.proxy_protocol import Balancers
 from deploy.cluster import nginx_conf
-from deploy.servers import HOST, Nginx, free_port, missing
+from deploy.servers import HOST, Nginx, free_port
+from tests.conftest import need
 from tests.net.loops import Run
 from tests.net.loops import fixture_run as fixture_run
 from tests.net.stage import Peer, Stage, stage
@@ -23,9 +24,7 @@ CLIENT = "127.0.0.5"
 
 @contextlib.contextmanager
 def balancer(folder: Path, *nodes: int) -> Iterator[Nginx]:
-    sentence = missing("nginx")
-    if sentence is not None:
-        pytest.skip(sentence)
+    need("nginx")
     nginx = Nginx(folder / "nginx", lambda port: nginx_conf(port, nodes))
     try:
         nginx.start()

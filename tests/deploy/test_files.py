@@ -1,6 +1,8 @@
 """What lies in deploy/ for others to use fits the programs as they are."""
 
+import configparser
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from chat import cli
 from chat.core.config import NodeConfig
 from deploy.cluster import NGINX_CONF, nginx_conf
-from deploy.servers import find_program, free_port, missing
+from deploy.servers import find_program, free_port
+from tests.conftest import need
 
 DEPLOY = NGINX_CONF.parent
 SECRET = "word"
@@ -37,14 +41,20 @@ def compose() -> dict[str, Any]:
     return found
 
 
+def unit() -> configparser.ConfigParser:
+    # A unit may name the same setting twice, and systemd's % is not configparser's.
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(DEPLOY / "chat-node@.service", "utf-8")
+    return parser
+
+
 # ---------------------------------------------------------------------------- nginx
 
 
 @pytest.mark.servers
 def test_nginx_takes_the_deployed_file(tmp_path: Path) -> None:
-    sentence = missing("nginx")
-    if sentence is not None:
-        pytest.skip(sentence)
+    need("nginx")
     generated = tmp_path / "nginx.conf"
     generated.write_text(nginx_conf(free_port(), [free_port() for _ in range(3)]))
     nginx = find_program("nginx")
@@ -87,6 +97,22 @@ def test_only_the_addresses_differ_from_the_deployed_file() -> None:
 # ---------------------------------------------------------------------------- compose
 
 
+def test_the_nodes_of_compose_are_told_what_chat_node_takes() -> None:
+    services = compose()["services"]
+    balancer = services["nginx"]["networks"]["chat"]["ipv4_address"]
+    for name in ("node-1", "node-2"):
+        options = cli._parser().parse_args(services[name]["command"])
+        assert (options.name, options.port) == (name, 6000)
+        assert options.proxy_from.trusts(balancer)
+        assert not options.proxy_from.trusts(services[name]["networks"]["chat"]["ipv4_address"])
+        assert seconds(services[name]["stop_grace_period"]) * 1_000 > options.drain_ms
+        assert set(services[name]["depends_on"]) <= set(services)
+        assert f":{SECRET}@mariadb:3306/chat" in " ".join(services[name]["command"])
+    database = services["mariadb"]["environment"]
+    assert database["MARIADB_PASSWORD"] == SECRET
+    assert database["MARIADB_USER"] == database["MARIADB_DATABASE"] == "chat"
+
+
 def test_the_balancer_of_compose_knows_its_nodes() -> None:
     services = compose()["services"]
     dockerfile = (DEPLOY / "Dockerfile").read_text("utf-8")
@@ -106,3 +132,21 @@ def test_the_balancer_of_compose_knows_its_nodes() -> None:
     for service in services.values():
         target = service.get("build", {}).get("target")
         assert target is None or re.search(rf"(?m)^FROM \S+ AS {target}$", dockerfile)
+
+
+# ---------------------------------------------------------------------------- systemd
+
+
+def test_the_service_starts_chat_node_with_flags_that_it_has() -> None:
+    service = unit()["Service"]
+    line = service["ExecStart"].replace("%i", "6001").replace("%H", "here")
+    line = line.replace("${CHAT_STORE}", f"mysql://chat:{SECRET}@10.0.0.2:3306/chat")
+    line = line.replace("${CHAT_BUS}", "redis://10.0.0.3:6379/0")
+    program, *arguments = shlex.split(line)
+    assert program.endswith("/.venv/bin/chat-node")
+    options = cli._parser().parse_args(arguments)
+    assert (options.port, options.name) == (6001, "here-6001")
+    assert options.proxy_from.trusts("127.0.0.1")
+    assert int(service["TimeoutStopSec"]) * 1_000 > options.drain_ms
+    assert service["Restart"] == "on-failure"
+    assert int(service["RestartPreventExitStatus"]) == cli.EXIT_USAGE
