@@ -83,7 +83,7 @@ class BarePages:
             while seq < self._entries:
                 rows = self._connection.query(
                     "SELECT e.seq, e.kind, e.sender_id, u.name, e.text, e.at_ms, e.`key`"
-                    " FROM entries e JOIN users u ON u.id = e.sender_id"
+                    " FROM entries e LEFT JOIN users u ON u.id = e.sender_id"
                     " WHERE e.conversation_id = 1 AND e.seq > ? ORDER BY e.seq LIMIT ?",
                     (seq, PAGE),
                 )

@@ -188,6 +188,8 @@ class MariaDb(Server):
             f"--bind-address={HOST}",
             f"--port={self.port}",
             f"--init-file={self.folder / 'init.sql'}",
+            # Lest another server, as it starts, clears away what this one has there.
+            f"--tmpdir={self.folder}",
             "--skip-name-resolve",
             "--innodb-flush-log-at-trx-commit=1",
             "--innodb-buffer-pool-size=128M",
