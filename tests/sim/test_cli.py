@@ -90,10 +90,19 @@ def test_two_histories_of_one_seed_have_their_own_code() -> None:
 
 
 def test_a_gap_fails_the_default_run_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    totals = Totals()
-    assert cli._verdict(totals, False, {}, complete=True, asked=0) == cli.VIOLATED
+    totals = Totals(seeds=100)
+    assert cli._verdict(totals, False, {}, complete=True, asked=100) == cli.VIOLATED
     assert "READY × chat was not reached" in capsys.readouterr().out
-    assert cli._verdict(totals, False, {}, complete=False, asked=0) == cli.OK
+    assert cli._verdict(totals, False, {}, complete=False, asked=100) == cli.OK
+
+
+def test_a_default_run_that_was_cut_short_tells_its_gaps(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli._verdict(Totals(seeds=9), False, {}, complete=True, asked=100) == cli.OK
+    told = capsys.readouterr().out
+    assert "Stopped after 9 of 100 seeds" in told
+    assert "READY × chat was not reached" in told
 
 
 def test_the_line_to_run_a_plan_again() -> None:
