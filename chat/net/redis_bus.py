@@ -369,7 +369,7 @@ class RedisBus:
         )
         online: set[int] = set()
         for node, reply in zip(nodes, replies, strict=True):
-            if not isinstance(reply, list):
+            if not isinstance(reply, list) or len(reply) != len(users) + 1:
                 return UNAVAILABLE
             if not reply[0]:
                 wire.push(("SREM", NODES, node))
