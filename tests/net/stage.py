@@ -12,8 +12,9 @@ from chat.core.config import NodeConfig
 from chat.core.effects import AnyEffect
 from chat.core.events import AnyEvent
 from chat.core.node import Node
+from chat.net.bus import Bus
 from chat.net.driver import Driver
-from chat.net.local_bus import LocalBus, LocalHub
+from chat.net.local_bus import LocalBus
 from chat.net.proxy_protocol import Balancers
 from chat.net.recording import Recorder
 from chat.net.tcp import CLOSE_S, NO_BALANCERS, PROGRESS_S, listen
@@ -145,7 +146,7 @@ async def stage(
     store: Path,
     config: NodeConfig = DEFAULTS,
     *,
-    hub: LocalHub | None = None,
+    bus: Bus | None = None,
     node_type: type[WatchedNode] = WatchedNode,
     recording: Path | None = None,
     recorder_type: type[Recorder] = Recorder,
@@ -155,7 +156,7 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """A node that is up; at the end all connections are closed and nothing is left running."""
     node = node_type(config)
-    bus = LocalBus(hub)
+    bus = bus or LocalBus()
     recorder = recorder_type(recording, config) if recording is not None else None
     driver = Driver(node, bus, recorder)
     driver.store = service = StoreService(lambda: open_sqlite(store), driver.answer_threadsafe)

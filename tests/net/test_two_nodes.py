@@ -1,23 +1,104 @@
 """Two nodes with one store and one bus, in one process: it makes no difference where one is."""
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import pytest
+
 from chat.core.config import NodeConfig
-from chat.net.local_bus import LocalHub
+from chat.core.events import BusDown, BusUp
+from chat.net.bus import Bus
+from chat.net.local_bus import LocalBus, LocalHub
+from chat.net.no_bus import NoBus
+from chat.net.redis_bus import RedisBus
+from deploy.servers import Redis, stop_all
+from tests.conftest import need
 from tests.net.loops import Run
-from tests.net.stage import stage
+from tests.net.stage import Peer, Stage, stage
 
 NO_SWEEP = NodeConfig(sweep_ms=3_600_000)
 """What arrives, arrives by the bus."""
 
 
-def test_friends_on_two_nodes_chat(run: Run, tmp_path: Path) -> None:
+@pytest.fixture(name="redis")
+def fixture_redis(tmp_path: Path) -> Iterator[Redis]:
+    need("redis-server")
+    server = Redis(tmp_path / "redis")
+    server.start()
+    yield server
+    stop_all([server])
+
+
+@pytest.fixture(params=["local", pytest.param("redis", marks=pytest.mark.servers)], name="new_bus")
+def fixture_new_bus(request: pytest.FixtureRequest) -> Callable[[], Bus]:
+    if request.param == "redis":
+        redis: Redis = request.getfixturevalue("redis")
+        return partial(RedisBus, redis.url)
+    return partial(LocalBus, LocalHub())
+
+
+async def befriend(left: Stage, right: Stage) -> tuple[Peer, Peer]:
+    ann, bob = await left.enter("ann"), await right.enter("bob")
+    await ann.ask("add_friend", 3, user="bob")
+    await bob.line_of("friend_request")
+    await bob.ask("add_friend", 3, user="ann")
+    await ann.line_of("friend")
+    await bob.line_of("friend")
+    return ann, bob
+
+
+async def chat(ann: Peer, bob: Peer, number: int) -> None:
+    await ann.ask("chat", 10 + number, to="bob", text=f"text {number}", key=f"k{number}")
+    assert (await bob.line_of("message"))["text"] == f"text {number}"
+
+
+@pytest.mark.servers
+def test_without_redis_it_goes_on_by_the_sweep(run: Run, tmp_path: Path, redis: Redis) -> None:
     async def work() -> None:
-        store, hub = tmp_path / "chat.db", LocalHub()
+        store = tmp_path / "chat.db"
         async with (
-            stage(store, NO_SWEEP, hub=hub) as left,
-            stage(store, NO_SWEEP, hub=hub) as right,
+            stage(store, NO_SWEEP, bus=RedisBus(redis.url)) as left,
+            stage(store, NO_SWEEP, bus=RedisBus(redis.url)) as right,
         ):
+            await left.node.hears(BusUp)
+            await right.node.hears(BusUp)
+            ann, bob = await befriend(left, right)
+            await chat(ann, bob, 1)
+            redis.kill()
+            await left.node.hears(BusDown)
+            await right.node.hears(BusDown)
+            await chat(ann, bob, 2)
+            redis.start()
+            await left.node.hears(BusUp, 2)
+            await right.node.hears(BusUp, 2)
+            await chat(ann, bob, 3)
+
+    run(work())
+
+
+def test_without_any_bus_it_goes_by_the_sweep(run: Run, tmp_path: Path) -> None:
+    async def work() -> None:
+        store = tmp_path / "chat.db"
+        async with (
+            stage(store, NO_SWEEP, bus=NoBus()) as left,
+            stage(store, NO_SWEEP, bus=NoBus()) as right,
+        ):
+            ann, bob = await befriend(left, right)
+            await chat(ann, bob, 1)
+
+    run(work())
+
+
+def test_friends_on_two_nodes_chat(run: Run, tmp_path: Path, new_bus: Callable[[], Bus]) -> None:
+    async def work() -> None:
+        store = tmp_path / "chat.db"
+        async with (
+            stage(store, NO_SWEEP, bus=new_bus()) as left,
+            stage(store, NO_SWEEP, bus=new_bus()) as right,
+        ):
+            await left.node.hears(BusUp)
+            await right.node.hears(BusUp)
             ann, bob = await left.enter("ann"), await right.enter("bob")
             await ann.ask("add_friend", 3, user="bob")
             assert (await bob.line_of("friend_request"))["user"]["name"] == "ann"
