@@ -105,6 +105,8 @@ def _parser() -> Parser:
     parser = Parser(
         prog="python -m sim",
         description="Runs whole clusters on a virtual clock with faults, and checks the contract.",
+        epilog="python -m sim show draws a run, and python -m sim mutants plants known bugs; each "
+        "has its own --help.",
     )
     parser.add_argument("--seed", type=_number(0, 2**63), metavar="N", help="the (first) seed")
     parser.add_argument(

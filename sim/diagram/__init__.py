@@ -20,6 +20,9 @@ from sim.summary import command
 from sim.trace import DeviceRecord, HeardRecord, LinkRecord, NodeRecord, StartRecord
 from sim.world import START_MS
 
+SCRIPTS = ("state.js", "drawing.js", "hands.js")
+"""One script in three parts: what there is to see, drawing it, and what keys and hands do."""
+
 
 def picture(plan: Plan, report: Report) -> Picture:
     """Of a run whose trace was kept."""
@@ -95,6 +98,10 @@ def _facts(plan: Plan, report: Report) -> list[tuple[str, str]]:
     ]
 
 
+def _script(parts: list[str]) -> str:
+    return "\n".join(['"use strict";', "(() => {", *parts, "})();"]) + "\n"
+
+
 def page(shown: Picture) -> str:
     """The diagram as one HTML document."""
     folder = files(__package__)
@@ -102,7 +109,7 @@ def page(shown: Picture) -> str:
     parts = {
         "title": html.escape(f"{shown.title}: a simulated run"),
         "style": (folder / "page.css").read_text("utf-8"),
-        "script": (folder / "page.js").read_text("utf-8"),
+        "script": _script([(folder / name).read_text("utf-8") for name in SCRIPTS]),
         "data": data.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"),
     }
     before, *pieces = (folder / "page.html").read_text("utf-8").split("{{")
