@@ -75,7 +75,7 @@ def _worst(shape: str, name: str, *, least: bool) -> Value:
 
 
 def _both_nodes(figures: Figures) -> float:
-    both = [figures.get(TWO, "two nodes, mysql", f"cpu_us.node {n}") for n in (1, 2)]
+    both = [figures.get(TWO, "two nodes, redis, mysql", f"cpu_us.node {n}") for n in (1, 2)]
     return sum(both)
 
 

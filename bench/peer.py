@@ -117,9 +117,10 @@ class Peer(asyncio.Protocol):
     def __init__(self, dialect: Dialect, name: str = "peer") -> None:
         self.name = name
         self.dialect = dialect
-        self.texts = Stream(f"{name}, texts", 0)
-        self.replies = Stream(f"{name}, replies", 0)
-        self.seqs = Stream(f"{name}, seqs", 1)
+        self.texts = Stream("texts", 0)
+        self.replies = Stream("replies", 0)
+        self.seqs = Stream("seqs", 1)
+        self.call(name)
         self.on_texts: Callable[[int, int], None] | None = None
         self.on_replies: Callable[[int, int], None] | None = None
         self.failure: Exception | None = None
@@ -199,6 +200,12 @@ class Peer(asyncio.Protocol):
         if answer is not None:
             self._transport.write(answer)
 
+    def call(self, name: str) -> None:
+        """What it is called when something is wrong."""
+        self.name = name
+        for stream, what in ((self.texts, "texts"), (self.replies, "replies"), (self.seqs, "seqs")):
+            stream.name = f"{name}, {what}"
+
     # ------------------------------------------------------------------ the handshake
 
     async def line(self) -> bytes:
@@ -263,5 +270,5 @@ async def log_in(
     reply = json.loads(await peer.line())
     if reply["type"] != "logged_in":
         raise Wrong(f"no login: {reply}")
-    peer.name = peer.texts.name = str(reply["user"]["name"])
+    peer.call(str(reply["user"]["name"]))
     return peer

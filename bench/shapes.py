@@ -125,17 +125,25 @@ def bare_mysql(stage: Stage) -> list[Contestant]:
 
 async def two_nodes(stage: Stage) -> list[Figure]:
     """The pairs again, the two of each on different nodes; MySQL and Redis between them. Beside it
-    one node on the same."""
-    bus = ("--bus", stage.redis.url)
+    one node on the same, and one that has no Redis."""
     with stage.scene() as scene:
         contestants = []
-        for subject, count in (("one node", 1), ("two nodes", 2)):
+        for subject, count, has_redis in (
+            ("one node", 1, False),
+            ("one node, redis", 1, True),
+            ("two nodes, redis", 2, True),
+        ):
             url = stage.new_store(MYSQL, fill_pairs)
-            nodes = [stage.node(url, *bus, "--name", f"{count}-{n}") for n in range(count)]
-            flows = await pair_flows(nodes[0].port, nodes[-1].port)
-            pids = {f"node {n}": node.pid for n, node in enumerate(nodes, 1)}
-            pids |= {"mariadbd": stage.mariadb.pid, "redis": stage.redis.pid}
-            traffic = Traffic(flows, pids)
+            flags: tuple[str, ...] = ()
+            pids = {"mariadbd": stage.mariadb.pid}
+            if has_redis:
+                # Of its own: channels are named by users, who are the same in each cluster.
+                redis = stage.start_redis()
+                flags = ("--bus", redis.url)
+                pids["redis"] = redis.pid
+            nodes = [stage.node(url, *flags, "--name", f"node-{n}") for n in range(1, count + 1)]
+            pids = {f"node {n}": node.pid for n, node in enumerate(nodes, 1)} | pids
+            traffic = Traffic(await pair_flows(nodes[0].port, nodes[-1].port), pids)
             scene.callback(traffic.close)
             contestants.append(Contestant(f"{subject}, mysql", traffic))
         return [

@@ -48,7 +48,6 @@ class Stage:
         self._all = ExitStack()
         self._scene = ExitStack()
         self._mariadb: PinnedMariaDb | None = None
-        self._redis: PinnedRedis | None = None
 
     # ------------------------------------------------------------------ servers
 
@@ -78,17 +77,12 @@ class Stage:
             self._all.callback(_end, self._mariadb)
         return self._mariadb
 
-    @property
-    def redis(self) -> PinnedRedis:
-        """One for all scenes. Raises Unable."""
-        if self._redis is None:
-            lack = missing("redis-server")
-            if lack is not None:
-                raise Unable(lack)
-            self._redis = PinnedRedis(self.fresh_folder())
-            self._redis.start()
-            self._all.callback(_end, self._redis)
-        return self._redis
+    def start_redis(self) -> PinnedRedis:
+        """One for this scene. Raises Unable."""
+        lack = missing("redis-server")
+        if lack is not None:
+            raise Unable(lack)
+        return self.start(PinnedRedis)
 
     # ------------------------------------------------------------------ stores
 
