@@ -1,11 +1,11 @@
-# make run | cluster | test | lint | spec | bench | clean      ARGS="…" goes to the program that is run
+# make run | cluster | test | lint | spec | bench | soak | clean      ARGS="…" goes to the program that is run
 
 HOST ?= 127.0.0.1
 PORT ?= 6000
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run cluster test lint spec bench clean
+.PHONY: run cluster test lint spec bench soak clean
 
 run: $(READY)
 	exec $(BIN)/chat-node $(HOST) $(PORT) $(ARGS)
@@ -28,6 +28,9 @@ spec: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m bench $(ARGS)
+
+soak: $(READY)
+	$(BIN)/python -m tests.soak $(ARGS)
 
 $(READY): pyproject.toml constraints.txt scripts/set-up
 	scripts/set-up

@@ -43,12 +43,15 @@ _NO_ADDRESS: Final = b"PROXY UNKNOWN\r\n"
 
 
 class ChatNode(Server):
-    """A chat-node behind a balancer on this machine."""
+    """A chat-node on this machine, behind a balancer unless `balanced` is false."""
 
     program = "chat-node"
 
-    def __init__(self, folder: Path, store: str, bus: str, *flags: str) -> None:
+    def __init__(
+        self, folder: Path, store: str, bus: str, *flags: str, balanced: bool = True
+    ) -> None:
         super().__init__(folder)
+        self._balanced = balanced
         self.store = store
         self.bus = bus
         self._flags = flags
@@ -57,12 +60,14 @@ class ChatNode(Server):
         return [
             *("env", f"PYTHONPATH={TOP}", sys.executable, "-m", "chat.cli", HOST, str(self.port)),
             *("--name", self.folder.name, "--store", self.store, "--bus", self.bus),
-            *("--proxy-from", HOST, *self._flags),
+            *(("--proxy-from", HOST) if self._balanced else ()),
+            *self._flags,
         ]
 
     def is_ready(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), 1) as probe:
-            probe.sendall(_NO_ADDRESS)
+            if self._balanced:
+                probe.sendall(_NO_ADDRESS)
             return b'"welcome"' in probe.recv(4_096)
         return False
 

@@ -1,0 +1,384 @@
+"""A cluster of real programs under a steady stream of texts, while parts of it are killed.
+
+    python -m tests.soak [--rounds N]        also: make soak
+
+Twenty people with the real client session talk, to friends and in a group, through nginx to three
+nodes on MariaDB and Redis. One part after the other is killed with SIGKILL and started again a
+second or two later; nodes are stopped, drained and, for a while, without Redis. In the end the
+log in the database is compared with what everyone saw: each `sent` is in it once, and every device
+has applied it whole, in order, once. The table tells the longest stall after each fault.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from argon2 import PasswordHasher
+
+from chat.client import interface as io
+from chat.client.link import LinkRunner
+from chat.client.session import ClientSession
+from chat.core import operations as op
+from chat.core._generated.messages import Entry
+from chat.storage.mysql import Address, open_mysql
+from chat.storage.schema import migrate
+from chat.storage.transactions import execute
+from deploy.cluster import Cluster
+from deploy.servers import HOST, Server
+
+PEOPLE: Final = 20
+SECOND_DEVICES: Final = 4
+NODES: Final = 3
+PAUSE_S: Final = (0.2, 0.8)
+"""Between two texts of one device."""
+HEALED_S: Final = 30.0
+"""The contract: so long after the way is healthy everything has arrived."""
+PASSWORD: Final = "correct horse"
+
+
+@dataclass
+class Said:
+    text: str
+    at_s: float
+    settled: tuple[int, int] | None = None
+    settled_s: float = 0.0
+
+
+class CountingSession(ClientSession):
+    """Counts the sends that leave, again and again if need be."""
+
+    transmitted = 0
+
+    def handle(self, event: io.AnyEvent, now_ms: int) -> list[io.AnyEffect]:
+        effects = super().handle(event, now_ms)
+        for effect in effects:
+            if isinstance(effect, io.Transmit):
+                self.transmitted += effect.data.count(b'"key":"')
+        return effects
+
+
+class Device:
+    """One device of one person: what it said and what it saw."""
+
+    def __init__(self, name: str, user: int, port: int, chance: random.Random) -> None:
+        self.name = name
+        self.user = user
+        self.session = CountingSession(f"{name}-{chance.getrandbits(64):x}", chance.random)
+        self.link = LinkRunner(self.session, HOST, port, self._show)
+        self.said: dict[int, Said] = {}
+        self.applied: dict[int, list[Entry]] = {}
+        self.seen_s: dict[tuple[int, int], float] = {}
+        self.failed: list[io.SendFailed] = []
+
+    def last(self, conversation: int) -> int:
+        """The seq up to which it has seen the conversation."""
+        applied = self.applied.get(conversation)
+        return applied[-1].seq if applied else 0
+
+    def say(self, event: io.SendChat | io.SendGroupChat) -> None:
+        self.said[event.ref] = Said(event.text, time.monotonic())
+        self.link.feed(event)
+
+    def _show(self, effect: io.Notice) -> None:
+        now_s = time.monotonic()
+        if isinstance(effect, io.EntryApplied):
+            self.applied.setdefault(effect.conversation, []).append(effect.entry)
+            self.seen_s[effect.conversation, effect.entry.seq] = now_s
+            self.link.feed(io.Shown(effect.conversation, effect.entry.seq))
+        elif isinstance(effect, io.SendSettled):
+            said = self.said[effect.ref]
+            assert said.settled is None, "settled twice"
+            said.settled, said.settled_s = (effect.conversation, effect.seq), now_s
+        elif isinstance(effect, io.SendFailed):
+            self.failed.append(effect)
+
+
+@dataclass
+class Fault:
+    """What was done, from when to when something was away, and what came of it."""
+
+    what: str
+    from_s: float
+    to_s: float
+    sends: int = 0
+    longest_sent_s: float = 0.0
+    longest_seen_s: float = 0.0
+
+
+@dataclass
+class Soak:
+    """One run. Its cluster is started and not yet used."""
+
+    cluster: Cluster
+    chance: random.Random = field(default_factory=lambda: random.Random(7))
+    devices: list[Device] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    saying: bool = True
+
+    # ------------------------------------------------------------------ the crowd
+
+    async def gather(self) -> None:
+        """Makes everyone friends of the next two, and members of one group; logs all in."""
+        connection = open_mysql(Address.parse(self.cluster.nodes[0].store))
+        migrate(connection)
+        hashed = password_hash()
+        users = []
+        for number in range(PEOPLE):
+            made = execute(connection, op.CreateUser(f"person{number}", hashed, 0))
+            assert isinstance(made, op.UserCreated)
+            users.append(made.user.id)
+        for place, user in enumerate(users):
+            for other in (users[(place + 1) % PEOPLE], users[(place + 2) % PEOPLE]):
+                execute(connection, op.AddFriend(user, other, 0))
+                execute(connection, op.AddFriend(other, user, 0))
+        group = execute(connection, op.CreateGroup(users[0], "everyone", "", 0))
+        assert isinstance(group, op.GroupChanged)
+        for user in users[1:]:
+            execute(connection, op.JoinGroup(user, group.group, 0))
+        connection.close()
+        for number in range(PEOPLE + SECOND_DEVICES):
+            user = users[number % PEOPLE]
+            device = Device(f"device{number}", user, self.cluster.port, self.chance)
+            self.devices.append(device)
+            device.link.feed(io.LogIn(user, PASSWORD))
+        await self._until(lambda: all(device.session.logged_in for device in self.devices), 60)
+
+    async def talk(self, device: Device) -> None:
+        chance = self.chance
+        while self.saying:
+            await asyncio.sleep(chance.uniform(*PAUSE_S))
+            ref = len(device.said) + 1
+            text = f"{device.name} says {ref}"
+            roster = device.session.roster
+            if chance.random() < 0.7:
+                device.say(io.SendChat(ref, chance.choice(sorted(roster.friends)), text))
+            else:
+                device.say(io.SendGroupChat(ref, chance.choice(sorted(roster.groups)), text))
+
+    async def _until(self, holds: Callable[[], bool], seconds: float) -> None:
+        deadline_s = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline_s, "it takes too long"
+            await asyncio.sleep(0.02)
+
+    # ------------------------------------------------------------------ faults
+
+    async def away(self, what: str, server: Server, seconds: float) -> None:
+        """Kills a part with SIGKILL, and starts it again after a while."""
+
+        def kill() -> None:
+            server.kill()
+            server.end_group()
+
+        await self._during(f"kill -9 {what}", kill, server.start, seconds)
+
+    async def pause(self, what: str, server: Server, seconds: float) -> None:
+        await self._during(f"SIGSTOP {what} {seconds:g} s", server.suspend, server.resume, seconds)
+
+    async def drain(self, what: str, server: Server) -> None:
+        def stop() -> None:
+            status = server.stop()
+            assert status == 0, f"{what} ended with {status}:\n{server.last_words()}"
+
+        await self._during(f"SIGTERM {what}", stop, server.start, 0.5)
+
+    async def _during(
+        self, what: str, begin: Callable[[], None], end: Callable[[], None], seconds: float
+    ) -> None:
+        from_s = time.monotonic()
+        await asyncio.to_thread(begin)
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(end)
+        self.faults.append(Fault(what, from_s, time.monotonic()))
+
+    # ------------------------------------------------------------------ the end
+
+    async def settle(self) -> float:
+        """Lets everything arrive; how long that took. Fails after HEALED_S."""
+        start_s = time.monotonic()
+        await self._until(self._all_is_there, HEALED_S)
+        return time.monotonic() - start_s
+
+    def _all_is_there(self) -> bool:
+        if any(device.session.unsettled for device in self.devices):
+            return False
+        heads: dict[int, int] = {}
+        for device in self.devices:
+            for said in device.said.values():
+                if said.settled is not None:
+                    conversation, seq = said.settled
+                    heads[conversation] = max(seq, heads.get(conversation, 0))
+        return all(
+            device.last(conversation) >= heads.get(conversation, 0)
+            for device in self.devices
+            for conversation in conversations(device)
+        )
+
+    def check(self) -> None:
+        """The log of the database against what everyone saw and was told."""
+        connection = open_mysql(Address.parse(self.cluster.nodes[0].store))
+        logs: dict[int, list[tuple[int, str]]] = {}
+        for conversation, seq, text in connection.query(
+            "SELECT conversation_id, seq, text FROM entries ORDER BY conversation_id, seq"
+        ):
+            logs.setdefault(conversation, []).append((seq, text))
+        connection.close()
+        for log in logs.values():
+            assert [seq for seq, _ in log] == list(range(1, len(log) + 1)), "a log is 1..head"
+        stored = [text for log in logs.values() for _, text in log if text]
+        assert len(stored) == len(set(stored)), "an entry is stored once"
+        for device in self.devices:
+            assert not device.failed, device.failed
+            for said in device.said.values():
+                assert said.settled is not None, f"{said.text} was not settled"
+                conversation, seq = said.settled
+                assert logs[conversation][seq - 1] == (seq, said.text), "a sent is in the log"
+            for conversation in conversations(device):
+                applied = [(e.seq, e.text) for e in device.applied.get(conversation, [])]
+                log = logs.get(conversation, [])
+                assert applied == log[len(log) - len(applied) :], f"{device.name}: a run of the log"
+                # What was there before the login, the joining of the group, it need not have seen.
+                texts = [text for _, text in log if text]
+                assert texts == [text for _, text in applied if text], f"{device.name} saw all"
+        assert len(stored) == sum(len(device.said) for device in self.devices)
+
+    def measure(self) -> None:
+        """Lays each text at the door of the last fault before it."""
+        last_seen_s: dict[tuple[int, int], float] = {}
+        for device in self.devices:
+            for place, at_s in device.seen_s.items():
+                last_seen_s[place] = max(at_s, last_seen_s.get(place, 0.0))
+        for device in self.devices:
+            for said in device.said.values():
+                before = [fault for fault in self.faults if fault.from_s <= said.settled_s]
+                if before and said.settled is not None:
+                    fault = before[-1]
+                    fault.sends += 1
+                    sent_s = said.settled_s - said.at_s
+                    seen_s = last_seen_s[said.settled] - said.at_s
+                    fault.longest_sent_s = max(fault.longest_sent_s, sent_s)
+                    fault.longest_seen_s = max(fault.longest_seen_s, seen_s)
+
+    def tell(self) -> str:
+        said = sum(len(device.said) for device in self.devices)
+        acked = sum(one.settled is not None for d in self.devices for one in d.said.values())
+        resent = sum(device.session.transmitted for device in self.devices) - said
+        delivered = sum(len(run) for d in self.devices for run in d.applied.values())
+        lines = [
+            f"sent {said:,}, acked {acked:,}, resent {resent:,}, delivered {delivered:,}",
+            "",
+            f"{'fault':24} {'times':>5} {'away s':>7} {'longest to `sent` s':>20} "
+            f"{'longest to the last device s':>29}",
+        ]
+        for what in dict.fromkeys(fault.what for fault in self.faults):
+            alike = [fault for fault in self.faults if fault.what == what]
+            away_s = max(fault.to_s - fault.from_s for fault in alike)
+            sent_s = max(fault.longest_sent_s for fault in alike)
+            seen_s = max(fault.longest_seen_s for fault in alike)
+            lines.append(f"{what:24} {len(alike):5} {away_s:7.1f} {sent_s:20.2f} {seen_s:29.2f}")
+        return "\n".join(lines)
+
+
+def conversations(device: Device) -> list[int]:
+    roster = device.session.roster
+    return sorted([*(friend.conversation for friend in roster.friends.values()), *roster.groups])
+
+
+def password_hash() -> str:
+    return PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1).hash(PASSWORD)
+
+
+async def soak(cluster: Cluster, plan: Callable[[Soak], Awaitable[None]]) -> Soak:
+    """Runs the plan's faults under a steady stream, and checks everything."""
+    run = Soak(cluster)
+    await run.gather()
+    talks = [asyncio.create_task(run.talk(device)) for device in run.devices]
+    try:
+        await asyncio.sleep(2)
+        run.faults.append(Fault("nothing", time.monotonic(), time.monotonic()))
+        await asyncio.sleep(2)
+        await plan(run)
+        run.saying = False
+        await asyncio.gather(*talks)
+        await run.settle()
+        run.check()
+        run.measure()
+        return run
+    finally:
+        run.saying = False
+        for talk in talks:
+            talk.cancel()
+        for device in run.devices:
+            device.link.close()
+
+
+async def short(run: Soak) -> None:
+    """Every fault once."""
+    cluster = run.cluster
+    await run.away("node", cluster.nodes[0], 1)
+    await asyncio.sleep(1)
+    await run.away("redis", cluster.bus, 1)
+    await asyncio.sleep(1)
+    await run.away("mariadb", cluster.database, 1)
+    await asyncio.sleep(1)
+    await run.away("nginx", cluster.balancer, 1)
+    await asyncio.sleep(1)
+    await run.drain("node", cluster.nodes[1])
+    await run.pause("node", cluster.nodes[2], 3)
+    await asyncio.sleep(1)
+
+
+def long(rounds: int) -> Callable[[Soak], Awaitable[None]]:
+    """Each part killed `rounds` times in turn, then the long faults."""
+
+    async def plan(run: Soak) -> None:
+        cluster = run.cluster
+        for number in range(rounds):
+            parts: list[tuple[str, Server]] = [
+                ("node", cluster.nodes[number % NODES]),
+                ("redis", cluster.bus),
+                ("mariadb", cluster.database),
+                ("nginx", cluster.balancer),
+            ]
+            for what, server in parts:
+                await run.away(what, server, run.chance.uniform(1, 2))
+                await asyncio.sleep(3)
+            await run.drain("node", cluster.nodes[(number + 1) % NODES])
+            await asyncio.sleep(2)
+            print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+        await run.pause("node", cluster.nodes[0], 20)
+        await asyncio.sleep(5)
+        await run.away("redis for a minute", cluster.bus, 60)
+        await asyncio.sleep(5)
+
+    return plan
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--rounds", type=int, default=10, help="(%(default)s)")
+    options = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="chat-soak-") as folder:
+        cluster = Cluster(Path(folder), NODES, "--wait")
+        try:
+            cluster.start()
+            run = asyncio.run(soak(cluster, long(options.rounds)))
+            print(run.tell())
+        finally:
+            with contextlib.suppress(Exception):
+                cluster.stop()
+            cluster.kill()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""A cluster of real programs: what it promises while parts of it die, and when Redis is silent."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chat.client import interface as io
+from chat.core import operations as op
+from chat.storage.mysql import Address, open_mysql
+from chat.storage.schema import migrate
+from chat.storage.transactions import execute
+from deploy.cluster import ChatNode, Cluster
+from deploy.servers import MariaDb, Redis
+from tests.conftest import need
+from tests.proxy import Proxy
+from tests.soak import HEALED_S, NODES, PASSWORD, Device, password_hash, short, soak
+
+pytestmark = pytest.mark.servers
+AT_ONCE_S = 2.0
+SWEEP_MS = 5_000
+
+
+def test_every_part_is_killed_once_under_a_steady_stream(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    need("mariadbd", "redis-server", "nginx")
+    cluster = Cluster(tmp_path, NODES, "--wait")
+    try:
+        cluster.start()
+        run = asyncio.run(soak(cluster, short))
+    finally:
+        complaints = cluster.stop()
+        cluster.kill()
+    with capsys.disabled():
+        print(f"\n{run.tell()}")
+    assert complaints == []
+    assert max(fault.longest_seen_s for fault in run.faults) < HEALED_S
+
+
+class Pair:
+    """Ann on the one node and Bob on the other, friends, each node with its own way to Redis."""
+
+    def __init__(self, folder: Path, database: str, redis: Redis) -> None:
+        connection = open_mysql(Address.parse(database))
+        migrate(connection)
+        users = []
+        for name in ("ann", "bob"):
+            made = execute(connection, op.CreateUser(name, password_hash(), 0))
+            assert isinstance(made, op.UserCreated)
+            users.append(made.user.id)
+        self.ann_id, self.bob_id = users
+        execute(connection, op.AddFriend(self.ann_id, self.bob_id, 0))
+        execute(connection, op.AddFriend(self.bob_id, self.ann_id, 0))
+        connection.close()
+        self.proxy = Proxy(redis.port)
+        flags = ("--sweep-ms", str(SWEEP_MS))
+        bus = f"redis://127.0.0.1:{self.proxy.port}/0"
+        self.nodes = [
+            ChatNode(folder / "node-1", database, bus, *flags, balanced=False),
+            ChatNode(folder / "node-2", database, redis.url, *flags, balanced=False),
+        ]
+        for node in self.nodes:
+            node.start()
+
+    async def log_in(self) -> None:
+        chance = random.Random(1)
+        self.ann = Device("ann", self.ann_id, self.nodes[0].port, chance)
+        self.bob = Device("bob", self.bob_id, self.nodes[1].port, chance)
+        for device in (self.ann, self.bob):
+            device.link.feed(io.LogIn(device.user, PASSWORD))
+        await until(lambda: self.ann.session.logged_in and self.bob.session.logged_in, HEALED_S)
+
+    def say(self, text: str) -> None:
+        self.ann.say(io.SendChat(len(self.ann.said) + 1, self.bob_id, text))
+
+    def heard(self) -> list[str]:
+        return [entry.text for run in self.bob.applied.values() for entry in run]
+
+    async def hears(self, *texts: str, within_s: float) -> float:
+        start_s = time.monotonic()
+        await until(lambda: self.heard() == list(texts), within_s)
+        return time.monotonic() - start_s
+
+    def hang_up(self) -> None:
+        for device in (self.ann, self.bob):
+            device.link.close()
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.stop()
+        self.proxy.close()
+
+
+async def until(holds: Callable[[], bool], seconds: float) -> None:
+    deadline_s = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline_s, "it takes too long"
+        await asyncio.sleep(0.01)
+
+
+def test_an_envelope_that_redis_never_gets_is_found_by_the_next_one_or_by_the_sweep(
+    tmp_path: Path, mariadb: MariaDb
+) -> None:
+    need("redis-server")
+    redis = Redis(tmp_path / "redis")
+    redis.start()
+    pair = Pair(tmp_path, mariadb.fresh_database(), redis)
+
+    def swallow(data: bytes) -> bytes:
+        # Another command of the same form, whose reply looks the same.
+        return data.replace(b"PUBLISH", b"PFCOUNT")
+
+    async def work() -> None:
+        await pair.log_in()
+        pair.say("one")
+        await pair.hears("one", within_s=AT_ONCE_S)
+
+        pair.proxy.edit["up"] = swallow
+        pair.say("two")
+        await until(lambda: pair.ann.said[2].settled is not None, AT_ONCE_S)
+        pair.proxy.edit.clear()
+        assert pair.heard() == ["one"]
+        pair.say("three")
+        await pair.hears("one", "two", "three", within_s=AT_ONCE_S)
+
+        pair.proxy.edit["up"] = swallow
+        pair.say("four")
+        took_s = await pair.hears("one", "two", "three", "four", within_s=HEALED_S)
+        assert took_s < SWEEP_MS / 1000 + AT_ONCE_S
+
+        pair.proxy.edit.clear()
+        redis.kill()
+        redis.start()
+        pair.say("five")
+        await pair.hears("one", "two", "three", "four", "five", within_s=HEALED_S)
+        pair.hang_up()
+
+    try:
+        asyncio.run(work())
+    finally:
+        pair.close()
+        redis.stop()
