@@ -29,11 +29,14 @@ Invariants:
 4. What a read brings is handed only to those who still stand where the read began.
 """
 
+MOST_AUDIENCES = 8
+"""How many audiences a conversation keeps: those of the users who talk at the moment."""
+
 
 class Conversation:
     """The head of a conversation and the position of every connection attached to it."""
 
-    __slots__ = ("_audience", "_held", "_reading", "behind", "head", "id", "live")
+    __slots__ = ("_audiences", "_held", "_reading", "behind", "head", "id", "live")
 
     def __init__(self, id: int) -> None:
         self.id = id
@@ -43,7 +46,7 @@ class Conversation:
         """The cursors of those who are not live."""
         self._held: set[int] = set()
         self._reading: set[int] = set()
-        self._audience: tuple[int, ...] | None = None
+        self._audiences: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     # ------------------------------------------------------------------ who is where
 
@@ -62,11 +65,15 @@ class Conversation:
     def connections(self) -> list[int]:
         return [*self.live, *self.behind]
 
-    def audience(self) -> tuple[int, ...]:
-        """All live connections."""
-        if self._audience is None:
-            self._audience = tuple(self.live)
-        return self._audience
+    def audience(self, but: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """All live connections but these. The same object as long as nobody comes or goes."""
+        audience = self._audiences.get(but)
+        if audience is None:
+            if len(self._audiences) >= MOST_AUDIENCES:
+                self._audiences.clear()
+            audience = tuple([connection for connection in self.live if connection not in but])
+            self._audiences[but] = audience
+        return audience
 
     # ------------------------------------------------------------------ moving
 
@@ -81,7 +88,7 @@ class Conversation:
     def detach(self, connection: int) -> None:
         if connection in self.live:
             del self.live[connection]
-            self._audience = None
+            self._audiences.clear()
         self.behind.pop(connection, None)
         self._held.discard(connection)
 
@@ -91,7 +98,7 @@ class Conversation:
             for connection in self.live:
                 self.behind[connection] = self.head
             self.live.clear()
-            self._audience = None
+            self._audiences.clear()
             self.head = head
 
     def grow(self) -> None:
@@ -107,7 +114,7 @@ class Conversation:
         """Feed it no further for now."""
         if connection in self.live:
             del self.live[connection]
-            self._audience = None
+            self._audiences.clear()
             self.behind[connection] = self.head
         self._held.add(connection)
 
@@ -121,7 +128,7 @@ class Conversation:
         if cursor == self.head and connection not in self._held:
             self.behind.pop(connection, None)
             self.live[connection] = None
-            self._audience = None
+            self._audiences.clear()
         else:
             self.behind[connection] = cursor
 

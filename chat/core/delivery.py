@@ -157,28 +157,28 @@ class Delivery:
     ) -> bool:
         """Hands the next entry to all who are live. Whether `origin` was, and got its `sent`."""
         context = self._context
-        audience = conversation.audience()
         placed = False
         sender = context.users.get(entry.sender)
-        own = [c for c in sender.sessions if c in conversation.live] if sender else []
-        if own:
-            audience = tuple([c for c in audience if c not in own])
-            for connection in own:
-                session = context.sessions[connection]
-                if session is origin:
-                    placed = True
-                    context.acknowledge(session, sent)
-                elif entry.key in session.sending:
-                    conversation.hold(connection)
-                    session.stopped.add(conversation.id)
-                else:
-                    context.effects.append(Send(connection, encode_entry(entry, own=True)))
+        own: tuple[int, ...] = ()
+        if sender is not None:
+            own = tuple([c for c in sender.sessions if c in conversation.live])
+        audience = conversation.audience(own)
+        for connection in own:
+            session = context.sessions[connection]
+            if session is origin:
+                placed = True
+                context.acknowledge(session, sent)
+            elif entry.key in session.sending:
+                conversation.hold(connection)
+                session.stopped.add(conversation.id)
+            else:
+                context.effects.append(Send(connection, encode_entry(entry, own=True)))
         if audience:
             context.effects.append(Deliver(audience, encode_entry(entry, own=False)))
         conversation.grow()
         if ends_membership(entry):
             gone = own if entry.kind is EntryKind.LEFT else conversation.audience()
-            for connection in tuple(gone):
+            for connection in gone:
                 if connection in conversation.live:
                     self._let_go(context.sessions[connection], conversation, entry.seq)
         return placed

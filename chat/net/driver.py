@@ -75,9 +75,9 @@ class Transport(Protocol):
 
 
 class Store(Protocol):
-    """Takes an operation, and answers it through `Driver.answer_threadsafe`."""
+    """Takes operations by ticket, and answers them through `Driver.answer_threadsafe`."""
 
-    def submit(self, ticket: int, operation: StoreOperation) -> None: ...
+    def submit_all(self, jobs: Sequence[tuple[int, StoreOperation]]) -> None: ...
 
 
 class PasswordVault(Protocol):
@@ -103,6 +103,8 @@ class Driver:
         self._connections = 0
         self._written: dict[int, list[bytes]] = {}
         self._flushing = False
+        self._jobs: list[tuple[int, StoreOperation]] = []
+        """What the turn in hand asks of the store."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
         self._no_tick_before_ms = 0
@@ -183,6 +185,9 @@ class Driver:
                     carry_out[type(effect)](effect)
         finally:
             self._handling = False
+            if self._jobs:
+                jobs, self._jobs = self._jobs, []
+                self.store.submit_all(jobs)
         self._set_timer()
 
     def _tell_bug(self, event: AnyEvent, now_ms: int) -> None:
@@ -286,7 +291,7 @@ class Driver:
         if isinstance(operation, _VAULT_OPERATIONS):
             self.vault.submit(effect.ticket, operation)
         else:
-            self.store.submit(effect.ticket, operation)
+            self._jobs.append((effect.ticket, operation))
 
     # ------------------------------------------------------------------ the end
 

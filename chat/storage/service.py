@@ -111,12 +111,23 @@ class StoreService:
             lane.start()
 
     def submit(self, ticket: int, operation: StoreOperation) -> None:
-        """Puts an operation in its queue and returns at once. Its outcome comes by `answers`. From
-        any thread; after `close` it comes to nothing."""
-        lane = self._reader if is_read(operation) else self._writer
-        if lane.waiting() >= self._max_queue:
-            lane = self._refuser
-        lane.put((ticket, operation))
+        """One operation; see `submit_all`."""
+        self.submit_all([(ticket, operation)])
+
+    def submit_all(self, jobs: Sequence[Job]) -> None:
+        """Puts operations in their queues and returns at once. Their outcomes come by `answers`.
+        From any thread; after `close` they come to nothing."""
+        writes = [job for job in jobs if not is_read(job[1])]
+        self._put(self._writer, writes)
+        if len(writes) < len(jobs):
+            self._put(self._reader, [job for job in jobs if is_read(job[1])])
+
+    def _put(self, lane: "_Lane", jobs: Sequence[Job]) -> None:
+        room = max(0, self._max_queue - lane.waiting())
+        if jobs and room:
+            lane.put(jobs[:room])
+        if len(jobs) > room:
+            self._refuser.put(jobs[room:])
 
     def close(self) -> None:
         """Answers all that was submitted, ends the threads and closes the store."""
@@ -201,8 +212,8 @@ class _Lane:
     def waiting(self) -> int:
         return len(self._queue)
 
-    def put(self, job: Job) -> None:
-        self._queue.append(job)
+    def put(self, jobs: Sequence[Job]) -> None:
+        self._queue.extend(jobs)
         if self._sleeps:
             self._sleeps = False
             self._wake.put(None)
