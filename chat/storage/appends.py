@@ -30,7 +30,7 @@ from chat.core.operations import Append, Appended, Refused
 from chat.storage.access import direct_refusal, group_refusal, read_bond
 from chat.storage.connection import Connection, Value
 from chat.storage.log import GROUP, insert_entries
-from chat.storage.sql import derived, marks
+from chat.storage.sql import derived, marks, packed
 
 MAX_BATCH: Final = 256
 """Most appends of one transaction."""
@@ -38,6 +38,13 @@ MAX_BATCH: Final = 256
 MOST_PAIRS: Final = 100_000
 """How many conversations of two a connection remembers."""
 
+_IS_BLOCKED: Final = (
+    "(w.recipient > 0"
+    " AND (EXISTS (SELECT 1 FROM blocks b"
+    " WHERE b.user_id = w.sender AND b.blocked_id = w.recipient)"
+    " OR EXISTS (SELECT 1 FROM blocks b"
+    " WHERE b.user_id = w.recipient AND b.blocked_id = w.sender)))"
+)
 _TEXT: Final = str(EntryKind.TEXT.value)
 
 
@@ -51,7 +58,7 @@ class _Logs(NamedTuple):
 
     heads: dict[int, int]
     groups: frozenset[int]
-    members: dict[tuple[int, int, int], tuple[str | None, int]]
+    members: dict[tuple[int, int, int], tuple[str | None, bool]]
 
 
 _Place: TypeAlias = tuple[int, int | str | None, int | None]
@@ -172,27 +179,25 @@ def _lock_conversations(connection: Connection, targets: dict[_Place, _Target]) 
     }
     rows, members = connection.query_all(
         (
-            f"SELECT id, head, kind = '{GROUP}' FROM conversations"
+            f"SELECT {packed('id', 'head', 'kind')} FROM conversations"
             f" WHERE id IN ({marks(len(ids))}) AND closed = 0 ORDER BY id{connection.for_update}",
             ids,
         ),
         (
-            "SELECT w.conversation, w.sender, w.recipient, m.role, w.recipient > 0"
-            " AND (EXISTS (SELECT 1 FROM blocks b"
-            " WHERE b.user_id = w.sender AND b.blocked_id = w.recipient)"
-            " OR EXISTS (SELECT 1 FROM blocks b"
-            " WHERE b.user_id = w.recipient AND b.blocked_id = w.sender))"
+            f"SELECT {packed('w.conversation', 'w.sender', 'w.recipient', 'm.role', _IS_BLOCKED)}"
             f" FROM {derived(('conversation', 'sender', 'recipient'), len(wanted))} w"
             " JOIN members m ON m.conversation_id = w.conversation AND m.user_id = w.sender",
             _flat(wanted),
         ),
     )
+    locked = [row.split() for (row,) in rows]
+    known = [row.split() for (row,) in members]
     return _Logs(
-        {id: head for id, head, _ in rows},
-        frozenset(id for id, _, is_group in rows if is_group),
+        {int(id): int(head) for id, head, _ in locked},
+        frozenset(int(id) for id, _, kind in locked if kind == GROUP),
         {
-            (conversation, sender, recipient): (role, is_blocked)
-            for conversation, sender, recipient, role, is_blocked in members
+            (int(conversation), int(sender), int(recipient)): (role, is_blocked == "1")
+            for conversation, sender, recipient, role, is_blocked in known
         },
     )
 
@@ -258,9 +263,9 @@ def _decide(
     sender, _, group = place
     conversation, recipient = target
     role: str | None = None
-    is_blocked = 0
+    is_blocked = False
     if conversation in logs.heads:
-        role, is_blocked = logs.members.get((conversation, sender, recipient or 0), (None, 0))
+        role, is_blocked = logs.members.get((conversation, sender, recipient or 0), (None, False))
     if group is not None:
         if conversation not in logs.groups:
             return ErrorCode.NO_SUCH_GROUP

@@ -50,7 +50,7 @@ MOST_UNSENT_CHARS: Final = 1_000_000
 """Well below what a server takes in one packet."""
 
 _SETTINGS: Final = (
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',"
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT',"
     f" innodb_lock_wait_timeout = {LOCK_WAIT_S}, time_zone = '+00:00'"
 )
 _TABLE_OPTIONS: Final = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
