@@ -14,6 +14,7 @@ from sim.checkers.promptness import Promptness
 from sim.checkers.snapshot import snapshot
 from sim.cluster import Cluster
 from sim.coverage import Coverage, watching
+from sim.episodes import crowd, say_and_go, storm
 from sim.faults import Faults
 from sim.moments import Phase
 from sim.people import People
@@ -25,9 +26,10 @@ HEAL_MS = 60_000
 SETTLE_MS = 16_000
 """How long what was under way when all was healed may still take; the lease of a node that died
 most of all."""
-LIVE_ON_MS = 10_000
-LIVE_ON_PACE_MS = (20, 300)
-BUS_AWAY_MS = (2_500, 5_000)
+LIVE_ON_MS = 8_000
+LIVE_ON_PACE_MS = (20, 500)
+GOODBYES = 3
+BUS_AWAY_MS = (2_000, 3_500)
 STAYS_AWAY = 0.5
 """How likely it is that somebody sleeps through the healing."""
 QUIET_MS = 90_000
@@ -185,12 +187,17 @@ def _live_on(cluster: Cluster, before: People, *, bus_stays_dead: bool) -> None:
     """People go on while all is well, or while nothing but the bus is away."""
     chance = cluster.world.chance("calm")
     cluster.world.run_for(SETTLE_MS)
-    cluster.bus.faults.delay_ms = (0, chance.choice((3, 150)))
+    cluster.bus.faults.delay_ms = (0, chance.choice((3, 150, 400)))
     cluster.store.faults.delay_ms = (0, chance.choice((3, 60)))
     people = People(cluster, LIVE_ON_PACE_MS, texts=before.texts)
     calm = Calm(cluster, bus_stays_dead=bus_stays_dead)
     people.start()
     calm.start()
+    later = cluster.world.later
+    later(chance.randint(500, LIVE_ON_MS - 5_000), crowd, cluster, chance)
+    later(chance.randint(500, LIVE_ON_MS - 4_500), storm, cluster, chance)
+    for _ in range(GOODBYES):
+        later(chance.randint(0, LIVE_ON_MS - 2_500), say_and_go, cluster, chance)
     cluster.world.run_for(LIVE_ON_MS)
     if not bus_stays_dead and chance.random() < 0.5:
         calm.bus_will_fail()

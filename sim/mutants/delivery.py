@@ -242,4 +242,42 @@ MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "entry-of-the-gone",
+        "an entry whose sender has left meanwhile is told to nobody",
+        (
+            Edit(
+                REQUESTS,
+                "        if isinstance(outcome, Appended):\n            conversation, seq =",
+                "        if isinstance(outcome, Appended) and session is None:\n"
+                "            pass\n"
+                "        elif isinstance(outcome, Appended):\n            conversation, seq =",
+            ),
+        ),
+    ),
+    Mutant(
+        "slow-reader-never-resumes",
+        "a connection whose buffer was full is not fed again when it has drained",
+        (Edit(NODE, "                self._delivery.release(session)\n", ""),),
+    ),
+    Mutant(
+        "subscribe-after-read",
+        "the channel of a user is subscribed to after the roster and the heads in it were read",
+        (
+            Edit(
+                "chat.core.entrance",
+                "        channel = session.listens_to = user_channel(user)\n"
+                "        self._channels.need(channel)\n"
+                "        return self._channels.wait(channel, record)\n",
+                "        return False\n",
+            ),
+            Edit(
+                "chat.core.entrance",
+                "        session.token = record.token\n",
+                "        session.token = record.token\n"
+                "        session.listens_to = user_channel(user.id)\n"
+                "        self._channels.need(session.listens_to)\n",
+            ),
+        ),
+    ),
 )

@@ -246,4 +246,9 @@ MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "anyone-ends-a-group",
+        "every member may end a group",
+        (Edit(GROUPS, "    allow_group(role, GroupAction.DELETE_GROUP)\n", ""),),
+    ),
 )
