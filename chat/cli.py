@@ -147,7 +147,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     limits = parser.add_argument_group("limits")
     hints = get_type_hints(NodeConfig, include_extras=True)
     for field in msgspec.structs.fields(NodeConfig):
-        if field.name != "name":
+        if type(field.default) is int:
             description = hints[field.name].__metadata__[0].description
             limits.add_argument(
                 "--" + field.name.replace("_", "-"),
@@ -195,15 +195,16 @@ def _store(text: str) -> StoreChoice:
 
 
 class BusChoice(NamedTuple):
-    """The bus in words, and how to make it."""
+    """The bus in words, how to make it, and whether nobody else can be on it."""
 
     text: str
     open: Callable[[], Bus]
+    alone: bool = False
 
 
 def _bus(text: str) -> BusChoice:
     if text == "local":
-        return BusChoice("local: this node alone", LocalBus)
+        return BusChoice("local: this node alone", LocalBus, alone=True)
     if text == "none":
         return BusChoice("none: what others write is looked for each second", NoBus)
     if text.startswith(("redis://", "rediss://", "unix://")):
@@ -252,8 +253,12 @@ def _run(options: argparse.Namespace) -> int:
 async def _serve(options: argparse.Namespace) -> int:
     stop = _Stop(asyncio.get_running_loop())
     port = options.port or _free_port(options.host)
-    limits = {field: getattr(options, field) for field in NodeConfig.__struct_fields__}
-    config = NodeConfig(**limits | {"name": options.name or f"node-{port}"})
+    given = {
+        field: getattr(options, field) for field in NodeConfig.__struct_fields__ if field in options
+    }
+    config = NodeConfig(
+        **given | {"name": options.name or f"node-{port}", "alone": options.bus.alone}
+    )
     choice: StoreChoice = options.store or _default_store(port)
     recorder = _recorder(options.record, config)
     driver = Driver(Node(config), bus := options.bus.open(), recorder)

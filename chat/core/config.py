@@ -1,4 +1,4 @@
-"""What a node is told at its start. Every limit is a flag of `chat-node`."""
+"""What a node is told at its start. Every limit, a number that is, is a flag of `chat-node`."""
 
 from typing import Annotated
 
@@ -9,6 +9,7 @@ class NodeConfig(Struct, frozen=True, gc=False):
     """The name and the limits of a node. Times in ms, sizes in bytes, as the names say."""
 
     name: Annotated[str, Meta(description="what the node calls itself")] = "node"
+    alone: Annotated[bool, Meta(description="no other node is on its bus")] = False
     login_line_bytes: Annotated[int, Meta(description="longest line before login")] = 4_096
     line_bytes: Annotated[int, Meta(description="longest line after login")] = 65_536
     in_flight: Annotated[int, Meta(description="sends of a connection under way at once")] = 64

@@ -64,8 +64,10 @@ class Context:
         self.pending[ticket] = record
         self.effects.append(Query(ticket, operation))
 
-    def publish(self, channel: str, envelope: AnyEnvelope) -> None:
-        self.effects.append(Publish((channel,), envelope))
+    def publish(self, channels: tuple[str, ...], envelope: AnyEnvelope) -> None:
+        """For the other nodes, if there can be any."""
+        if not self.config.alone:
+            self.effects.append(Publish(channels, envelope))
 
     def send(self, connection: int, message: ServerMessage) -> None:
         self.effects.append(Send(connection, encode(message)))

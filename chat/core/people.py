@@ -137,7 +137,7 @@ class People:
             self.apply(user, roster)
         for one in touched:
             envelope = RosterEnvelope(one.user, one.version)
-            self._context.publish(user_channel(one.user), envelope)
+            self._context.publish((user_channel(one.user),), envelope)
             self.news(one.user, one.version)
 
     # ------------------------------------------------------------------ coming and going
@@ -182,7 +182,7 @@ class People:
         envelope = ReceiptEnvelope(conversation, user_id, seq)
         for told in (user_id,) if other is None else (user_id, other):
             self.receipt(told, envelope, but=connection)
-            self._context.publish(user_channel(told), envelope)
+            self._context.publish((user_channel(told),), envelope)
 
     def receipt(self, told: int, envelope: ReceiptEnvelope, *, but: int | None = None) -> None:
         """Tells a local user of a read mark, unless it was told of that or a higher one."""

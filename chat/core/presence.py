@@ -65,7 +65,7 @@ class Presence:
     def _publish(self, user_id: int, friends: Iterable[int], state: PresenceState) -> None:
         envelope = PresenceEnvelope(user_id, state)
         for friend in friends:
-            self._context.publish(user_channel(friend), envelope)
+            self._context.publish((user_channel(friend),), envelope)
             self.heard(friend, user_id, state)
 
     # ------------------------------------------------------------------ friends' states

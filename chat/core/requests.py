@@ -43,7 +43,6 @@ from chat.core._generated.messages import (
 from chat.core._generated.rules import RULES, Input, Verdict
 from chat.core.context import Context, error_frame
 from chat.core.delivery import Delivery
-from chat.core.effects import Publish
 from chat.core.entrance import Entrance, token_sha256
 from chat.core.envelopes import EntryEnvelope, group_channel, user_channel
 from chat.core.frames import encode, encode_sent
@@ -170,11 +169,12 @@ class Requests:
             )
             sent = encode_sent(record.re, conversation, seq, outcome.at_ms)
             self._delivery.appended(session, entry, sent)
-            if outcome.recipient is None:
-                channels: tuple[str, ...] = (group_channel(conversation),)
-            else:
-                channels = (user_channel(append.sender), user_channel(outcome.recipient))
-            self._context.effects.append(Publish(channels, EntryEnvelope(entry)))
+            if not self._context.config.alone:
+                if outcome.recipient is None:
+                    channels: tuple[str, ...] = (group_channel(conversation),)
+                else:
+                    channels = (user_channel(append.sender), user_channel(outcome.recipient))
+                self._context.publish(channels, EntryEnvelope(entry))
         elif session is not None:
             self._fail(session, record, outcome)
         if session is not None and session.stopped:
@@ -295,7 +295,7 @@ class Requests:
         if isinstance(outcome, GroupChanged):
             for entry in outcome.entries:
                 self._delivery.entry(entry)
-                self._context.publish(group_channel(entry.conversation), EntryEnvelope(entry))
+                self._context.publish((group_channel(entry.conversation),), EntryEnvelope(entry))
             self._people.changed(record.user, outcome.roster, outcome.touched)
         session = self._asking(record)
         if session is None:

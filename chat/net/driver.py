@@ -286,11 +286,11 @@ class Driver:
         operation = effect.operation
         if isinstance(operation, FindPresence):
             self._bus.find_presence(effect.ticket, operation.users)
-            return
-        self._unanswered += 1
-        if isinstance(operation, _VAULT_OPERATIONS):
+        elif isinstance(operation, _VAULT_OPERATIONS):
+            self._unanswered += 1
             self.vault.submit(effect.ticket, operation)
         else:
+            self._unanswered += 1
             self._jobs.append((effect.ticket, operation))
 
     # ------------------------------------------------------------------ the end

@@ -44,8 +44,7 @@ MUTANTS = (
                 "            early = LogEntry(guess.id, guess.head + 1, _TEXT, "
                 "user.id, user.name,\n"
                 "                request.text, now_ms, request.key)\n"
-                "            publish = Publish((group_channel(guess.id),), EntryEnvelope(early))\n"
-                "            context.effects.append(publish)\n",
+                "            context.publish((group_channel(guess.id),), EntryEnvelope(early))\n",
             ),
         ),
     ),
@@ -88,7 +87,7 @@ MUTANTS = (
         (
             Edit(
                 REQUESTS,
-                "self._context.publish(group_channel(entry.conversation), EntryEnvelope(entry))",
+                "self._context.publish((group_channel(entry.conversation),), EntryEnvelope(entry))",
                 "pass",
             ),
         ),

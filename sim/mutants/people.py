@@ -27,7 +27,7 @@ MUTANTS = (
         (
             Edit(
                 PEOPLE,
-                "            self._context.publish(user_channel(one.user), envelope)\n",
+                "            self._context.publish((user_channel(one.user),), envelope)\n",
                 "",
             ),
         ),
@@ -54,7 +54,7 @@ MUTANTS = (
         (
             Edit(
                 PEOPLE,
-                "            self._context.publish(user_channel(told), envelope)\n",
+                "            self._context.publish((user_channel(told),), envelope)\n",
                 "",
             ),
         ),

@@ -122,8 +122,8 @@ def test_every_limit_is_a_flag_with_its_default() -> None:
     assert run.returncode == 0
     text = " ".join(run.stdout.split())
     for field in msgspec.structs.fields(NodeConfig):
-        assert f"--{field.name.replace('_', '-')}" in text
-        if field.name != "name":
+        if type(field.default) is int:
+            assert f"--{field.name.replace('_', '-')}" in text
             assert f"(default {field.default})" in text
 
 
