@@ -141,6 +141,13 @@ class Driver:
         self._written.pop(connection, None)
         self._look_quiet()
 
+    def all_answered(self, connection: int) -> bool:
+        """Whether every whole request that came on the connection has its reply written."""
+        if connection in self._written:
+            return False
+        session = self._node.session(connection)
+        return session is None or not (session.under_way or session.waiting)
+
     # ------------------------------------------------------------------ events
 
     def feed(self, event: AnyEvent) -> None:

@@ -4,6 +4,8 @@ One `Connection` a socket. Its outbound buffer has two marks, `write_buffer_byte
 of it: past the first the node is told that it is full, under the second that it drained, and in
 between every few seconds while it shrinks, so that the node can tell slow from dead.
 
+A peer that has shut down its side (`nc -N` does) is answered what it asked, and then closed.
+
 From a balancer that is trusted the first bytes are a PROXY header, and the node hears of the
 connection only when that has come: with the address in it, and never if there is none in time.
 From anybody else no header is looked for, so that nobody can claim to be another.
@@ -28,7 +30,7 @@ from chat.net.proxy_protocol import BadHeader, Balancers, parse_header
 PROGRESS_S = 5.0
 """How often a full buffer is looked at."""
 CLOSE_S = 5.0
-"""How long a connection that was closed may take to send what is buffered."""
+"""How long a connection that was closed, by either side, may take to be sent what is left."""
 NO_BALANCERS = Balancers()
 
 _log = logging.getLogger(__name__)
@@ -57,6 +59,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._progress: asyncio.TimerHandle | None = None
         self._cut_off: asyncio.TimerHandle | None = None
+        self._ended = False
+        """The peer will say no more."""
         self._buffered_bytes = 0
         self._peer = ""
         self._header: bytes | None = None
@@ -85,6 +89,14 @@ class Connection(asyncio.Protocol):
             data = self._take_header(self._header + data)
         if data:
             self._driver.feed(BytesReceived(self._number, data))
+
+    def eof_received(self) -> bool:
+        """Whether the socket stays open: as long as there is an answer to come, within limits."""
+        if self._driver.all_answered(self._number):
+            return False
+        self._ended = True
+        self._cut_off_later()
+        return True
 
     def pause_writing(self) -> None:
         self._buffered_bytes = self._transport.get_write_buffer_size()
@@ -139,12 +151,17 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         self._transport.write(data)
+        if self._ended and self._driver.all_answered(self._number):
+            self.close()
 
     def close(self) -> None:
         """Sends what is buffered, then ends; a peer that takes too long is cut off."""
+        self._cut_off_later()
+        self._transport.close()
+
+    def _cut_off_later(self) -> None:
         if self._cut_off is None:
             self._cut_off = self._loop.call_later(self._close_s, self._transport.abort)
-        self._transport.close()
 
     def abort(self) -> None:
         self._transport.abort()

@@ -97,6 +97,10 @@ class Peer:
             self._buffer += data
         return self._buffer
 
+    def shut_down(self) -> None:
+        """Says no more, and goes on listening."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         self._socket.close()
 

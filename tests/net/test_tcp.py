@@ -5,8 +5,10 @@ import json
 from pathlib import Path
 
 from chat.core.config import NodeConfig
-from chat.core.effects import PauseReading, ResumeReading
+from chat.core.effects import AnyEffect, PauseReading, ResumeReading
 from chat.core.events import (
+    Answer,
+    AnyEvent,
     BytesReceived,
     ConnectionLost,
     ConnectionOpened,
@@ -15,7 +17,7 @@ from chat.core.events import (
     WriteBufferFull,
 )
 from tests.net.loops import Run
-from tests.net.stage import Peer, Stage, stage
+from tests.net.stage import Peer, Stage, WatchedNode, stage
 
 HIGH_BYTES = 65_536
 SMALL_BUFFER = NodeConfig(write_buffer_bytes=HIGH_BYTES)
@@ -152,6 +154,64 @@ def test_a_closed_connection_that_drains_and_then_stands_still_is_cut_off(
             while not up.node.heard(WriteBufferDrained, ConnectionLost):
                 assert await peer.read(16_384)
                 await asyncio.sleep(0)
+            await up.node.hears(ConnectionLost)
+
+    run(work())
+
+
+def test_a_peer_that_shut_down_its_side_gets_its_replies(run: Run, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with stage(tmp_path / "chat.db") as up:
+            peer = await up.connect()
+            ask = {"type": "register", "id": 1, "name": "ann", "password": "secret-ann"}
+            login = {"type": "login", "id": 2, "user": "ann", "password": "secret-ann"}
+            lines = [ask, login, {"type": "profile", "id": 3}, {"type": "ping", "id": 4}]
+            await peer.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+            peer.shut_down()
+            replies = [json.loads(line) for line in (await peer.rest()).splitlines()]
+            assert [reply["type"] for reply in replies] == [
+                "registered",
+                "logged_in",
+                "profile",
+                "pong",
+            ]
+            await up.node.hears(ConnectionLost)
+
+    run(work())
+
+
+def test_a_peer_that_shut_down_its_side_in_a_line_is_closed_at_once(
+    run: Run, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        async with stage(tmp_path / "chat.db", close_s=3_600) as up:
+            peer = await up.connect()
+            await peer.write(ping(1) + b'{"type":"ping"')
+            peer.shut_down()
+            assert await peer.rest() == b'{"type":"pong","re":1}\n'
+            await up.node.hears(ConnectionLost)
+
+    run(work())
+
+
+class ForgetfulNode(WatchedNode):
+    """A node that no answer reaches."""
+
+    def handle(self, event: AnyEvent, now_ms: int) -> list[AnyEffect]:
+        return [] if isinstance(event, Answer) else super().handle(event, now_ms)
+
+
+def test_a_peer_that_shut_down_its_side_is_not_waited_for_without_end(
+    run: Run, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        store = tmp_path / "chat.db"
+        async with stage(store, node_type=ForgetfulNode, close_s=0.1) as up:
+            peer = await up.connect()
+            await peer.ask("login", 1, user="ann", password="secret-ann")
+            await up.node.hears(BytesReceived)
+            peer.shut_down()
+            assert await peer.rest() == b""
             await up.node.hears(ConnectionLost)
 
     run(work())
