@@ -112,14 +112,7 @@ class Entrance:
     # ------------------------------------------------------------------ login
 
     def login(self, session: Session, request: LoginRequest) -> None:
-        now_ms = self._context.now_ms
         attempt = (str(request.user).lower(), session.address)
-        if not self._failures.ready(attempt, now_ms):
-            wait_ms = self._failures.wait_ms(attempt, now_ms)
-            session.step(Input.UNIDENTIFIED, now_ms)
-            frame = error_frame(ErrorCode.RATE_LIMITED, request.id, wait_ms=wait_ms)
-            self._context.reply(session, frame)
-            return
         record = LoginFind(session.connection, request.id, request.password, attempt)
         self._context.query(record, FindAccount(request.user))
 
@@ -132,12 +125,22 @@ class Entrance:
             return
         account = outcome.account
         user = account.user if account else None
+        # An account is one account, whether it is called by name or by number.
+        attempt = (f"#{user.id}", session.address) if user else record.attempt
+        if self._too_many_failures(session, record, attempt):
+            return
         check = CheckPassword(record.password, account.password_hash if account else None)
-        self._context.query(LoginCheck(record.connection, record.re, user, record.attempt), check)
+        self._context.query(LoginCheck(record.connection, record.re, user, attempt), check)
 
     def login_checked(self, record: LoginCheck, outcome: AnyOutcome) -> None:
         session = self._waiting(record)
         if session is None:
+            return
+        # Those that were checked at the same time may have failed meanwhile. A guess that is right
+        # is not told from a wrong one then, or guessing at once would evade the limit.
+        if isinstance(outcome, PasswordChecked) and self._too_many_failures(
+            session, record, record.attempt
+        ):
             return
         if isinstance(outcome, PasswordChecked) and outcome.matches and record.user:
             user = record.user.id
@@ -149,6 +152,19 @@ class Entrance:
             self._failures.take(record.attempt, self._context.now_ms)
             outcome = Refused(ErrorCode.BAD_CREDENTIALS)
         self._turn_away(session, record, outcome)
+
+    def _too_many_failures(
+        self, session: Session, record: Waiter, attempt: tuple[str, str]
+    ) -> bool:
+        """Whether the account may not be tried for now; its peer is told so."""
+        now_ms = self._context.now_ms
+        if self._failures.ready(attempt, now_ms):
+            return False
+        wait_ms = self._failures.wait_ms(attempt, now_ms)
+        session.step(Input.UNIDENTIFIED, now_ms)
+        frame = error_frame(ErrorCode.RATE_LIMITED, record.re, wait_ms=wait_ms)
+        self._context.reply(session, frame)
+        return True
 
     def login_subscribed(self, record: LoginSubscribed) -> None:
         if self._waiting(record) is None:
