@@ -237,7 +237,8 @@ class Node:
             return
         session.heard_at_ms = self._context.now_ms
         session.pinged = False
-        session.frames.feed(event.data)
+        if not session.draining:  # No more requests are taken, so none are kept.
+            session.frames.feed(event.data)
         self._pump(session)
 
     # ------------------------------------------------------------------ requests
@@ -253,6 +254,7 @@ class Node:
             if request is None:
                 line = session.frames.take(self._line_bytes[session.state])
                 if line is not None:
+                    session.line_since_ms = None
                     request = decode_request(line)
                 elif session.frames.too_long:
                     request = _TOO_LONG
@@ -322,6 +324,7 @@ class Node:
         pause = session.full or (session.waiting is not None and not room)
         if pause != session.reading_paused:
             session.reading_paused = pause
+            session.heard_at_ms = self._context.now_ms
             effect = PauseReading if pause else ResumeReading
             self._context.effects.append(effect(session.connection))
 

@@ -76,6 +76,8 @@ class Watch:
             due.append((session.line_since_ms + config.line_ms, Input.LINE_TIMEOUT))
         if session.state is State.ANONYMOUS:
             due.append((session.since_ms + config.login_ms, Input.LOGIN_TIMEOUT))
+        elif session.reading_paused:
+            pass  # Who is not read from cannot be heard.
         elif session.pinged:
             due.append((session.heard_at_ms + config.dead_ms, Input.DEAD_TIMEOUT))
         else:

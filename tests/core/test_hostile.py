@@ -1,7 +1,10 @@
 """Peers who are slow, greedy or quick at the wrong time."""
 
+import json
+
 import pytest
 
+from chat.core import events as ev
 from chat.core import operations as op
 from tests.core.house import House, Peer
 
@@ -11,6 +14,36 @@ def house() -> House:
     house = House()
     house.register("ann")
     return house
+
+
+def ping(id: int) -> bytes:
+    return json.dumps({"type": "ping", "id": id}).encode() + b"\n"
+
+
+def test_a_line_has_its_time_from_its_own_start(house: House) -> None:
+    ann = house.login("ann")
+    data = b"".join(ping(id) for id in range(30))
+    step = len(ping(0)) + 1
+    for start in range(0, len(data), step):
+        ann.write(data[start : start + step])
+        house.pass_time(1_000)
+    assert not ann.closed
+    assert [line["re"] for line in ann.got if line["type"] == "pong"] == list(range(30))
+
+
+def test_a_reader_that_makes_progress_is_not_dead_because_it_is_not_read_from(house: House) -> None:
+    ann = house.login("ann")
+    ann.node.feed(ev.WriteBufferFull(ann.connection))
+    for left_bytes in range(900_000, 300_000, -30_000):
+        house.pass_time(5_000)
+        ann.node.feed(ev.WriteBufferDrained(ann.connection, left_bytes))
+    house.run()
+    assert ann.paused and not ann.closed
+    ann.node.feed(ev.WriteBufferDrained(ann.connection, 0))
+    house.pass_time(19_000)
+    assert not ann.paused and not ann.closed
+    house.pass_time(27_000)
+    assert ann.closed
 
 
 def guess(house: House, password: str, user: str | int = "ann") -> Peer:
@@ -39,3 +72,19 @@ def test_an_account_has_as_many_guesses_whatever_it_is_called_by(house: House) -
     number = ann.call("profile")["user"]["id"]
     peers = [guess(house, "wrong wrong", who) for who in ("ann", number, "ANN") * 2]
     assert codes(peers) == ["bad_credentials"] * 5 + ["rate_limited"]
+
+
+def test_what_comes_after_a_drain_is_not_kept(house: House) -> None:
+    ann = house.login("ann")
+    house.hold_answers = lambda operation: True
+    ann.ask("profile")
+    house.run()
+    ann.node.feed(ev.Drain(0))
+    for id in range(100):
+        ann.write(ping(id) * 1_000)
+    house.run()
+    session = ann.node.node.session(ann.connection)
+    assert session is not None
+    assert session.frames.buffered_bytes == 0
+    house.answer_held()
+    assert ann.closed
