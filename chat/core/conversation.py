@@ -36,7 +36,17 @@ MOST_AUDIENCES = 8
 class Conversation:
     """The head of a conversation and the position of every connection attached to it."""
 
-    __slots__ = ("_audiences", "_held", "_reading", "behind", "head", "id", "live")
+    __slots__ = (
+        "_audiences",
+        "_cohorts",
+        "_held",
+        "_reading",
+        "_wanted",
+        "behind",
+        "head",
+        "id",
+        "live",
+    )
 
     def __init__(self, id: int) -> None:
         self.id = id
@@ -44,6 +54,10 @@ class Conversation:
         self.live: dict[int, None] = {}
         self.behind: dict[int, int] = {}
         """The cursors of those who are not live."""
+        self._cohorts: dict[int, dict[int, None]] = {}
+        """By cursor: those behind who are not held. None is empty."""
+        self._wanted: set[int] = set()
+        """Cursors at which a cohort may stand for which no read is under way."""
         self._held: set[int] = set()
         self._reading: set[int] = set()
         self._audiences: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -89,14 +103,17 @@ class Conversation:
         if connection in self.live:
             del self.live[connection]
             self._audiences.clear()
+        self._unplace(connection)
         self.behind.pop(connection, None)
         self._held.discard(connection)
 
     def learn(self, head: int) -> None:
         """The log is at least this long. Whoever was live is behind if it is longer than known."""
         if head > self.head:
-            for connection in self.live:
-                self.behind[connection] = self.head
+            if self.live:
+                self.behind.update(dict.fromkeys(self.live, self.head))
+                self._cohorts.setdefault(self.head, {}).update(self.live)
+                self._wanted.add(self.head)
             self.live.clear()
             self._audiences.clear()
             self.head = head
@@ -116,6 +133,7 @@ class Conversation:
             del self.live[connection]
             self._audiences.clear()
             self.behind[connection] = self.head
+        self._unplace(connection)
         self._held.add(connection)
 
     def release(self, connection: int) -> None:
@@ -125,32 +143,39 @@ class Conversation:
             self._place(connection, self.behind[connection])
 
     def _place(self, connection: int, cursor: int) -> None:
-        if cursor == self.head and connection not in self._held:
+        self._unplace(connection)
+        if connection in self._held:
+            self.behind[connection] = cursor
+        elif cursor == self.head:
             self.behind.pop(connection, None)
             self.live[connection] = None
             self._audiences.clear()
         else:
             self.behind[connection] = cursor
+            self._cohorts.setdefault(cursor, {})[connection] = None
+            self._wanted.add(cursor)
+
+    def _unplace(self, connection: int) -> None:
+        """Takes it out of its cohort, if it is in one."""
+        cursor = self.behind.get(connection)
+        if cursor is not None:
+            cohort = self._cohorts.get(cursor)
+            if cohort is not None and cohort.pop(connection, self) is None and not cohort:
+                del self._cohorts[cursor]
 
     # ------------------------------------------------------------------ reading the log
 
     def demand(self) -> list[int]:
         """The cursors after which the log must be read now; each is under way from here on."""
-        if not self.behind:
+        if not self._wanted:
             return []
-        cursors = {
-            cursor
-            for connection, cursor in self.behind.items()
-            if connection not in self._held and cursor not in self._reading
-        }
-        self._reading |= cursors
-        return sorted(cursors)
+        cursors = sorted((self._wanted & self._cohorts.keys()) - self._reading)
+        self._wanted.clear()
+        self._reading.update(cursors)
+        return cursors
 
     def cohort(self, cursor: int) -> list[int]:
         """Ends the read after this cursor: those who wait there for what it brought."""
         self._reading.discard(cursor)
-        return [
-            connection
-            for connection, at in self.behind.items()
-            if at == cursor and connection not in self._held
-        ]
+        self._wanted.add(cursor)
+        return list(self._cohorts.get(cursor, ()))

@@ -34,6 +34,7 @@ SENDS: Final = (ChatRequest, GroupChatRequest)
 _TEXT: Final = dict(PATTERNS[ChatRequest])["text"]
 _TYPES: Final = frozenset(str(request.__struct_config__.tag) for request in REQUEST_INPUT)
 _MAX_ID: Final = 2**53
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _SENT: Final = b'{"type":"sent","re":%d,"conversation":%d,"seq":%d,"at":%d}\n'
 _LEFT: Final = EntryKind.LEFT
 _DELETED: Final = EntryKind.DELETED
@@ -163,19 +164,12 @@ def _problem(code: ErrorCode, re: int | None = None, message: str | None = None)
 def _too_deep(line: bytes) -> bool:
     """Whether objects and arrays are nested deeper than the limit; brackets in strings do not
     count."""
+    outside = _STRING.sub(b"", line)
+    if outside.count(b"{") + outside.count(b"[") <= LIMITS.nesting:
+        return False
     depth = 0
-    in_string = escaped = False
-    for byte in line:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"{[":
+    for byte in outside:
+        if byte in b"{[":
             depth += 1
             if depth > LIMITS.nesting:
                 return True

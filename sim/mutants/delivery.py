@@ -110,8 +110,10 @@ MUTANTS = (
         (
             Edit(
                 CONVERSATION,
-                "            for connection in self.live:\n"
-                "                self.behind[connection] = self.head\n"
+                "            if self.live:\n"
+                "                self.behind.update(dict.fromkeys(self.live, self.head))\n"
+                "                self._cohorts.setdefault(self.head, {}).update(self.live)\n"
+                "                self._wanted.add(self.head)\n"
                 "            self.live.clear()\n",
                 "",
             ),
@@ -151,7 +153,12 @@ MUTANTS = (
         "page-for-those-who-moved-on",
         "a page of the log is handed to all who are behind, wherever they stand by then",
         (
-            Edit(CONVERSATION, "if at == cursor and connection", "if at >= cursor and connection"),
+            Edit(
+                CONVERSATION,
+                "        return list(self._cohorts.get(cursor, ()))\n",
+                "        return [c for c, at in self.behind.items()"
+                " if at >= cursor and c not in self._held]\n",
+            ),
             Edit(
                 CONVERSATION,
                 "        assert self.behind[connection] <= cursor <= self.head\n",

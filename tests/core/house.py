@@ -110,7 +110,9 @@ class House:
         self.held: deque[tuple[NodeHost, int, op.AnyOperation | Committed]] = deque()
         self.lose_envelopes: Callable[[str], bool] = lambda channel: False
         self.fail: Callable[[op.AnyOperation], op.AnyOutcome | None] = lambda operation: None
-        self.nodes = [NodeHost(self, NodeConfig(name=f"node-{n}", **config)) for n in range(nodes)]
+        self.nodes = [
+            NodeHost(self, NodeConfig(f"node-{n}", alone=False, **config)) for n in range(nodes)
+        ]
         self._connections = 0
         self._tokens = 0
         if bus:
