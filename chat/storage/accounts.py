@@ -1,5 +1,7 @@
 """Accounts and the devices that hold a token for one."""
 
+from collections.abc import Sequence
+
 from chat.core._generated.errors import ErrorCode
 from chat.core._generated.messages import User
 from chat.core.operations import (
@@ -13,12 +15,14 @@ from chat.core.operations import (
     FindAccount,
     FindDevice,
     OpenDevice,
+    Refused,
     UserCreated,
 )
 from chat.storage.access import Refusal
 from chat.storage.connection import Connection
 from chat.storage.errors import DuplicateKey
 from chat.storage.rosters import load_roster
+from chat.storage.sql import marks
 
 
 def create_user(connection: Connection, operation: CreateUser) -> UserCreated:
@@ -61,13 +65,21 @@ def open_device(connection: Connection, operation: OpenDevice) -> DeviceOpened:
     return DeviceOpened(roster)
 
 
-def find_device(connection: Connection, operation: FindDevice) -> DeviceFound:
+def find_devices(
+    connection: Connection, operations: Sequence[FindDevice]
+) -> list[DeviceFound | Refused]:
+    tokens = sorted({operation.token_sha256 for operation in operations})
     rows = connection.query(
-        "SELECT user_id FROM devices WHERE token_sha256 = ?", (operation.token_sha256,)
+        f"SELECT token_sha256, user_id FROM devices WHERE token_sha256 IN ({marks(len(tokens))})",
+        tokens,
     )
-    if not rows:
-        raise Refusal(ErrorCode.BAD_CREDENTIALS)
-    return DeviceFound(rows[0][0])
+    owners: dict[bytes, int] = dict(rows)
+    return [
+        DeviceFound(owners[operation.token_sha256])
+        if operation.token_sha256 in owners
+        else Refused(ErrorCode.BAD_CREDENTIALS)
+        for operation in operations
+    ]
 
 
 def close_device(connection: Connection, operation: CloseDevice) -> Done:

@@ -7,7 +7,7 @@ stand in the roster for convenience and do not count as changes.
 Rows of users are locked in the order of their numbers, and after any conversation's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from chat.core._generated.errors import ErrorCode
 from chat.core._generated.messages import Group, Role, User
@@ -18,12 +18,13 @@ from chat.core.operations import (
     ReadHeads,
     ReadProfile,
     ReadRoster,
+    Refused,
     Roster,
     RosterRead,
     Touched,
 )
 from chat.storage.access import Refusal
-from chat.storage.connection import Connection
+from chat.storage.connection import Connection, Row
 from chat.storage.sql import CHUNK, marks, query_in_chunks
 
 
@@ -70,44 +71,76 @@ def raise_versions(connection: Connection, users: Iterable[int]) -> tuple[Touche
 
 def load_roster(connection: Connection, user: int) -> Roster:
     """Raises Refusal(no_such_user)."""
-    # The version comes first: should the rest be newer than it, the roster is read once more.
-    rows = connection.query("SELECT name, roster_version FROM users WHERE id = ?", (user,))
-    if not rows:
+    roster = _load_rosters(connection, [user]).get(user)
+    if roster is None:
         raise Refusal(ErrorCode.NO_SUCH_USER)
-    name, version = rows[0]
-    friends = connection.query(
-        "SELECT u.id, u.name, c.id, c.head, m.read_seq FROM friendships f"
-        " JOIN users u ON u.id = f.friend_id"
-        " JOIN conversations c ON c.id = f.conversation_id"
-        " JOIN members m ON m.conversation_id = c.id AND m.user_id = f.user_id"
-        " WHERE f.user_id = ? ORDER BY u.id",
-        (user,),
-    )
-    groups = connection.query(
-        "SELECT c.id, c.name, c.description, m.role, c.head, m.read_seq, m.since_seq"
-        " FROM members m JOIN conversations c ON c.id = m.conversation_id"
-        " WHERE m.user_id = ? AND c.kind = 'group' ORDER BY c.id",
-        (user,),
-    )
-    requests = connection.query(
-        "SELECT u.id, u.name FROM friendships f JOIN users u ON u.id = f.user_id"
-        " WHERE f.friend_id = ? AND f.conversation_id IS NULL ORDER BY f.asked_ms, u.id",
-        (user,),
-    )
-    return Roster(
-        user=User(id=user, name=name),
-        version=version,
-        friends=tuple(FriendRow(*row) for row in friends),
-        groups=tuple(
-            Group(id=id, name=n, description=d, role=Role(role), seq=head, read=read, since=since)
-            for id, n, d, role, head, read, since in groups
+    return roster
+
+
+def read_rosters(
+    connection: Connection, operations: Sequence[ReadRoster]
+) -> list[RosterRead | Refused]:
+    rosters = _load_rosters(connection, sorted({operation.user for operation in operations}))
+    return [
+        RosterRead(rosters[operation.user])
+        if operation.user in rosters
+        else Refused(ErrorCode.NO_SUCH_USER)
+        for operation in operations
+    ]
+
+
+def _load_rosters(connection: Connection, users: Sequence[int]) -> dict[int, Roster]:
+    """By user, of those who exist."""
+    ids = marks(len(users))
+    # The versions come first: should the rest be newer than them, the rosters are read once more.
+    known, friends, groups, requests = connection.query_all(
+        (f"SELECT id, name, roster_version FROM users WHERE id IN ({ids})", users),
+        (
+            "SELECT f.user_id, u.id, u.name, c.id, c.head, m.read_seq FROM friendships f"
+            " JOIN users u ON u.id = f.friend_id"
+            " JOIN conversations c ON c.id = f.conversation_id"
+            " JOIN members m ON m.conversation_id = c.id AND m.user_id = f.user_id"
+            f" WHERE f.user_id IN ({ids}) ORDER BY u.id",
+            users,
         ),
-        requests=tuple(User(id=id, name=name) for id, name in requests),
+        (
+            "SELECT m.user_id,"
+            " c.id, c.name, c.description, m.role, c.head, m.read_seq, m.since_seq"
+            " FROM members m JOIN conversations c ON c.id = m.conversation_id"
+            f" WHERE m.user_id IN ({ids}) AND c.kind = 'group' ORDER BY c.id",
+            users,
+        ),
+        (
+            "SELECT f.friend_id, u.id, u.name FROM friendships f JOIN users u ON u.id = f.user_id"
+            f" WHERE f.friend_id IN ({ids}) AND f.conversation_id IS NULL"
+            " ORDER BY f.asked_ms, u.id",
+            users,
+        ),
     )
+    friends_of, groups_of, requests_of = (_by_user(rows) for rows in (friends, groups, requests))
+    return {
+        user: Roster(
+            user=User(id=user, name=name),
+            version=version,
+            friends=tuple(FriendRow(*row) for row in friends_of.get(user, ())),
+            groups=tuple(
+                Group(
+                    id=id, name=n, description=d, role=Role(role), seq=head, read=read, since=since
+                )
+                for id, n, d, role, head, read, since in groups_of.get(user, ())
+            ),
+            requests=tuple(User(id=id, name=n) for id, n in requests_of.get(user, ())),
+        )
+        for user, name, version in known
+    }
 
 
-def read_roster(connection: Connection, operation: ReadRoster) -> RosterRead:
-    return RosterRead(load_roster(connection, operation.user))
+def _by_user(rows: Iterable[Row]) -> dict[int, list[Row]]:
+    """The rest of the rows by what stands first in them."""
+    by_user: dict[int, list[Row]] = {}
+    for user, *rest in rows:
+        by_user.setdefault(user, []).append(tuple(rest))
+    return by_user
 
 
 def read_profile(connection: Connection, operation: ReadProfile) -> ProfileRead:

@@ -45,11 +45,14 @@ from chat.storage.appends import MAX_BATCH, append_all
 from chat.storage.connection import Connection, in_transaction
 from chat.storage.errors import DuplicateKey
 
+# Each takes a connection and operations of the type it stands under, all at once.
+_READS_TOGETHER: Final[dict[type, Callable[[Connection, Any], Sequence[StoreOutcome]]]] = {
+    FindDevice: accounts.find_devices,
+    ReadRoster: rosters.read_rosters,
+}
 # Each takes a connection and an operation of the type it stands under.
 _READS: Final[dict[type, Callable[[Connection, Any], StoreOutcome]]] = {
     FindAccount: accounts.find_account,
-    FindDevice: accounts.find_device,
-    ReadRoster: rosters.read_roster,
     ReadProfile: rosters.read_profile,
     ReadHeads: rosters.read_heads,
     ReadLog: log.read_log,
@@ -74,18 +77,47 @@ _WRITES: Final[dict[type, Callable[[Connection, Any], StoreOutcome]]] = {
 
 def is_read(operation: StoreOperation) -> bool:
     """Whether the operation changes nothing, so that it may run beside the writer."""
-    return type(operation) in _READS
+    return type(operation) in _READS or type(operation) in _READS_TOGETHER
 
 
 def execute(connection: Connection, operation: StoreOperation) -> StoreOutcome:
     """Carries out one operation as one transaction. Raises StoreError; never gives Unknown."""
     if isinstance(operation, Append):
         return append_batch(connection, [operation])[0]
-    kind = type(operation)
-    write = kind in _WRITES
-    work = _WRITES[kind] if write else _READS[kind]
+    if is_read(operation):
+        return read_batch(connection, [operation])[0]
+    work = _WRITES[type(operation)]
     try:
-        return in_transaction(connection, lambda: work(connection, operation), write=write)
+        return in_transaction(connection, lambda: work(connection, operation), write=True)
+    except Refusal as refusal:
+        return Refused(refusal.code)
+
+
+def read_batch(connection: Connection, operations: Sequence[StoreOperation]) -> list[StoreOutcome]:
+    """What changes nothing: all as of one moment after the call, answered in their order. Many of
+    one kind take hardly more than one. Raises StoreError."""
+    return in_transaction(connection, lambda: _read_all(connection, operations), write=False)
+
+
+def _read_all(connection: Connection, operations: Sequence[StoreOperation]) -> list[StoreOutcome]:
+    by_kind: dict[type, list[StoreOperation]] = {}
+    for operation in operations:
+        by_kind.setdefault(type(operation), []).append(operation)
+    outcomes = {kind: iter(_read_kind(connection, kind, ops)) for kind, ops in by_kind.items()}
+    return [next(outcomes[type(operation)]) for operation in operations]
+
+
+def _read_kind(
+    connection: Connection, kind: type, operations: Sequence[StoreOperation]
+) -> Sequence[StoreOutcome]:
+    if kind in _READS_TOGETHER:
+        return _READS_TOGETHER[kind](connection, operations)
+    return [_read(connection, operation) for operation in operations]
+
+
+def _read(connection: Connection, operation: StoreOperation) -> StoreOutcome:
+    try:
+        return _READS[type(operation)](connection, operation)
     except Refusal as refusal:
         return Refused(refusal.code)
 

@@ -12,6 +12,7 @@ from chat.core.operations import (
     CreateUser,
     FindAccount,
     FriendshipChanged,
+    HeadsRead,
     LogRead,
     ReadHeads,
     ReadLog,
@@ -92,6 +93,45 @@ def test_what_waits_is_committed_together(
     assert [len(call) for call in answers.calls] == [1, 256, 256, 88]
     assert world.commits == 4
     assert stored(world) == [f"text {number}" for number in range(1, 601)]
+
+
+def test_those_just_answered_are_waited_for(
+    service: StoreService, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat.storage.service.GATHER", 1e9)
+    monkeypatch.setattr("chat.storage.service.MOST_GATHER_S", 60.0)
+    service.submit_all([(1, text(1)), (2, text(2))])
+    answers.wait_for(1, 2)
+    service.submit(3, text(3))
+    service.submit(4, text(4))
+    answers.wait_for(3, 4)
+    assert [[ticket for ticket, _ in call] for call in answers.calls] == [[1, 2], [3, 4]]
+
+
+def test_nobody_waits_for_those_who_were_not_there(
+    service: StoreService, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat.storage.service.GATHER", 1e9)
+    monkeypatch.setattr("chat.storage.service.MOST_GATHER_S", 60.0)
+    for number in range(1, 4):
+        service.submit(number, text(number))
+        answers.wait_for(number)
+    service.submit(4, Block(CYD, ANN))
+    answers.wait_for(4)
+
+
+def test_closing_ends_the_wait_for_more(
+    world: World, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat.storage.service.GATHER", 1e9)
+    monkeypatch.setattr("chat.storage.service.MOST_GATHER_S", 60.0)
+    service = StoreService(world.open, answers)
+    service.start()
+    service.submit_all([(1, text(1)), (2, text(2))])
+    answers.wait_for(1, 2)
+    service.submit(3, text(3))
+    service.close()
+    assert answers.wait_for(3) == [Appended(CONVERSATION, 3, NOW_MS, BOB)]
 
 
 def test_an_append_is_decided_after_what_was_asked_before_it(
@@ -291,6 +331,22 @@ def test_an_append_that_breaks_its_batch_fails_alone(
     )
     assert second == refused("unavailable")
     assert stored(world) == ["text 1", "text 3"]
+
+
+def test_a_read_that_breaks_its_turn_fails_alone(
+    world: World, service: StoreService, answers: Answers
+) -> None:
+    world.read_door.clear()
+    service.submit(0, ReadRoster(ANN))
+    assert world.reader_waits.wait(20)
+    service.submit_all(
+        [(1, ReadRoster(ANN)), (2, FindAccount("\ud800")), (3, ReadHeads((CONVERSATION,), ()))]
+    )
+    world.read_door.set()
+    first, second, third = answers.wait_for(1, 2, 3)
+    assert isinstance(first, RosterRead)
+    assert second == refused("unavailable")
+    assert isinstance(third, HeadsRead)
 
 
 def test_answers_that_cannot_be_handed_on_do_not_end_the_service(world: World) -> None:
