@@ -30,7 +30,7 @@ from chat.core.operations import Append, Appended, Refused
 from chat.storage.access import direct_refusal, group_refusal, read_bond
 from chat.storage.connection import Connection, Value
 from chat.storage.log import GROUP, insert_entries
-from chat.storage.sql import derived, marks, packed
+from chat.storage.sql import derived, marks
 
 MAX_BATCH: Final = 256
 """Most appends of one transaction."""
@@ -45,6 +45,7 @@ _IS_BLOCKED: Final = (
     " OR EXISTS (SELECT 1 FROM blocks b"
     " WHERE b.user_id = w.recipient AND b.blocked_id = w.sender)))"
 )
+_STANDING: Final = ("w.conversation", "w.sender", "w.recipient", "m.role", _IS_BLOCKED)
 _TEXT: Final = str(EntryKind.TEXT.value)
 
 
@@ -179,25 +180,26 @@ def _lock_conversations(connection: Connection, targets: dict[_Place, _Target]) 
     }
     rows, members = connection.query_all(
         (
-            f"SELECT {packed('id', 'head', 'kind')} FROM conversations"
+            f"SELECT {connection.pack('id', 'head', 'kind')} FROM conversations"
             f" WHERE id IN ({marks(len(ids))}) AND closed = 0 ORDER BY id{connection.for_update}",
             ids,
         ),
         (
-            f"SELECT {packed('w.conversation', 'w.sender', 'w.recipient', 'm.role', _IS_BLOCKED)}"
+            f"SELECT {connection.pack(*_STANDING)}"
             f" FROM {derived(('conversation', 'sender', 'recipient'), len(wanted))} w"
             " JOIN members m ON m.conversation_id = w.conversation AND m.user_id = w.sender",
             _flat(wanted),
         ),
     )
-    locked = [row.split() for (row,) in rows]
-    known = [row.split() for (row,) in members]
+    locked = list(connection.unpack(rows, 3))
     return _Logs(
         {int(id): int(head) for id, head, _ in locked},
         frozenset(int(id) for id, _, kind in locked if kind == GROUP),
         {
-            (int(conversation), int(sender), int(recipient)): (role, is_blocked == "1")
-            for conversation, sender, recipient, role, is_blocked in known
+            (int(conversation), int(sender), int(recipient)): (role, is_blocked in ("1", 1))
+            for conversation, sender, recipient, role, is_blocked in connection.unpack(
+                members, len(_STANDING)
+            )
         },
     )
 

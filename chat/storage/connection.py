@@ -6,7 +6,7 @@ which exceptions the driver raises. One connection is used by one thread at a ti
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -54,6 +54,16 @@ class Connection(Protocol):
 
     def query_all(self, *statements: tuple[str, Sequence[Value]]) -> list[list[Row]]:
         """The rows of several SELECTs, which are carried out one after the other."""
+        ...
+
+    def pack(self, *columns: str) -> str:
+        """These columns as a SELECT lists them whose rows are then unpacked. None of them is NULL,
+        and only the last has spaces in it. What a driver written in Python takes for a row it
+        takes for each column again; one that is saves that."""
+        ...
+
+    def unpack(self, rows: list[Row], width: int) -> Iterable[Sequence[Any]]:
+        """The `width` columns of each row; numbers may have become texts."""
         ...
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:

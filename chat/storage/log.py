@@ -21,17 +21,15 @@ from chat.core.operations import (
     ReadMarked,
 )
 from chat.storage.access import Refusal, allow_direct, allow_group, read_bond
-from chat.storage.connection import Connection, Row
+from chat.storage.connection import Connection
 from chat.storage.sql import value_rows
 
 GROUP: Final = "group"
 """The kind of a group's conversation, as the table has it; the other is `direct`."""
 
 _KINDS: Final = {str(kind.value): kind for kind in EntryKind}
-# LEFT makes MySQL begin with the log; where users are few it would read all that each wrote.
-_SELECT_ENTRIES: Final = (
-    "SELECT e.conversation_id, e.seq, e.kind, e.sender_id, u.name, e.text, e.at_ms, e.`key`"
-    " FROM entries e LEFT JOIN users u ON u.id = e.sender_id WHERE e.conversation_id = ?"
+_COLUMNS: Final = (
+    *("e.seq", "e.kind", "e.sender_id", "u.name", "e.at_ms", "COALESCE(e.`key`, '')", "e.text"),
 )
 
 
@@ -51,13 +49,15 @@ def read_log(connection: Connection, operation: ReadLog) -> LogRead:
     if not heads:
         return LogRead((), 0)
     head = heads[0][0]
-    rows: list[Row] = []
+    entries: list[LogEntry] = []
     if operation.after < head:
-        rows = connection.query(
-            f"{_SELECT_ENTRIES} AND e.seq > ? AND e.seq <= ? ORDER BY e.seq LIMIT ?",
-            (operation.conversation, operation.after, head, operation.limit),
+        entries = _read_entries(
+            connection,
+            operation.conversation,
+            "AND e.seq > ? AND e.seq <= ? ORDER BY e.seq LIMIT ?",
+            (operation.after, head, operation.limit),
         )
-    return LogRead(tuple(map(_entry, rows)), head)
+    return LogRead(tuple(entries), head)
 
 
 def read_history(connection: Connection, operation: ReadHistory) -> HistoryRead:
@@ -71,19 +71,17 @@ def read_history(connection: Connection, operation: ReadHistory) -> HistoryRead:
     limit = operation.limit
     if operation.after is not None:
         after = max(operation.after, standing.since - 1)
-        rows = connection.query(
-            f"{_SELECT_ENTRIES} AND e.seq > ? ORDER BY e.seq LIMIT ?",
-            (operation.conversation, after, limit + 1),
-        )
-        page = rows[:limit]
+        which = "AND e.seq > ? ORDER BY e.seq LIMIT ?"
+        parameters: tuple[int, ...] = (after, limit + 1)
     else:
         before = standing.head + 1 if operation.before is None else operation.before
-        rows = connection.query(
-            f"{_SELECT_ENTRIES} AND e.seq < ? AND e.seq >= ? ORDER BY e.seq DESC LIMIT ?",
-            (operation.conversation, before, standing.since, limit + 1),
-        )
-        page = rows[:limit][::-1]
-    return HistoryRead(tuple(map(_entry, page)), more=len(rows) > limit)
+        which = "AND e.seq < ? AND e.seq >= ? ORDER BY e.seq DESC LIMIT ?"
+        parameters = (before, standing.since, limit + 1)
+    entries = _read_entries(connection, operation.conversation, which, parameters)
+    page = entries[:limit]
+    if operation.after is None:
+        page.reverse()
+    return HistoryRead(tuple(page), more=len(entries) > limit)
 
 
 def mark_read(connection: Connection, operation: MarkRead) -> ReadMarked:
@@ -164,6 +162,18 @@ def _standing(
     return Standing(head, since, read, other)
 
 
-def _entry(row: Row) -> LogEntry:
-    conversation, seq, kind, sender, sender_name, text, at_ms, key = row
-    return LogEntry(conversation, seq, _KINDS[kind], sender, sender_name, text, at_ms, key)
+def _read_entries(
+    connection: Connection, conversation: int, which: str, parameters: Sequence[int]
+) -> list[LogEntry]:
+    # LEFT makes MySQL begin with the log; where users are few it would read all that each wrote.
+    rows = connection.query(
+        f"SELECT {connection.pack(*_COLUMNS)} FROM entries e"
+        f" LEFT JOIN users u ON u.id = e.sender_id WHERE e.conversation_id = ? {which}",
+        (conversation, *parameters),
+    )
+    return [
+        LogEntry(
+            conversation, int(seq), _KINDS[kind], int(sender), name, text, int(at_ms), key or None
+        )
+        for seq, kind, sender, name, at_ms, key, text in connection.unpack(rows, len(_COLUMNS))
+    ]

@@ -19,9 +19,9 @@ for locks, and a connection that ran into one is of no more use.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pymysql
@@ -152,6 +152,12 @@ class MySqlConnection:
 
     def query_all(self, *statements: tuple[str, Sequence[Value]]) -> list[list[Row]]:
         return self._run(*[render(sql, parameters) for sql, parameters in statements])
+
+    def pack(self, *columns: str) -> str:
+        return " || ' ' || ".join(columns)
+
+    def unpack(self, rows: list[Row], width: int) -> Iterable[Sequence[Any]]:
+        return [row.split(" ", width - 1) for (row,) in rows]
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
         text = render(sql, parameters)

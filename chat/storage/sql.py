@@ -38,15 +38,6 @@ def derived(columns: tuple[str, ...], count: int) -> str:
     return f"(SELECT {first}{more})"
 
 
-def packed(*columns: str) -> str:
-    """Columns without spaces in them as one text, with spaces between.
-
-    What a driver written in Python takes for a row it takes for each column, and for each
-    column's description once more.
-    """
-    return " || ' ' || ".join(columns)
-
-
 def query_in_chunks(
     connection: Connection, before: str, ids: Sequence[int], after: str = ""
 ) -> list[Row]:

@@ -15,10 +15,10 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from chat.storage.connection import Row, Value
 from chat.storage.errors import (
@@ -85,6 +85,12 @@ class SqliteConnection:
 
     def query_all(self, *statements: tuple[str, Sequence[Value]]) -> list[list[Row]]:
         return [self.query(sql, parameters) for sql, parameters in statements]
+
+    def pack(self, *columns: str) -> str:
+        return ", ".join(columns)
+
+    def unpack(self, rows: list[Row], width: int) -> Iterable[Sequence[Any]]:
+        return rows
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
         try:

@@ -219,8 +219,8 @@ MUTANTS = (
         (
             Edit(
                 LOG,
-                'f"{_SELECT_ENTRIES} AND e.seq > ? AND e.seq <= ? ORDER BY e.seq LIMIT ?"',
-                'f"{_SELECT_ENTRIES} AND e.seq >= ? AND e.seq <= ? ORDER BY e.seq LIMIT ?"',
+                '"AND e.seq > ? AND e.seq <= ? ORDER BY e.seq LIMIT ?"',
+                '"AND e.seq >= ? AND e.seq <= ? ORDER BY e.seq LIMIT ?"',
             ),
         ),
     ),
@@ -230,8 +230,8 @@ MUTANTS = (
         (
             Edit(
                 LOG,
-                "    return LogRead(tuple(map(_entry, rows)), head)\n",
-                "    return LogRead(tuple(map(_entry, sorted(rows[1:] or rows))), head)\n",
+                "    return LogRead(tuple(entries), head)\n",
+                "    return LogRead(tuple(entries[1:] or entries), head)\n",
             ),
         ),
     ),
@@ -241,7 +241,7 @@ MUTANTS = (
         (
             Edit(
                 ROSTERS,
-                "requests=tuple(User(id=id, name=name) for id, name in requests)",
+                "requests=tuple(User(id=id, name=n) for id, n in requests_of.get(user, ()))",
                 "requests=()",
             ),
         ),

@@ -75,6 +75,8 @@ class FaultyConnection:
         self.pairs = inner.pairs
         self.name = inner.name
         self.for_update = inner.for_update
+        self.pack = inner.pack
+        self.unpack = inner.unpack
         self._inner = inner
         self._world = world
         self._fault = Fault.NONE
