@@ -28,6 +28,7 @@ GROUP: Final = "group"
 """The kind of a group's conversation, as the table has it; the other is `direct`."""
 
 _KINDS: Final = {str(kind.value): kind for kind in EntryKind}
+# Only the text has spaces in it: by the spec, names and keys have none.
 _COLUMNS: Final = (
     *("e.seq", "e.kind", "e.sender_id", "u.name", "e.at_ms", "COALESCE(e.`key`, '')", "e.text"),
 )

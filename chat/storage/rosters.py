@@ -24,7 +24,7 @@ from chat.core.operations import (
     Touched,
 )
 from chat.storage.access import Refusal
-from chat.storage.connection import Connection, Row
+from chat.storage.connection import Connection
 from chat.storage.sql import CHUNK, marks, query_in_chunks
 
 
@@ -93,10 +93,12 @@ def _load_rosters(connection: Connection, users: Sequence[int]) -> dict[int, Ros
     """By user, of those who exist."""
     ids = marks(len(users))
     # The versions come first: should the rest be newer than them, the rosters are read once more.
+    pack, unpack = connection.pack, connection.unpack
     known, friends, groups, requests = connection.query_all(
-        (f"SELECT id, name, roster_version FROM users WHERE id IN ({ids})", users),
+        (f"SELECT {pack('id', 'roster_version', 'name')} FROM users WHERE id IN ({ids})", users),
         (
-            "SELECT f.user_id, u.id, u.name, c.id, c.head, m.read_seq FROM friendships f"
+            f"SELECT {pack('f.user_id', 'u.id', 'u.name', 'c.id', 'c.head', 'm.read_seq')}"
+            " FROM friendships f"
             " JOIN users u ON u.id = f.friend_id"
             " JOIN conversations c ON c.id = f.conversation_id"
             " JOIN members m ON m.conversation_id = c.id AND m.user_id = f.user_id"
@@ -111,36 +113,42 @@ def _load_rosters(connection: Connection, users: Sequence[int]) -> dict[int, Ros
             users,
         ),
         (
-            "SELECT f.friend_id, u.id, u.name FROM friendships f JOIN users u ON u.id = f.user_id"
+            f"SELECT {pack('f.friend_id', 'u.id', 'u.name')}"
+            " FROM friendships f JOIN users u ON u.id = f.user_id"
             f" WHERE f.friend_id IN ({ids}) AND f.conversation_id IS NULL"
             " ORDER BY f.asked_ms, u.id",
             users,
         ),
     )
-    friends_of, groups_of, requests_of = (_by_user(rows) for rows in (friends, groups, requests))
-    return {
-        user: Roster(
-            user=User(id=user, name=name),
-            version=version,
-            friends=tuple(FriendRow(*row) for row in friends_of.get(user, ())),
-            groups=tuple(
-                Group(
-                    id=id, name=n, description=d, role=Role(role), seq=head, read=read, since=since
-                )
-                for id, n, d, role, head, read, since in groups_of.get(user, ())
-            ),
-            requests=tuple(User(id=id, name=n) for id, n in requests_of.get(user, ())),
+    friends_of: dict[int, list[FriendRow]] = {}
+    for user, friend, name, conversation, head, read in unpack(friends, 6):
+        row = FriendRow(int(friend), name, int(conversation), int(head), int(read))
+        friends_of.setdefault(int(user), []).append(row)
+    groups_of: dict[int, list[Group]] = {}
+    for user, id, name, description, role, head, read, since in groups:
+        group = Group(
+            id=id,
+            name=name,
+            description=description,
+            role=Role(role),
+            seq=head,
+            read=read,
+            since=since,
         )
-        for user, name, version in known
+        groups_of.setdefault(user, []).append(group)
+    requests_of: dict[int, list[User]] = {}
+    for user, asker, name in unpack(requests, 3):
+        requests_of.setdefault(int(user), []).append(User(id=int(asker), name=name))
+    return {
+        int(user): Roster(
+            user=User(id=int(user), name=name),
+            version=int(version),
+            friends=tuple(friends_of.get(int(user), ())),
+            groups=tuple(groups_of.get(int(user), ())),
+            requests=tuple(requests_of.get(int(user), ())),
+        )
+        for user, version, name in unpack(known, 3)
     }
-
-
-def _by_user(rows: Iterable[Row]) -> dict[int, list[Row]]:
-    """The rest of the rows by what stands first in them."""
-    by_user: dict[int, list[Row]] = {}
-    for user, *rest in rows:
-        by_user.setdefault(user, []).append(tuple(rest))
-    return by_user
 
 
 def read_profile(connection: Connection, operation: ReadProfile) -> ProfileRead:

@@ -241,7 +241,7 @@ MUTANTS = (
         (
             Edit(
                 ROSTERS,
-                "requests=tuple(User(id=id, name=n) for id, n in requests_of.get(user, ()))",
+                "requests=tuple(requests_of.get(int(user), ()))",
                 "requests=()",
             ),
         ),

@@ -157,17 +157,17 @@ def test_whoever_is_cut_off_or_killed_opens_another_connection(
     friends.serve()
     admin = mariadb.connect("admin")
     for number in range(3):
-        (outcome,) = friends.answers.wait_for(*friends.submit(f"before {number}"))
+        (outcome,) = friends.answers.wait_for(*friends.submit(f"before-{number}"))
         assert isinstance(outcome, Appended)
         with admin.cursor() as cursor:
             cursor.execute("SELECT id FROM information_schema.processlist WHERE user = 'chat'")
             for (id,) in cursor.fetchall():
                 cursor.execute(f"KILL {id}")
-        (outcome,) = friends.answers.wait_for(*friends.submit(f"after {number}"))
+        (outcome,) = friends.answers.wait_for(*friends.submit(f"after-{number}"))
         assert isinstance(outcome, Appended)
     admin.close()
     friends.connection = open_mysql(friends.address)
-    assert friends.keys() == [f"{when} {n}" for n in range(3) for when in ("before", "after")]
+    assert friends.keys() == [f"{when}-{n}" for n in range(3) for when in ("before", "after")]
 
 
 # ---------------------------------------------------------------------------- the server
