@@ -271,7 +271,7 @@ async def _serve(options: argparse.Namespace) -> int:
             return EXIT_OK
         driver.store, driver.vault = store, (vault := Vault(driver.answer_threadsafe))
         try:
-            bus.start(driver.feed)
+            bus.start(driver.feed, store.cluster)
             await _serve_from_now(server, options.host, port)
             _say_hello(options, port, config, choice)
             sys.setswitchinterval(SWITCH_S)

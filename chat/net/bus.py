@@ -19,7 +19,9 @@ class Bus(Protocol):
     Refused(unavailable) if need be.
     """
 
-    def start(self, feed: Feed) -> None: ...
+    def start(self, feed: Feed, cluster: str) -> None:
+        """From here on. Nodes hear each other if they are of one cluster, which the store names."""
+        ...
 
     def publish(self, channel: str, envelope: AnyEnvelope) -> None: ...
 

@@ -29,7 +29,7 @@ class LocalBus:
         self._feed: Feed = _unheard
         self._later: list[AnyEvent] = []
 
-    def start(self, feed: Feed) -> None:
+    def start(self, feed: Feed, cluster: str) -> None:
         self._feed = feed
         self._tell(BusUp())
 

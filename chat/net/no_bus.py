@@ -18,7 +18,7 @@ class NoBus:
     def __init__(self) -> None:
         self._feed: Feed | None = None
 
-    def start(self, feed: Feed) -> None:
+    def start(self, feed: Feed, cluster: str) -> None:
         self._feed = feed
 
     def publish(self, channel: str, envelope: AnyEnvelope) -> None:

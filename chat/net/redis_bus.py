@@ -14,12 +14,13 @@ confirmation counts only if its ticket is still the channel's latest; an envelop
 channel has been confirmed and not been left. `PING up`, sent behind all the subscriptions of
 a new link, comes back when the last of them is confirmed: that is `BusUp`.
 
-What a node publishes carries its mark, the random name of this run of it; a node passes over what
-bears its own.
+All names begin with `chat:CLUSTER:`, after the store that the nodes share, so that several clusters
+may use one Redis. What a node publishes carries its mark, the random name of this run of it; a
+node passes over what bears its own.
 
-Presence: the set `chat:p:MARK` holds the users on one node and a dot. It expires unless it is
+Presence: the set `p:MARK` holds the users on one node and a dot. It expires unless it is
 renewed, and with it goes whatever a dead node held; a node that starts again has another mark.
-`chat:nodes` lists the marks. Changes go out as small deltas; each renewal compares the size of the
+`nodes` lists the marks. Changes go out as small deltas; each renewal compares the size of the
 set and writes it anew if it is not the expected one, which mends whatever happened to it. All
 writes to the set are transactions that end in its expiry, so no set can stay for ever. A mark
 whose set is gone is taken off the list by whoever notices; a living node enters itself again
@@ -44,7 +45,6 @@ from chat.core.operations import PresenceFound, PresenceOutcome, Refused
 from chat.net.bus import Feed
 from chat.net.redis_wire import Command, Reply, Wire
 
-NODES: Final = "chat:nodes"
 DOT: Final = "."
 """The member that a node's set has even if nobody is there."""
 CHANNELS_AT_ONCE: Final = 500
@@ -92,7 +92,7 @@ class RedisBus:
         name = f"{self._chance.getrandbits(48):012x}"
         self._mark = f"{name} ".encode()
         self._name = name
-        self._key = f"chat:p:{name}"
+        self._prefix = self._nodes = self._key = ""
         self._feed: Feed = _unheard
         self._task: asyncio.Task[None] | None = None
         self._finders: set[asyncio.Task[None]] = set()
@@ -128,8 +128,11 @@ class RedisBus:
         finally:
             await _disconnect(connection)
 
-    def start(self, feed: Feed) -> None:
+    def start(self, feed: Feed, cluster: str) -> None:
         self._feed = feed
+        self._prefix = f"chat:{cluster}:"
+        self._nodes = f"{self._prefix}nodes"
+        self._key = f"{self._prefix}p:{self._name}"
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     # ------------------------------------------------------------------ what the node asks for
@@ -142,7 +145,7 @@ class RedisBus:
         if last is not envelope:
             data = self._mark + encode_envelope(envelope)
             self._last = (envelope, data)
-        wire.push(("PUBLISH", channel, data))
+        wire.push(("PUBLISH", self._prefix + channel, data))
 
     def subscribe(self, channel: str, ticket: int) -> None:
         self._wanted[channel] = ticket
@@ -157,7 +160,7 @@ class RedisBus:
     def unsubscribe(self, channel: str) -> None:
         if self._wanted.pop(channel, None) is None:
             return
-        self._heard.pop(channel.encode(), None)
+        self._heard.pop((self._prefix + channel).encode(), None)
         if self._hearing is not None:
             if self._joins:
                 self._send_channels()
@@ -192,7 +195,7 @@ class RedisBus:
             self._send_changes()
             try:
                 async with asyncio.timeout(CLOSE_S):
-                    await wire.ask(("DEL", self._key), ("SREM", NODES, self._name))
+                    await wire.ask(("DEL", self._key), ("SREM", self._nodes, self._name))
             except (RedisError, OSError) as error:
                 _log.info("could not take leave of Redis: %s", error)
         tasks = [task for task in (self._task, *self._finders) if task is not None]
@@ -257,16 +260,21 @@ class RedisBus:
     def _join_all(self, hearing: Wire) -> None:
         """Subscribes to everything again; the PING comes back when all is confirmed."""
         self._asked.extend(self._wanted.items())
-        _send_each(hearing, "SUBSCRIBE", self._wanted)
+        self._send_each(hearing, "SUBSCRIBE", self._wanted)
         hearing.tell(("PING", "up"))
 
     def _send_channels(self) -> None:
         """What was joined or left in this turn: at any time only one of the lists has anything."""
         if self._hearing is not None:
-            _send_each(self._hearing, "SUBSCRIBE", self._joins)
-            _send_each(self._hearing, "UNSUBSCRIBE", self._leaves)
+            self._send_each(self._hearing, "SUBSCRIBE", self._joins)
+            self._send_each(self._hearing, "UNSUBSCRIBE", self._leaves)
         self._joins.clear()
         self._leaves.clear()
+
+    def _send_each(self, wire: Wire, command: str, channels: Iterable[str]) -> None:
+        names = [self._prefix + channel for channel in channels]
+        for start in range(0, len(names), CHANNELS_AT_ONCE):
+            wire.push((command, *names[start : start + CHANNELS_AT_ONCE]))
 
     def _hear(self, reply: Reply) -> None:
         if isinstance(reply, list) and len(reply) == 3:
@@ -320,7 +328,7 @@ class RedisBus:
         self._changed.clear()
         replies = await wire.ask(
             ("MULTI",),
-            ("SADD", NODES, self._name),
+            ("SADD", self._nodes, self._name),
             ("DEL", self._key),
             *_each("SADD", self._key, [DOT, *self._online]),
             ("PEXPIRE", self._key, self._times.lease_ms),
@@ -337,7 +345,7 @@ class RedisBus:
                 self._send_changes()
                 expected = len(self._online) + 1
                 _, there, size = await wire.ask(
-                    ("SADD", NODES, self._name),
+                    ("SADD", self._nodes, self._name),
                     ("PEXPIRE", self._key, self._times.lease_ms),
                     ("SCARD", self._key),
                 )
@@ -359,20 +367,19 @@ class RedisBus:
 
     async def _look_up(self, wire: Wire, users: tuple[int, ...]) -> PresenceOutcome:
         self._send_changes()
-        (nodes,) = await wire.ask(("SMEMBERS", NODES))
+        (nodes,) = await wire.ask(("SMEMBERS", self._nodes))
         if not isinstance(nodes, list):
             return UNAVAILABLE
         if not nodes:
             return PresenceFound(())
-        replies = await wire.ask(
-            *[("SMISMEMBER", b"chat:p:" + node, DOT, *users) for node in nodes]
-        )
+        prefix = f"{self._prefix}p:".encode()
+        replies = await wire.ask(*[("SMISMEMBER", prefix + node, DOT, *users) for node in nodes])
         online: set[int] = set()
         for node, reply in zip(nodes, replies, strict=True):
             if not isinstance(reply, list) or len(reply) != len(users) + 1:
                 return UNAVAILABLE
             if not reply[0]:
-                wire.push(("SREM", NODES, node))
+                wire.push(("SREM", self._nodes, node))
             online.update(user for user, there in zip(users, reply[1:], strict=True) if there)
         return PresenceFound(tuple(user for user in users if user in online))
 
@@ -383,12 +390,6 @@ def _each(command: str, key: str, members: Sequence[str | int]) -> list[Command]
         (command, key, *members[start : start + CHANNELS_AT_ONCE])
         for start in range(0, len(members), CHANNELS_AT_ONCE)
     ]
-
-
-def _send_each(wire: Wire, command: str, channels: Iterable[str]) -> None:
-    names = list(channels)
-    for start in range(0, len(names), CHANNELS_AT_ONCE):
-        wire.push((command, *names[start : start + CHANNELS_AT_ONCE]))
 
 
 def _address(pool: ConnectionPool) -> str:

@@ -55,6 +55,20 @@ def migrate(connection: Connection, migrations: Sequence[Migration] | None = Non
     return newest
 
 
+def cluster_name(connection: Connection, fresh: str) -> str:
+    """What the nodes that share this store are called: `fresh`, given by whoever asks first. The
+    schema must be there. Raises StoreError."""
+
+    def work() -> str:
+        rows = connection.query("SELECT name FROM cluster")
+        if not rows:
+            connection.execute("INSERT INTO cluster (only_row, name) VALUES (1, ?)", (fresh,))
+        return str(rows[0][0]) if rows else fresh
+
+    with connection.schema_lock():
+        return in_transaction(connection, work, write=True)
+
+
 def _apply(connection: Connection, migration: Migration) -> None:
     def work() -> None:
         for statement in migration.statements:

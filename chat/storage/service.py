@@ -27,6 +27,7 @@ used again; the next turn opens another.
 
 import contextlib
 import logging
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ from chat.storage.errors import (
     StoreError,
     StoreUnavailable,
 )
-from chat.storage.schema import migrate
+from chat.storage.schema import cluster_name, migrate
 from chat.storage.transactions import append_batch, execute, is_read, read_batch
 
 ATTEMPTS: Final = 5
@@ -94,6 +95,8 @@ class StoreService:
         self._open_connection = open_connection
         self._answers = answers
         self._max_queue = max_queue
+        self.cluster = ""
+        """What the nodes that share the store are called, once it has started."""
         self._expected = 0
         self._gather_until_s = 0.0
         self._writer = _Lane("store-writer", self._write_turn)
@@ -110,6 +113,7 @@ class StoreService:
             for doubt in connection.doubts():
                 _log.warning("%s", doubt)
             migrate(connection)
+            self.cluster = cluster_name(connection, secrets.token_hex(8))
         except BaseException:
             connection.close()
             raise

@@ -33,14 +33,16 @@ Found = TypeVar("Found")
 class Port:
     """A node's place at a bus, and what it heard there. `step` lets simulated time go on."""
 
-    def __init__(self, bus: Bus, step: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, bus: Bus, step: Callable[[], None] | None = None, cluster: str = "tests"
+    ) -> None:
         self.bus = bus
         self.events: list[AnyEvent] = []
         self._step = step
         self._heard = asyncio.Event()
         self._tickets = itertools.count(FIRST_TICKET)
         self.calling = False
-        bus.start(self._feed)
+        bus.start(self._feed, cluster)
 
     def _feed(self, event: AnyEvent) -> None:
         assert not self.calling, "fed from within a call"
@@ -127,7 +129,7 @@ class _SimulatedBus:
         self._feed: Feed | None = None
         self._online: set[int] = set()
 
-    def start(self, feed: Feed) -> None:
+    def start(self, feed: Feed, cluster: str) -> None:
         self._feed = feed
         self._port = BusPort(self._bus, self._name, self._tell)
         self.publish = self._port.publish

@@ -176,7 +176,7 @@ async def stage(
         close_s=close_s,
     )
     await server.start_serving()
-    bus.start(driver.feed)
+    bus.start(driver.feed, service.cluster)
     up = Stage(node, driver, server.sockets[0].getsockname()[1])
     try:
         yield up

@@ -41,8 +41,10 @@ def fixture_proxy(redis: Redis) -> Iterator[Proxy]:
 
 
 @asynccontextmanager
-async def port_at(number: int, times: Times = TIMES) -> AsyncIterator[Port]:
-    port = Port(RedisBus(f"redis://{HOST}:{number}/0", times))
+async def port_at(
+    number: int, times: Times = TIMES, *, cluster: str = "tests"
+) -> AsyncIterator[Port]:
+    port = Port(RedisBus(f"redis://{HOST}:{number}/0", times), cluster=cluster)
     try:
         await port.hears(BusUp())
         yield port
@@ -52,6 +54,28 @@ async def port_at(number: int, times: Times = TIMES) -> AsyncIterator[Port]:
 
 def news(number: int) -> RosterEnvelope:
     return RosterEnvelope(user=1, version=number)
+
+
+def test_clusters_that_share_a_redis_do_not_hear_each_other(redis: Redis) -> None:
+    async def script() -> None:
+        async with (
+            port_at(redis.port, cluster="one") as ann,
+            port_at(redis.port, cluster="one") as bob,
+            port_at(redis.port, cluster="two") as stranger,
+        ):
+            for ticket, port in enumerate((bob, stranger), 1):
+                await port.subscribes("u:1", ticket)
+            ann.bus.announce((1,), ())
+            stranger.bus.announce((2,), ())
+            await bob.finds((1,), 1, 2)
+            await stranger.finds((2,), 1, 2)
+            ann.publish("u:1", news(1))
+            await bob.hears(EnvelopeReceived("u:1", news(1)))
+            # What came to Bob would have come to the stranger before this.
+            await stranger.subscribes("u:9", 9)
+            assert not stranger.envelopes()
+
+    asyncio.run(script())
 
 
 def command(redis: Redis, line: str) -> bytes:
@@ -206,7 +230,7 @@ def test_what_is_no_envelope_is_passed_over(run: Run, redis: Redis) -> None:
         async with port_at(redis.port) as ann, port_at(redis.port) as bob:
             await bob.subscribes("u:1", 1)
             for text in ("x", "{}", "'123456789012 {}'", '"' + "[" * 900 + '"', '"\\xff\\x00"'):
-                assert command(redis, f"PUBLISH u:1 {text}").startswith(b":1")
+                assert command(redis, f"PUBLISH chat:tests:u:1 {text}").startswith(b":1")
             ann.publish("u:1", news(1))
             await bob.hears(EnvelopeReceived("u:1", news(1)))
             assert len(bob.envelopes()) == 1

@@ -4,7 +4,7 @@ import pytest
 
 from chat.storage.connection import Connection
 from chat.storage.errors import SchemaTooNew
-from chat.storage.schema import Migration, load_migrations, migrate
+from chat.storage.schema import Migration, cluster_name, load_migrations, migrate
 from chat.storage.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.transactions import execute
 from tests.storage.stores import people, roster, say
@@ -28,6 +28,13 @@ def test_migrating_twice_changes_nothing(store: Connection) -> None:
     assert migrate(store) == newest
     assert roster(store, ann) == before
     assert execute(store, say(ann, bob)) is not None
+
+
+def test_a_store_is_named_once(store: Connection) -> None:
+    assert cluster_name(store, "first") == "first"
+    assert cluster_name(store, "second") == "first"
+    assert migrate(store) == load_migrations()[-1].version
+    assert cluster_name(store, "third") == "first"
 
 
 def test_a_migration_that_failed_half_way_can_be_run_again() -> None:
