@@ -106,12 +106,11 @@ class Coverage:
     # ------------------------------------------------------------------ what is seen from outside
 
     def node_heard(self, event: AnyEvent) -> None:
-        if isinstance(event, Drain):
+        if isinstance(event, Answer):
+            if isinstance(event.outcome, Appended) and event.outcome.repeated:
+                self.fact("resent")
+        elif isinstance(event, Drain):
             self.fact("drained")
-        elif isinstance(event, Answer) and (
-            isinstance(event.outcome, Appended) and event.outcome.repeated
-        ):
-            self.fact("resent")
 
     def device_did(self, device: SimDevice, effect: io.AnyEffect) -> None:
         if isinstance(effect, io.SendDelayed) and effect.code is ErrorCode.RATE_LIMITED:

@@ -153,13 +153,13 @@ class SimDevice:
             self.feed(io.Tick())
 
     def _carry_out(self, effect: io.AnyEffect) -> None:
-        if isinstance(effect, io.Dial):
+        if isinstance(effect, io.Transmit):
+            if self.wire is not None and effect.connection == self.link:
+                self.wire.up.write(effect.data)
+        elif isinstance(effect, io.Dial):
             self._hang_up()
             self.link = effect.connection
             self._connect(self, effect.connection)
-        elif isinstance(effect, io.Transmit):
-            if self.wire is not None and effect.connection == self.link:
-                self.wire.up.write(effect.data)
         elif isinstance(effect, io.HangUp):
             if effect.connection == self.link:
                 self._hang_up()

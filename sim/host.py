@@ -217,7 +217,7 @@ class Host:
                 self.port.publish(channel, effect.envelope)
         elif isinstance(effect, fx.Close):
             self._close(effect)
-        elif isinstance(effect, fx.PauseReading | fx.ResumeReading):
+        elif isinstance(effect, (fx.PauseReading, fx.ResumeReading)):
             wire = self.wires.get(effect.connection)
             if wire is not None:
                 wire.up.stopped = isinstance(effect, fx.PauseReading)
@@ -248,7 +248,7 @@ class Host:
         operation = effect.operation
         if isinstance(operation, FindPresence):
             self.port.find_presence(effect.ticket, operation.users)
-        elif isinstance(operation, HashPassword | CheckPassword):
+        elif isinstance(operation, (HashPassword, CheckPassword)):
             assert self.node is not None
             delay_ms = self._chance.randint(*VAULT_MS)
             event = ev.Answer(effect.ticket, self._vault(operation))

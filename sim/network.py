@@ -97,7 +97,7 @@ class Pipe:
         chance = self._chance
         if len(data) < 2 or chance.random() >= self._fragments:
             return [data]
-        if len(data) <= 120 and chance.random() < 0.05:
+        if len(data) <= 120 and chance.random() < 0.02:
             return [data[at : at + 1] for at in range(len(data))]
         cuts = sorted({chance.randrange(1, len(data)) for _ in range(chance.randint(1, 3))})
         return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]

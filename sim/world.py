@@ -9,6 +9,7 @@ part's draws do not depend on another's, and a seed gives one history.
 import heapq
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import ParamSpec
 
 P = ParamSpec("P")
@@ -27,11 +28,12 @@ class Chance(random.Random):
 class Call:
     """Something that is due. A cancelled call is passed over."""
 
-    __slots__ = ("action", "at_ms", "cancelled")
+    __slots__ = ("action", "args", "at_ms", "cancelled")
 
-    def __init__(self, at_ms: int, action: Callable[[], None]) -> None:
+    def __init__(self, at_ms: int, action: Callable[..., None], args: tuple[object, ...]) -> None:
         self.at_ms = at_ms
         self.action = action
+        self.args = args
         self.cancelled = False
 
     def cancel(self) -> None:
@@ -62,9 +64,8 @@ class World:
     ) -> Call:
         """Has the action run after that time; at once, but not within this call, for 0."""
         self._order += 1
-        run = (lambda: action(*args, **kwargs)) if args or kwargs else action
         at_ms = self.now_ms + delay_ms if delay_ms > 0 else self.now_ms
-        call = Call(at_ms, run)
+        call = Call(at_ms, partial(action, **kwargs) if kwargs else action, args)
         heapq.heappush(self._queue, (at_ms, self._order, call))
         return call
 
@@ -76,7 +77,7 @@ class World:
             if not call.cancelled:
                 self.now_ms = at_ms
                 self.events += 1
-                call.action()
+                call.action(*call.args)
         self.now_ms = max(self.now_ms, end_ms)
 
     def run_for(self, ms: int) -> None:

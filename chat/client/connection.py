@@ -131,17 +131,15 @@ class Connection:
         return Due.GIVE_UP
 
     def next_deadline_ms(self) -> int | None:
-        match self.phase:
-            case Phase.WAITING:
-                return self._dial_at_ms
-            case Phase.DIALING | Phase.GREETING:
-                return self._since_ms + self._timing.connect_ms
-            case Phase.ENTERING:
-                return self._since_ms + self._timing.enter_ms
-            case Phase.ONLINE if self._pinged_at_ms is None:
+        phase = self.phase
+        if phase is Phase.ONLINE:
+            if self._pinged_at_ms is None:
                 return self._heard_at_ms + self._ping_ms
-            case Phase.ONLINE:
-                assert self._pinged_at_ms is not None
-                return self._pinged_at_ms + self._pong_ms
-            case _:
-                return None
+            return self._pinged_at_ms + self._pong_ms
+        if phase is Phase.WAITING:
+            return self._dial_at_ms
+        if phase is Phase.ENTERING:
+            return self._since_ms + self._timing.enter_ms
+        if phase in (Phase.DIALING, Phase.GREETING):
+            return self._since_ms + self._timing.connect_ms
+        return None

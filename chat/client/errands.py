@@ -92,7 +92,7 @@ class Errands:
             self.questions.next_deadline_ms(now_ms),
             device.marks.next_deadline_ms(now_ms),
         )
-        return min((time for time in times if time is not None), default=None)
+        return min([time for time in times if time is not None], default=None)
 
     # ------------------------------------------------------------------ done
 

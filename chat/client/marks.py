@@ -66,12 +66,14 @@ class Marks:
             mark.in_flight = 0
 
     def next_deadline_ms(self, now_ms: int) -> int | None:
+        if not self._open:
+            return None
         times = [
             self._marks[conversation].not_before_ms
             for conversation in self._open
             if not self._marks[conversation].in_flight
         ]
-        return min((time for time in times if time > now_ms), default=None)
+        return min([time for time in times if time > now_ms], default=None)
 
     def _mark(self, conversation: int) -> _Mark:
         return self._marks.setdefault(conversation, _Mark())

@@ -134,12 +134,14 @@ class Outbox:
 
     def next_deadline_ms(self, now_ms: int) -> int | None:
         """When something that waits for a time may be sent. What is free to go is not counted."""
+        if not self._queues:
+            return None
         times = [
             max(queue[0].retry_at_ms, self._paused_until_ms)
             for queue in self._queues.values()
             if not queue[0].in_flight
         ]
-        return min((time for time in times if time > now_ms), default=None)
+        return min([time for time in times if time > now_ms], default=None)
 
     def _landed(self, item: Item) -> None:
         if item.in_flight:

@@ -123,7 +123,7 @@ class ClientSession:
             times.append(self._entrance.retry_at_ms)
         if self._may_ask:
             times.append(self._errands.next_deadline_ms(self._device, self._now_ms))
-        return min((time for time in times if time is not None), default=None)
+        return min([time for time in times if time is not None], default=None)
 
     def _tell(self, effect: io.AnyEffect) -> None:
         self._effects.append(effect)
@@ -132,21 +132,20 @@ class ClientSession:
         now_ms = self._now_ms
         if self._leave_by_ms is not None and now_ms >= self._leave_by_ms:
             self._left()
-        overdue_at_ms = self._exchange.overdue_at_ms()
-        if self.online and overdue_at_ms is not None and now_ms >= overdue_at_ms:
-            self._drop("the node did not answer")
+        if self.online:
+            overdue_at_ms = self._exchange.overdue_at_ms()
+            if overdue_at_ms is not None and now_ms >= overdue_at_ms:
+                self._drop("the node did not answer")
         if self._draining and not len(self._exchange):
             self._drop("the node is about to stop")
-        match self._connection.due(now_ms):
-            case Due.DIAL:
-                self._dial()
-            case Due.PING:
-                self._exchange.ping(now_ms)
-                self._connection.pinged(now_ms)
-            case Due.GIVE_UP:
-                self._drop("nothing was heard of the node")
-            case Due.NOTHING:
-                pass
+        due = self._connection.due(now_ms)
+        if due is Due.DIAL:
+            self._dial()
+        elif due is Due.PING:
+            self._exchange.ping(now_ms)
+            self._connection.pinged(now_ms)
+        elif due is Due.GIVE_UP:
+            self._drop("nothing was heard of the node")
         if self._connection.phase is Phase.IDLE and self._entrance.wanted:
             self._dial()
 

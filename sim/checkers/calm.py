@@ -55,6 +55,8 @@ class Calm:
         self._online: dict[SimDevice, _Online] = {}
         self._past: deque[Snapshot] = deque()
         self._states: dict[int, _State] = {}
+        self._reaching: set[int] = set()
+        """Those who have a connection, but are not online as far as they have read."""
         self._marked: dict[tuple[int, int], tuple[int, int]] = {}
         """By user and conversation: the read mark, and when it was set; 0 for a member's first."""
         self._bus_was_well = not bus_stays_dead
@@ -111,8 +113,11 @@ class Calm:
             self._online[device] = _Online(now[0], device.own_ends, now_ms, now[1])
 
     def _see_people(self, now_ms: int) -> None:
-        here = {self._cluster.user_ids[device.user] for device in self._online}
-        for user in self._cluster.user_ids.values():
+        ids = self._cluster.user_ids
+        here = {ids[device.user] for device in self._online}
+        connected = (device for device in self._cluster.devices if device.wire is not None)
+        self._reaching = {ids[device.user] for device in connected} - here
+        for user in ids.values():
             state = self._states.get(user)
             if state is None:
                 self._states[user] = _State(user in here, now_ms - PRESENCE_MS, PRESENCE_MS)
@@ -190,13 +195,15 @@ class Calm:
         return online.since_ms + 2 * EVERY_MS < seen_ms <= now_ms - WITHIN_MS
 
     def _presence(self, device: SimDevice, online: _Online, now_ms: int) -> None:
-        """Who comes while a device is let in may be told to it in the wrong order."""
+        """Who comes while a device is let in may be told to it in the wrong order; and a node may
+        have let in somebody who has not read so yet."""
         for friend in device.session.roster.friends.values():
             there = friend.state is PresenceState.ONLINE
             state = self._states.get(friend.id)
             if (
                 state is not None
                 and state.online != there
+                and not (there and friend.id in self._reaching)
                 and state.before_ms >= PRESENCE_MS
                 and abs(online.since_ms - state.since_ms) > WITHIN_MS
                 and state.since_ms <= now_ms - (COMING_MS if state.online else PRESENCE_MS)

@@ -70,6 +70,10 @@ class _Bucket:
         self.left = left
 
 
+_BUS = (ev.BusUp, ev.BusDown)
+_BUFFER = (ev.WriteBufferFull, ev.WriteBufferDrained)
+
+
 class Streams:
     """Looks at every event of every node, and what it does about it."""
 
@@ -81,9 +85,9 @@ class Streams:
         """By node: whether it has heard that the bus is there, and when it heard it."""
 
     def saw(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
-        if isinstance(event, ev.BusUp | ev.BusDown):
+        if isinstance(event, _BUS):
             self.bus[host.name] = isinstance(event, ev.BusUp), host.world.now_ms
-        elif isinstance(event, ev.WriteBufferFull | ev.WriteBufferDrained):
+        elif isinstance(event, _BUFFER):
             self._buffer(host, event)
         for effect in effects:
             if isinstance(effect, fx.Send):
