@@ -53,6 +53,8 @@ class SimDevice:
         self.logged_in = False
         self.away = False
         """Switched off: nothing is dialled, nothing is heard."""
+        self.logins = 0
+        """How often it was let in."""
         self.own_ends = 0
         """How often it ended its connection and had a reason: it was switched off, or it has to
         resume to catch up with a friend who is back."""
@@ -187,5 +189,6 @@ class SimDevice:
             self.read_by[reader] = max(effect.seq, self.read_by.get(reader, 0))
         elif isinstance(effect, io.LoggedIn):
             self.logged_in = True
+            self.logins += 1
         elif isinstance(effect, io.LoggedOut | io.LoginFailed):
             self.logged_in = False

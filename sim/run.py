@@ -27,7 +27,7 @@ SETTLE_MS = 16_000
 """How long what was under way when all was healed may still take; the lease of a node that died
 most of all."""
 LIVE_ON_MS = 8_000
-LIVE_ON_PACE_MS = (20, 500)
+LIVE_ON_PACE_MS = (50, 700)
 GOODBYES = 3
 BUS_AWAY_MS = (2_000, 3_500)
 STAYS_AWAY = 0.5

@@ -55,6 +55,7 @@ class Calm:
         self._online: dict[SimDevice, _Online] = {}
         self._past: deque[Snapshot] = deque()
         self._states: dict[int, _State] = {}
+        self._logins: dict[SimDevice, int] = {}
         self._reaching: set[int] = set()
         """Those who have a connection, but are not online as far as they have read."""
         self._marked: dict[tuple[int, int], tuple[int, int]] = {}
@@ -115,6 +116,10 @@ class Calm:
     def _see_people(self, now_ms: int) -> None:
         ids = self._cluster.user_ids
         here = {ids[device.user] for device in self._online}
+        for device in self._cluster.devices:
+            if self._logins.get(device, device.logins) != device.logins:
+                here.add(ids[device.user])  # even if it went again before this look
+            self._logins[device] = device.logins
         connected = (device for device in self._cluster.devices if device.wire is not None)
         self._reaching = {ids[device.user] for device in connected} - here
         for user in ids.values():
