@@ -108,9 +108,7 @@ MUTANTS = (
         (
             Edit(
                 CONNECTION,
-                "            case Phase.ONLINE if self._pinged_at_ms is None:\n"
                 "                return self._heard_at_ms + self._ping_ms\n",
-                "            case Phase.ONLINE if self._pinged_at_ms is None:\n"
                 "                return None\n",
             ),
         ),
@@ -121,9 +119,9 @@ MUTANTS = (
         (
             Edit(
                 CONNECTION,
-                "            case Phase.WAITING:\n                return self._dial_at_ms\n",
-                "            case Phase.WAITING if self._losses < 3:\n"
-                "                return self._dial_at_ms\n",
+                "        if phase is Phase.WAITING:\n            return self._dial_at_ms\n",
+                "        if phase is Phase.WAITING and self._losses < 3:\n"
+                "            return self._dial_at_ms\n",
             ),
         ),
     ),
