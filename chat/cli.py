@@ -15,33 +15,35 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
-from functools import partial
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn, get_type_hints
-
-import msgspec
+from typing import NoReturn
 
 from chat import __version__
 from chat.core.config import NodeConfig
 from chat.core.node import Node
 from chat.net.bus import Bus
 from chat.net.driver import Driver
-from chat.net.local_bus import LocalBus
-from chat.net.no_bus import NoBus
-from chat.net.proxy_protocol import Balancers
 from chat.net.recording import Recorder
 from chat.net.redis_bus import BusNotThere, RedisBus
-from chat.net.tcp import NO_BALANCERS, listen
+from chat.net.tcp import listen
 from chat.net.vault import Vault
-from chat.storage.connection import Connection
+from chat.options import (
+    EXIT_BUG,
+    EXIT_BUS,
+    EXIT_OK,
+    EXIT_PORT,
+    EXIT_STORE,
+    EXIT_USAGE,
+    Failure,
+    StoreChoice,
+    default_store,
+    parser,
+)
 from chat.storage.errors import StoreError, StoreNotThere
-from chat.storage.mysql import Address, open_mysql
 from chat.storage.service import StoreService
-from chat.storage.sqlite import open_sqlite
+from chat.workers import Workers
 
-EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_PORT, EXIT_STORE, EXIT_BUS = range(6)
-DRAIN_MS = 10_000
 RETRY_AFTER_MS = 1_000
 """What clients of a node that stops are told to wait."""
 WAIT_S = 0.5
@@ -52,23 +54,17 @@ SWITCH_S = 0.0005
 _log = logging.getLogger("chat")
 
 
-class Failure(Exception):
-    """Something that a person can mend: one sentence, and an exit code."""
-
-    def __init__(self, sentence: str, code: int) -> None:
-        super().__init__(sentence)
-        self.code = code
-
-
 def node_main(argv: list[str] | None = None) -> int:
     """Runs a node until it is told to stop; its exit code."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     logging.basicConfig(
         level=options.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
     try:
+        if options.workers > 1 and options.worker is None:
+            return asyncio.run(_supervise(options, sys.argv[1:] if argv is None else argv))
         return _run(options)
     except Failure as failure:
         print(f"chat-node: {failure}", file=sys.stderr)
@@ -78,164 +74,6 @@ def node_main(argv: list[str] | None = None) -> int:
     except Exception:
         _log.exception("chat-node stopped at a bug")
         return EXIT_BUG
-
-
-# ---------------------------------------------------------------------------- options
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="chat-node",
-        description="Runs a chat node on HOST PORT. Connect with: chat-client HOST PORT",
-        epilog="exit codes: 0 stopped as asked, 1 a bug (see the log), 2 wrong usage, "
-        "3 the port cannot be had, 4 the store cannot be opened, 5 the bus cannot be reached",
-    )
-    parser.add_argument("host", metavar="HOST", help="address to listen on, such as 127.0.0.1")
-    parser.add_argument("port", metavar="PORT", type=_port, help="port; 0 takes a free one")
-    parser.add_argument("--version", action="version", version=f"chat-node {__version__}")
-    parser.add_argument("--name", help="what the node calls itself (default: node-PORT)")
-    parser.add_argument(
-        "--store",
-        type=_store,
-        metavar="sqlite:PATH or mysql://USER:PASSWORD@HOST:PORT/DATABASE",
-        help="where all is kept: a file of this node alone, or a database that nodes share "
-        "(default: a file by port, in the folder chat-node of the user's data folder)",
-    )
-    parser.add_argument(
-        "--wait",
-        action="store_true",
-        help="wait for a database or a Redis that is not there yet",
-    )
-    parser.add_argument(
-        "--bus",
-        type=_bus,
-        default=_bus("local"),
-        metavar="local, none or redis://[USER:PASSWORD@]HOST:PORT/0",
-        help="how nodes hear each other: local: this node is alone (default); a Redis they "
-        "share; none: not at all, so what others write is found within about a second",
-    )
-    parser.add_argument(
-        "--proxy-from",
-        type=_balancers,
-        default=NO_BALANCERS,
-        metavar="ADDRESS[,ADDRESS...]",
-        help="balancers, by address or network (10.0.0.0/24), that begin each connection with a "
-        "PROXY header, version 1 or 2; it is required of them and believed of nobody else",
-    )
-    parser.add_argument(
-        "--record",
-        type=Path,
-        metavar="FILE",
-        help="write all events to FILE, "
-        "what people wrote and passwords included, to play them again",
-    )
-    parser.add_argument(
-        "--drain-ms",
-        type=_count,
-        default=DRAIN_MS,
-        metavar="MS",
-        help=f"time to finish what is under way when stopping (default {DRAIN_MS})",
-    )
-    levels = ["debug", "info", "warning", "error"]
-    parser.add_argument("--log-level", choices=levels, default="warning", help="default: warning")
-    _add_limits(parser)
-    return parser
-
-
-def _add_limits(parser: argparse.ArgumentParser) -> None:
-    """A flag for each limit of NodeConfig, described there."""
-    limits = parser.add_argument_group("limits")
-    hints = get_type_hints(NodeConfig, include_extras=True)
-    for field in msgspec.structs.fields(NodeConfig):
-        if type(field.default) is int:
-            description = hints[field.name].__metadata__[0].description
-            limits.add_argument(
-                "--" + field.name.replace("_", "-"),
-                type=_count,
-                default=field.default,
-                metavar="N",
-                help=f"{description} (default {field.default})",
-            )
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port; give a number from 0 to 65535")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 2**31:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {2**31}")
-    return int(text)
-
-
-class StoreChoice(NamedTuple):
-    """Where all is kept, in words, and how to open a connection to it."""
-
-    text: str
-    open: Callable[[], Connection]
-
-
-def _store(text: str) -> StoreChoice:
-    kind, _, path = text.partition(":")
-    if kind == "sqlite" and path:
-        return _file(Path(path))
-    if kind == "mysql":
-        try:
-            address = Address.parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(
-                f"that is no address of a database: {error}"
-            ) from error
-        return StoreChoice(str(address), partial(open_mysql, address))
-    raise argparse.ArgumentTypeError(
-        f"{text} is no store; give sqlite:PATH or mysql://USER:PASSWORD@HOST:PORT/DATABASE"
-    )
-
-
-class BusChoice(NamedTuple):
-    """The bus in words, how to make it, and whether nobody else can be on it."""
-
-    text: str
-    open: Callable[[], Bus]
-    alone: bool = False
-
-
-def _bus(text: str) -> BusChoice:
-    if text == "local":
-        return BusChoice("local: this node alone", LocalBus, alone=True)
-    if text == "none":
-        return BusChoice("none: what others write is looked for each second", NoBus)
-    if text.startswith(("redis://", "rediss://", "unix://")):
-        with contextlib.suppress(ValueError):
-            return BusChoice(f"Redis at {RedisBus(text).address}", partial(RedisBus, text))
-    raise argparse.ArgumentTypeError("that is no bus; give local, none or redis://HOST:PORT/0")
-
-
-def _file(path: Path) -> StoreChoice:
-    return StoreChoice(f"{path.absolute()} (SQLite)", partial(open_sqlite, path))
-
-
-def _balancers(text: str) -> Balancers:
-    try:
-        return Balancers.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{error}; give addresses such as 10.0.0.5, or networks such as 10.0.0.0/24"
-        ) from error
-
-
-def _default_store(port: int) -> StoreChoice:
-    data = os.environ.get("XDG_DATA_HOME")
-    try:
-        folder = Path(data) if data else Path.home() / ".local" / "share"
-    except RuntimeError as error:
-        raise Failure(
-            "there is no home folder to keep the store in; say where with --store sqlite:PATH.",
-            EXIT_STORE,
-        ) from error
-    return _file(folder / "chat-node" / f"{port}.db")
 
 
 # ---------------------------------------------------------------------------- the run
@@ -250,16 +88,48 @@ def _run(options: argparse.Namespace) -> int:
         return runner.run(_serve(options))
 
 
+async def _supervise(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """The parent of several workers, which are nodes of their own."""
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise Failure("this system cannot share a port; leave --workers out.", EXIT_USAGE)
+    if options.store is None or not options.store.shared or options.bus.alone:
+        raise Failure(
+            "--workers needs what workers can share; give --store mysql://... and"
+            " --bus redis://... as well.",
+            EXIT_USAGE,
+        )
+    port = _bindable_port(options.host, options.port)
+
+    def ready(processes: Sequence[int]) -> None:
+        _say_hello(options, port, options.name or f"node-{port}", options.store, processes)
+
+    workers = Workers(
+        options.workers,
+        lambda number: [*arguments, "--worker", str(number), str(port)],
+        tell=_say,
+        ready=ready,
+    )
+    code = await workers.run(stop_s=options.drain_ms / 1000)
+    if code == EXIT_OK:
+        _say("stopped")
+    return code
+
+
 async def _serve(options: argparse.Namespace) -> int:
     stop = _Stop(asyncio.get_running_loop())
-    port = options.port or _free_port(options.host)
+    port = options.port or _bindable_port(options.host, 0)
+    name = options.name or f"node-{port}"
+    if options.worker is not None:
+        number, port = options.worker
+        name = f"{options.name or f'node-{port}'}-{number}"
+        if options.record is not None:
+            options.record = options.record.with_name(f"{options.record.name}.{number}")
+        stop.with_input()
     given = {
         field: getattr(options, field) for field in NodeConfig.__struct_fields__ if field in options
     }
-    config = NodeConfig(
-        **given | {"name": options.name or f"node-{port}", "alone": options.bus.alone}
-    )
-    choice: StoreChoice = options.store or _default_store(port)
+    config = NodeConfig(**given | {"name": name, "alone": options.bus.alone})
+    choice: StoreChoice = options.store or default_store(port)
     recorder = _recorder(options.record, config)
     driver = Driver(Node(config), bus := options.bus.open(), recorder)
     with contextlib.closing(await _listen(driver, config, options, port)) as server:
@@ -273,7 +143,7 @@ async def _serve(options: argparse.Namespace) -> int:
         try:
             bus.start(driver.feed, store.cluster)
             await _serve_from_now(server, options.host, port)
-            _say_hello(options, port, config, choice)
+            _say_hello(options, port, name, choice)
             sys.setswitchinterval(SWITCH_S)
             gc.collect()
             gc.freeze()
@@ -344,7 +214,14 @@ async def _listen(
     driver: Driver, config: NodeConfig, options: argparse.Namespace, port: int
 ) -> asyncio.Server:
     try:
-        return await listen(driver, config, options.host, port, balancers=options.proxy_from)
+        return await listen(
+            driver,
+            config,
+            options.host,
+            port,
+            balancers=options.proxy_from,
+            shared_port=options.worker is not None,
+        )
     except OSError as error:
         raise _cannot_listen(options.host, port, error) from error
 
@@ -356,17 +233,19 @@ async def _serve_from_now(server: asyncio.Server, host: str, port: int) -> None:
         raise _cannot_listen(host, port, error) from error
 
 
-def _free_port(host: str) -> int:
-    """A port that is free now, the same for all addresses that the host has."""
+def _bindable_port(host: str, port: int) -> int:
+    """The port, if it can be had now; for 0 one that can, the same for all addresses that the host
+    has."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
-            host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             return int(probe.getsockname()[1])
     except OSError as error:
-        raise _cannot_listen(host, 0, error) from error
+        raise _cannot_listen(host, port, error) from error
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> Failure:
@@ -394,15 +273,24 @@ def _recorder(path: Path | None, config: NodeConfig) -> Recorder | None:
 
 
 def _say_hello(
-    options: argparse.Namespace, port: int, config: NodeConfig, store: StoreChoice
+    options: argparse.Namespace,
+    port: int,
+    name: str,
+    store: StoreChoice,
+    workers: Sequence[int] = (),
 ) -> None:
     host, record = options.host, options.record
     lines = [
-        f"chat-node {__version__} ({config.name}, process {os.getpid()})",
+        f"chat-node {__version__} ({name}, process {os.getpid()})",
         f"  store   {store.text}",
         f"  bus     {options.bus.text}",
         f"  listens on {host} port {port}",
     ]
+    if str(options.proxy_from):
+        lines.append(f"  takes the PROXY header of {options.proxy_from} for the address of a peer")
+    if workers:
+        processes = ", ".join(map(str, workers))
+        lines.append(f"  {len(workers)} workers, processes {processes}")
     if record is not None:
         lines.append(f"  records all events, passwords too, to {record.absolute()}")
     lines.append(f"ready: connect with  {_client_program()} {_reachable(host)} {port}")
@@ -433,10 +321,20 @@ class _Stop:
     """SIGTERM and Ctrl-C: the first asks to stop, the second to stop at once."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self.asked = asyncio.Event()
         self._again = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask)
+
+    def with_input(self) -> None:
+        """The end of the input asks to stop as well: whoever held its other end is gone."""
+        self._loop.add_reader(sys.stdin.fileno(), self._input)
+
+    def _input(self) -> None:
+        if not os.read(sys.stdin.fileno(), 1):
+            self._loop.remove_reader(sys.stdin.fileno())
+            self.asked.set()
 
     def _ask(self) -> None:
         (self._again if self.asked.is_set() else self.asked).set()

@@ -199,15 +199,18 @@ async def listen(
     port: int,
     *,
     balancers: Balancers = NO_BALANCERS,
+    shared_port: bool = False,
     progress_s: float = PROGRESS_S,
     close_s: float = CLOSE_S,
 ) -> asyncio.Server:
-    """Takes the port; nobody is let in before `start_serving`. Each of the two raises OSError if
-    the port cannot be had. `balancers` are asked for a PROXY header."""
+    """Takes the port, with `shared_port` beside others who share it; nobody is let in before
+    `start_serving`. Each of the two raises OSError if the port cannot be had. `balancers` are
+    asked for a PROXY header."""
     return await asyncio.get_running_loop().create_server(
         lambda: Connection(driver, config, balancers, progress_s, close_s),
         host,
         port,
         backlog=1024,
+        reuse_port=shared_port or None,
         start_serving=False,
     )

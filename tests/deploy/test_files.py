@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from chat import cli
 from chat.core.config import NodeConfig
+from chat.options import EXIT_USAGE, parser
 from deploy.cluster import NGINX_CONF, nginx_conf
 from deploy.servers import find_program, free_port
 from tests.conftest import need
@@ -101,7 +101,7 @@ def test_the_nodes_of_compose_are_told_what_chat_node_takes() -> None:
     services = compose()["services"]
     balancer = services["nginx"]["networks"]["chat"]["ipv4_address"]
     for name in ("node-1", "node-2"):
-        options = cli._parser().parse_args(services[name]["command"])
+        options = parser().parse_args(services[name]["command"])
         assert (options.name, options.port) == (name, 6000)
         assert options.proxy_from.trusts(balancer)
         assert not options.proxy_from.trusts(services[name]["networks"]["chat"]["ipv4_address"])
@@ -144,9 +144,9 @@ def test_the_service_starts_chat_node_with_flags_that_it_has() -> None:
     line = line.replace("${CHAT_BUS}", "redis://10.0.0.3:6379/0")
     program, *arguments = shlex.split(line)
     assert program.endswith("/.venv/bin/chat-node")
-    options = cli._parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     assert (options.port, options.name) == (6001, "here-6001")
     assert options.proxy_from.trusts("127.0.0.1")
     assert int(service["TimeoutStopSec"]) * 1_000 > options.drain_ms
     assert service["Restart"] == "on-failure"
-    assert int(service["RestartPreventExitStatus"]) == cli.EXIT_USAGE
+    assert int(service["RestartPreventExitStatus"]) == EXIT_USAGE

@@ -1,0 +1,151 @@
+"""Several nodes on one port: the parent process of `chat-node --workers N`.
+
+Theory of operation
+-------------------
+
+Each worker is a whole node in a process of its own, as if it stood on another machine. All of them
+listen on the port (SO_REUSEPORT), and the system deals out the connections among them. The parent
+serves nobody; it starts the workers, starts those again that die, and ends them.
+
+The first worker is started alone. Whatever a person has to mend, they hear once, from it, and its
+exit code is the parent's. Once all are ready a worker that dies is replaced, after a pause that
+doubles for those who do not live long.
+
+A worker's standard input is a pipe of which the parent has the other end. Nothing is ever written
+to it: it ends when the parent does, however that came about, and a worker whose input has ended
+stops as if it were asked to. So no worker is left behind.
+
+Workers are in sessions of their own, for a Ctrl-C at a terminal reaches all processes there, and
+the second one a worker gets means that it shall stop at once. The parent passes on what it is
+asked.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
+
+STABLE_S = 10.0
+"""A worker that lived so long died of something new."""
+FIRST_PAUSE_S = 0.5
+MOST_PAUSE_S = 10.0
+PATIENCE_S = 5.0
+"""How much longer than they may take for stopping workers are waited for."""
+READY, WAITING = "ready:", "waiting:"
+"""How the lines begin that a worker says when it serves, and when it waits for what it needs."""
+
+_log = logging.getLogger("chat")
+
+
+class Workers:
+    """`arguments` gives what a worker is started with, by its number from 1. `tell` gets what the
+    first says it waits for; `ready` is called once all are, with their process numbers."""
+
+    def __init__(
+        self,
+        count: int,
+        arguments: Callable[[int], Sequence[str]],
+        *,
+        tell: Callable[[str], None],
+        ready: Callable[[Sequence[int]], None],
+    ) -> None:
+        self._numbers = range(1, count + 1)
+        self._arguments = arguments
+        self._tell = tell
+        self._ready = ready
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._up = {number: asyncio.Event() for number in self._numbers}
+        """Who has been ready."""
+        self._over = asyncio.Event()
+        """The workers are to stop, or one could not start."""
+        self._code = 0
+
+    async def run(self, *, stop_s: float) -> int:
+        """Until a signal comes, or a worker cannot start; the exit code. `stop_s` is how long a
+        worker may take for stopping."""
+        loop = asyncio.get_running_loop()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_number, self._ask)
+        first, *others = self._numbers
+        keepers = [loop.create_task(self._keep(first))]
+        await self._ready_or_over([first])
+        if not self._over.is_set():
+            keepers += [loop.create_task(self._keep(number)) for number in others]
+            await self._ready_or_over(others)
+        if not self._over.is_set():
+            self._ready([process.pid for process in self._processes.values()])
+        await self._over.wait()
+        self._end_all()
+        _, late = await asyncio.wait(keepers, timeout=stop_s + PATIENCE_S)
+        if late:
+            _log.error("workers did not stop in time; they are killed")
+            self._end_all(kill=True)
+        await asyncio.gather(*keepers)
+        return self._code
+
+    def _ask(self) -> None:
+        """The first time it is time to stop; the next time, to stop at once."""
+        if self._over.is_set():
+            self._end_all()
+        self._over.set()
+
+    def _end_all(self, *, kill: bool = False) -> None:
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.kill() if kill else process.terminate()
+
+    async def _ready_or_over(self, numbers: Iterable[int]) -> None:
+        ready = asyncio.gather(*[self._up[number].wait() for number in numbers])
+        over = asyncio.ensure_future(self._over.wait())
+        await asyncio.wait((ready, over), return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
+        ready.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ready
+
+    # ------------------------------------------------------------------ one worker
+
+    async def _keep(self, number: int) -> None:
+        """Has a worker of that number running until it is over."""
+        pause_s = FIRST_PAUSE_S
+        while not self._over.is_set():
+            started_s = monotonic()
+            code = await self._run_one(number)
+            if self._over.is_set():
+                return
+            if not self._up[number].is_set():
+                self._code = code if code > 0 else 1
+                self._over.set()
+                return
+            if monotonic() - started_s > STABLE_S:
+                pause_s = FIRST_PAUSE_S
+            _log.error(
+                "worker %d ended with code %d; it is started again in %g s", number, code, pause_s
+            )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), pause_s)
+            pause_s = min(2 * pause_s, MOST_PAUSE_S)
+
+    async def _run_one(self, number: int) -> int:
+        """Starts it, and waits until it ends; its exit code, or minus the signal that ended it."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "chat.cli", *self._arguments(number)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._processes[number] = process
+        if self._over.is_set():
+            process.terminate()
+        assert process.stdout is not None
+        async for line in process.stdout:
+            text = line.decode(errors="replace").rstrip("\n")
+            if text.startswith(READY):
+                self._up[number].set()
+            elif number == 1 and text.startswith(WAITING):
+                self._tell(text)
+        return await process.wait()
