@@ -15,6 +15,9 @@ from chat.core._generated.rules import Input, State, Verdict
 from chat.core.context import Context
 from chat.core.session import Session
 
+TOGETHER_MS: Final = 250
+"""Silence is looked at so often, as thousands who say nothing cost less together than one by one."""
+
 _READY: Final = State.READY
 
 
@@ -79,9 +82,9 @@ class Watch:
         elif session.reading_paused:
             pass  # Who is not read from cannot be heard.
         elif session.pinged:
-            due.append((session.heard_at_ms + config.dead_ms, Input.DEAD_TIMEOUT))
+            due.append((_together(session.heard_at_ms + config.dead_ms), Input.DEAD_TIMEOUT))
         else:
-            due.append((session.heard_at_ms + config.ping_ms, Input.SILENCE))
+            due.append((_together(session.heard_at_ms + config.ping_ms), Input.SILENCE))
         return due
 
     def arm(self, session: Session) -> None:
@@ -93,7 +96,8 @@ class Watch:
             and not session.counted
             and not session.full
             and session.next_check_ms is not None
-            and session.next_check_ms <= session.heard_at_ms + self._context.config.ping_ms
+            and session.next_check_ms
+            <= _together(session.heard_at_ms + self._context.config.ping_ms)
         ):
             return  # The common case: nothing but silence can come, and that is looked for.
         if not session.frames.buffer or session.waiting is not None:
@@ -107,6 +111,15 @@ class Watch:
         due = self._deadlines(session)
         if due:
             at_ms = min(due)[0]
+            if session.pinged:
+                # Most answer, and are silent again then: one look will do for both.
+                again_ms = self._context.now_ms + self._context.config.ping_ms + 1
+                at_ms = min(at_ms, _together(again_ms))
             if session.next_check_ms is None or at_ms < session.next_check_ms:
                 session.next_check_ms = at_ms
                 self._context.deadlines.set(at_ms, ("session", session.connection))
+
+
+def _together(at_ms: int) -> int:
+    """The first look at or after that time."""
+    return -(-at_ms // TOGETHER_MS) * TOGETHER_MS
