@@ -16,7 +16,7 @@ from chat.core.context import Context
 from chat.core.session import Session
 
 TOGETHER_MS: Final = 250
-"""Silence is looked at so often, as thousands who say nothing cost less together than one by one."""
+"""Silence is looked at so often, for thousands who are silent cost less together than singly."""
 
 _READY: Final = State.READY
 

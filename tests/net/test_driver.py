@@ -20,7 +20,7 @@ from chat.core.events import (
     WriteBufferFull,
 )
 from chat.core.node import Node
-from chat.net.driver import Driver
+from chat.net.driver import CROWD, CROWD_A_TURN, Driver
 from chat.net.local_bus import LocalBus
 from tests.net.loops import Run
 from tests.net.stage import WatchedNode, stage
@@ -112,6 +112,30 @@ def test_one_delivery_is_one_write_a_socket_beside_what_else_is_sent(run: Run) -
         driver.feed(Tick())
         await turn()
         assert [transport.calls for transport in transports] == [[b"a\nb\n"], [b"b\nc\n"]]
+
+    run(work())
+
+
+def test_a_crowd_is_written_to_turn_by_turn_and_holds_nobody_up(run: Run) -> None:
+    async def work() -> None:
+        script: list[AnyEffect] = []
+        driver = Driver(ScriptedNode(lambda event: script), LocalBus())
+        everybody = [ListTransport() for _ in range(CROWD + 1)]
+        *crowd, other = [driver.connected(transport) for transport in everybody]
+        script[:] = [
+            Deliver(tuple(crowd), b"to all\n"),
+            Send(other, b"to one\n"),
+            Send(crowd[-1], b"and to the last\n"),
+        ]
+        driver.feed(Tick())
+        await turn()
+        written = [transport for transport in everybody if transport.calls]
+        assert len(written) == CROWD_A_TURN + 1
+        assert everybody[-1].calls == [b"to one\n"]
+        for _ in range(CROWD // CROWD_A_TURN):
+            await turn()
+        assert [transport.calls for transport in everybody[:-2]] == [[b"to all\n"]] * (CROWD - 1)
+        assert everybody[-2].calls == [b"to all\nand to the last\n"]
 
     run(work())
 
