@@ -2,11 +2,14 @@
 
 import random
 
+from chat.core._generated import messages as wire
 from sim.cluster import Cluster
 from sim.device import SimDevice
 
 STALL_MS = 2_000
 LONG = " and more" * 40
+MAKE_UP_MS = 800
+"""Longer than the checkers look away, or they would not see that the two were no friends."""
 LEAVE_MS = 80
 """About as long as a text takes into the store."""
 
@@ -49,6 +52,26 @@ def storm(cluster: Cluster, chance: random.Random) -> None:
         if friends and chance.random() < 0.5:
             friend = chance.choice(friends)
             cluster.world.later(chance.randint(300, 1_500), _greet, device, friend)
+
+
+def quarrel(cluster: Cluster, chance: random.Random) -> None:
+    """Two who are friends end it and make up at once, so that the news of the one is on its way
+    while the other comes to be."""
+    here = [device for device in cluster.logged_in() if device.session.online]
+    device = chance.choice(here) if here else None
+    friends = sorted(device.session.roster.friends) if device else []
+    if device is None or not friends:
+        return
+    friend = chance.choice(friends)
+    device.ask(wire.RemoveFriendRequest(id=0, user=friend))
+    device.ask(wire.AddFriendRequest(id=0, user=friend))
+    others = (one for one in here if cluster.user_ids[one.user] == friend)
+    other = next(others, None)
+    if other is not None:
+        later = cluster.world.later
+        later(
+            MAKE_UP_MS, other.ask, wire.AddFriendRequest(id=0, user=cluster.user_ids[device.user])
+        )
 
 
 def _greet(device: SimDevice, friend: int) -> None:

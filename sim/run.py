@@ -14,7 +14,7 @@ from sim.checkers.promptness import Promptness
 from sim.checkers.snapshot import snapshot
 from sim.cluster import Cluster
 from sim.coverage import Coverage, watching
-from sim.episodes import crowd, say_and_go, storm
+from sim.episodes import crowd, quarrel, say_and_go, storm
 from sim.faults import Faults
 from sim.moments import Phase
 from sim.people import People
@@ -23,12 +23,13 @@ from sim.trace import Trace
 
 CALM_MS = 5_000
 HEAL_MS = 60_000
-SETTLE_MS = 16_000
-"""How long what was under way when all was healed may still take; the lease of a node that died
-most of all."""
+SETTLE_MS = 21_000
+"""How long what was under way when all was healed may still take: the lease of a node that died,
+an envelope that comes very late."""
 LIVE_ON_MS = 8_000
 LIVE_ON_PACE_MS = (50, 700)
 GOODBYES = 3
+QUARRELS = 2
 BUS_AWAY_MS = (2_000, 3_500)
 STAYS_AWAY = 0.5
 """How likely it is that somebody sleeps through the healing."""
@@ -196,6 +197,8 @@ def _live_on(cluster: Cluster, before: People, *, bus_stays_dead: bool) -> None:
     later = cluster.world.later
     later(chance.randint(500, LIVE_ON_MS - 5_000), crowd, cluster, chance)
     later(chance.randint(500, LIVE_ON_MS - 4_500), storm, cluster, chance)
+    for _ in range(QUARRELS):
+        later(chance.randint(0, LIVE_ON_MS - 4_500), quarrel, cluster, chance)
     for _ in range(GOODBYES):
         later(chance.randint(0, LIVE_ON_MS - 2_500), say_and_go, cluster, chance)
     cluster.world.run_for(LIVE_ON_MS)

@@ -118,7 +118,7 @@ class Node:
         self._context = context = Context(config)
         self._channels = Channels(context)
         self._delivery = Delivery(context, self._channels)
-        self._presence = Presence(context)
+        self._presence = Presence(context, self._channels)
         self._people = People(context, self._delivery, self._presence)
         self._entrance = Entrance(context, self._channels, self._people, self._presence)
         self._requests = Requests(context, self._delivery, self._people, self._entrance)

@@ -2,13 +2,15 @@
 
 A user is online while any live node has them; the presence directory knows, by leases. This node
 enters a user with the first session and takes them out with the last, `presence_flap_ms` later: a
-quick return is no news. Friends are told over their channels; what such an envelope fails to
+quick return is no news. Meanwhile the node still listens to the user's channel, so that it knows who
+the friends are when it is time to tell them. Friends are told over their channels; what such an envelope fails to
 tell, the sweep finds by asking the directory. Nothing is routed or allowed by presence.
 """
 
 from collections.abc import Iterable
 
 from chat.core._generated.messages import PresencePush, PresenceState
+from chat.core.channels import Channels
 from chat.core.context import Context
 from chat.core.effects import Announce
 from chat.core.envelopes import PresenceEnvelope, user_channel
@@ -20,8 +22,9 @@ from chat.core.user import LocalUser
 class Presence:
     """The states of friends, and the coming and going of this node's own users."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, channels: Channels) -> None:
         self._context = context
+        self._channels = channels
 
     # ------------------------------------------------------------------ one's own users
 
@@ -37,6 +40,9 @@ class Presence:
         """The last session of the user is gone; the user may be back at once."""
         due = user.gone_at_ms = self._context.now_ms + self._context.config.presence_flap_ms
         self._context.deadlines.set(due, ("flap", user.id))
+        if not user.lingers:
+            user.lingers = True
+            self._channels.need(user_channel(user.id))
 
     def flap_over(self, user_id: int) -> None:
         """The time to come back is over."""
@@ -44,6 +50,7 @@ class Presence:
         if user is None or user.sessions or user.entering or self._context.now_ms < user.gone_at_ms:
             return
         del self._context.users[user_id]
+        self._channels.release(user_channel(user_id))
         if user.announced:
             self._context.effects.append(Announce(online=(), offline=(user_id,)))
             record = LastSeen(user_id, tuple(user.friends))
@@ -75,8 +82,8 @@ class Presence:
         user.states[friend] = self._state(friend, online=False)
 
     def found(self, user: LocalUser, friend: int, *, online: bool) -> None:
-        """What the directory says of a friend; who is connected here is online in any case."""
-        self.heard(user.id, friend, self._state(friend, online=online))
+        """What the directory says of a friend."""
+        self.heard(user.id, friend, PresenceState.ONLINE if online else PresenceState.OFFLINE)
 
     def _state(self, user_id: int, *, online: bool) -> PresenceState:
         local = self._context.users.get(user_id)
@@ -84,10 +91,12 @@ class Presence:
         return PresenceState.ONLINE if online or here else PresenceState.OFFLINE
 
     def heard(self, told: int, friend: int, state: PresenceState) -> None:
-        """A friend's state, for a local user; told on if it is news."""
+        """A friend's state, for a local user; told on if it is news. Who is connected here is
+        online in any case, and what was heard is old."""
         user = self._context.users.get(told)
         if user is None or friend not in user.friends:
             return
+        state = self._state(friend, online=state is PresenceState.ONLINE)
         if user.states.get(friend, PresenceState.OFFLINE) != state:
             user.states[friend] = state
             self._context.push(user, PresencePush(user=friend, state=state))

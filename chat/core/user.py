@@ -20,6 +20,7 @@ class LocalUser:
         "groups",
         "heard_version",
         "id",
+        "lingers",
         "receipts",
         "refreshing",
         "roster",
@@ -37,6 +38,8 @@ class LocalUser:
         """Connections that have read the roster and are about to be READY."""
         self.gone_at_ms = 0
         """When a user without sessions is given up."""
+        self.lingers = False
+        """The channel is needed for the user's own sake, since the last session first went."""
         self.heard_version = 0
         """The highest version that anyone has spoken of."""
         self.refreshing = False

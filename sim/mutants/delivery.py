@@ -286,4 +286,27 @@ MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "failed-page-forgotten",
+        "a page of the log that could not be read is not asked for again",
+        (
+            Edit(
+                DELIVERY,
+                "                self._failed[conversation.id] = None\n",
+                "                pass\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "page-count-leaks",
+        "a page that could not be read counts as under way for ever",
+        (
+            Edit(
+                DELIVERY,
+                "        self._pages_in_flight -= 1\n        conversation",
+                "        self._pages_in_flight -= isinstance(outcome, LogRead)\n"
+                "        conversation",
+            ),
+        ),
+    ),
 )

@@ -212,4 +212,26 @@ MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "stall-timeout-never",
+        "a connection whose peer takes no bytes is never given up",
+        (
+            Edit(
+                WATCH,
+                "        if session.full:\n            due.append",
+                "        if False:\n            due.append",
+            ),
+        ),
+    ),
+    Mutant(
+        "offline-untold",
+        "nobody is told that a friend has gone; the sweep finds it",
+        (
+            Edit(
+                PRESENCE,
+                "            self._publish(record.user, record.friends, PresenceState.OFFLINE)\n",
+                "            pass\n",
+            ),
+        ),
+    ),
 )

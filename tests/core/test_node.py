@@ -315,6 +315,22 @@ def test_a_user_is_online_while_any_node_has_them(house: House) -> None:
     assert ann.pushes("presence")[-1]["state"] == "offline"
 
 
+def test_who_became_a_friend_while_one_was_leaving_hears_it_too(house: House) -> None:
+    others = [f"other{number}" for number in range(8)]
+    house.register("ann", "bob", *others)
+    ann = house.login("ann", 0)
+    for name in others:  # The sweep has enough to do.
+        house.login(name, 1)
+    bob = house.login("bob", 1)
+    bob.call("add_friend", user="ann")
+    bob.hang_up()
+    ann.call("add_friend", user="bob")
+    house.run()
+    assert ann.pushes("presence")[-1]["state"] == "online"
+    house.pass_time(4_000)
+    assert ann.pushes("presence")[-1]["state"] == "offline"
+
+
 def test_receipts_go_to_the_friend_and_to_ones_other_devices(house: House) -> None:
     conversation = befriended(house)
     ann, bob, other = house.login("ann", 0), house.login("bob", 1), house.login("bob", 1)
