@@ -2,9 +2,10 @@
 
 A user is online while any live node has them; the presence directory knows, by leases. This node
 enters a user with the first session and takes them out with the last, `presence_flap_ms` later: a
-quick return is no news. Meanwhile the node still listens to the user's channel, so that it knows who
-the friends are when it is time to tell them. Friends are told over their channels; what such an envelope fails to
-tell, the sweep finds by asking the directory. Nothing is routed or allowed by presence.
+quick return is no news. Meanwhile the node still listens to the user's channel, so that it knows
+who the friends are when it is time to tell them. Friends are told over their channels; what such
+an envelope fails to tell, the sweep finds by asking the directory. Nothing is routed or allowed by
+presence.
 """
 
 from collections.abc import Iterable
