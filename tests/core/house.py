@@ -2,6 +2,7 @@
 one turns by hand, and peers who write lines and keep what they got."""
 
 import json
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -105,6 +106,7 @@ class House:
     def __init__(self, nodes: int = 1, *, bus: bool = True, **config: int) -> None:
         self.now_ms = 1_000_000
         self.store = open_sqlite(":memory:")
+        weakref.finalize(self, self.store.close)
         migrate(self.store)
         self.hold_answers: Callable[[op.AnyOperation], bool] = lambda operation: False
         self.held: deque[tuple[NodeHost, int, op.AnyOperation | Committed]] = deque()
