@@ -59,6 +59,8 @@ class Cluster:
         self.user_ids: dict[str, int] = {}
         self.groups: list[int] = []
         self.devices: list[SimDevice] = []
+        self.away_for_long: set[str] = set()
+        """Who is not to be woken."""
         self.log = Log(self.store.connection)
         self.only_node: Host | None = None
         """Where the balancer puts everyone through, if it has no choice."""

@@ -60,6 +60,8 @@ class SimDevice:
         resume to catch up with a friend who is back."""
         self.read_by: dict[tuple[int, int], int] = {}
         """By conversation and reader: the highest read mark it was told of."""
+        self.befriended_ms: dict[int, int] = {}
+        """When it was told last that somebody is a friend now."""
         self._connect = connect
         self._observe = observe
         self._timer: Call | None = None
@@ -187,6 +189,8 @@ class SimDevice:
         elif isinstance(effect, io.ReadBy):
             reader = effect.conversation, effect.user
             self.read_by[reader] = max(effect.seq, self.read_by.get(reader, 0))
+        elif isinstance(effect, io.FriendAdded):
+            self.befriended_ms[effect.friend.id] = self.world.now_ms
         elif isinstance(effect, io.LoggedIn):
             self.logged_in = True
             self.logins += 1

@@ -80,7 +80,10 @@ class People:
         device.switch_off()
 
     def _wake(self, device: SimDevice) -> None:
-        asleep = [device for device in self._cluster.devices if device.away]
+        away = self._cluster.away_for_long
+        asleep = [
+            device for device in self._cluster.devices if device.away and device.user not in away
+        ]
         if asleep:
             self._chance.choice(asleep).switch_on()
 

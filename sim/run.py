@@ -14,7 +14,16 @@ from sim.checkers.promptness import Promptness
 from sim.checkers.snapshot import snapshot
 from sim.cluster import Cluster
 from sim.coverage import Coverage, watching
-from sim.episodes import crowd, quarrel, say_and_go, storm
+from sim.episodes import (
+    crowd,
+    leave,
+    look_in,
+    quarrel,
+    rush,
+    say_and_go,
+    say_and_part,
+    storm,
+)
 from sim.faults import Faults
 from sim.moments import Phase
 from sim.people import People
@@ -29,7 +38,8 @@ an envelope that comes very late."""
 LIVE_ON_MS = 8_000
 LIVE_ON_PACE_MS = (50, 700)
 GOODBYES = 3
-QUARRELS = 2
+STORMY = 0.6
+"""How likely it is that everyone is put through anew, and not that somebody leaves for long."""
 BUS_AWAY_MS = (2_000, 3_500)
 STAYS_AWAY = 0.5
 """How likely it is that somebody sleeps through the healing."""
@@ -190,15 +200,19 @@ def _live_on(cluster: Cluster, before: People, *, bus_stays_dead: bool) -> None:
     cluster.world.run_for(SETTLE_MS)
     cluster.bus.faults.delay_ms = (0, chance.choice((3, 150, 400)))
     cluster.store.faults.delay_ms = (0, chance.choice((3, 60)))
+    cluster.store.faults.read_ms = (0, chance.choice((0, 300)))
     people = People(cluster, LIVE_ON_PACE_MS, texts=before.texts)
     calm = Calm(cluster, bus_stays_dead=bus_stays_dead)
     people.start()
     calm.start()
     later = cluster.world.later
     later(chance.randint(500, LIVE_ON_MS - 5_000), crowd, cluster, chance)
-    later(chance.randint(500, LIVE_ON_MS - 4_500), storm, cluster, chance)
-    for _ in range(QUARRELS):
-        later(chance.randint(0, LIVE_ON_MS - 4_500), quarrel, cluster, chance)
+    if chance.random() < STORMY:
+        later(chance.randint(500, LIVE_ON_MS - 4_500), storm, cluster, chance)
+    else:
+        later(chance.randint(0, 1_000), leave, cluster, chance)
+    for episode in (quarrel, quarrel, rush, rush, rush, say_and_part, look_in):
+        later(chance.randint(0, LIVE_ON_MS - 4_500), episode, cluster, chance)
     for _ in range(GOODBYES):
         later(chance.randint(0, LIVE_ON_MS - 2_500), say_and_go, cluster, chance)
     cluster.world.run_for(LIVE_ON_MS)

@@ -46,6 +46,8 @@ class StoreFaults:
     slow: float = 0.0
     delay_ms: tuple[int, int] = (0, 3)
     slow_ms: tuple[int, int] = (200, 4_000)
+    read_ms: tuple[int, int] = (0, 0)
+    """How much longer what was read is on its way."""
     counts: dict[tuple[str, Phase], int] = field(default_factory=dict)
 
 
@@ -108,7 +110,8 @@ class StoreLink:
         if self.reachable:
             outcome = execute(self._store.connection, operation)
             self._note([operation], [outcome])
-        self._world.later(self._way_ms(), self._arrive, ticket, outcome)
+        read_ms = self._chance.randint(*self._store.faults.read_ms)
+        self._world.later(self._way_ms() + read_ms, self._arrive, ticket, outcome)
 
     # ------------------------------------------------------------------ writes
 

@@ -2,7 +2,8 @@
 
 While all is well, whatever is in the store is within 2 s on every device that was online for as
 long: entries, rosters, read marks. Who came, and had not just gone, is known as soon, and who went
-within 6 s (an absence of 3 s is no news). Nobody's connection ends but by their own doing. Ways may
+within 6 s (an absence of 3 s is no news). Nobody's connection ends but by their own doing, and who
+reads is read from. Ways may
 be slow (some tenths of a second), somebody may not read, and people come and go, so that everything
 happens between the halves of everything else.
 
@@ -36,6 +37,8 @@ class _Online:
     own_ends: int
     since_ms: int
     host: str
+    read_from_ms: int
+    """When the node was last seen to read from it."""
 
 
 @dataclass
@@ -56,8 +59,8 @@ class Calm:
         self._past: deque[Snapshot] = deque()
         self._states: dict[int, _State] = {}
         self._logins: dict[SimDevice, int] = {}
-        self._reaching: set[int] = set()
-        """Those who have a connection, but are not online as far as they have read."""
+        self._reaching: dict[int, int] = {}
+        """When somebody last had a connection, but was not online as far as they had read."""
         self._marked: dict[tuple[int, int], tuple[int, int]] = {}
         """By user and conversation: the read mark, and when it was set; 0 for a member's first."""
         self._bus_was_well = not bus_stays_dead
@@ -111,7 +114,7 @@ class Calm:
             del self._online[device]
             before = None
         if now is not None and before is None:
-            self._online[device] = _Online(now[0], device.own_ends, now_ms, now[1])
+            self._online[device] = _Online(now[0], device.own_ends, now_ms, now[1], now_ms)
 
     def _see_people(self, now_ms: int) -> None:
         ids = self._cluster.user_ids
@@ -121,7 +124,7 @@ class Calm:
                 here.add(ids[device.user])  # even if it went again before this look
             self._logins[device] = device.logins
         connected = (device for device in self._cluster.devices if device.wire is not None)
-        self._reaching = {ids[device.user] for device in connected} - here
+        self._reaching |= dict.fromkeys({ids[device.user] for device in connected} - here, now_ms)
         for user in ids.values():
             state = self._states.get(user)
             if state is None:
@@ -140,6 +143,13 @@ class Calm:
 
     def _look_at(self, device: SimDevice, online: _Online, now_ms: int) -> None:
         user = self._cluster.user_ids[device.user]
+        if not online.wire.up.stopped:
+            online.read_from_ms = now_ms
+        elif online.read_from_ms <= now_ms - WITHIN_MS:
+            raise Violation(
+                "who reads is read from while all is well",
+                f"{device.name} on {online.host} is not",
+            )
         is_up, heard_ms = self._cluster.streams.bus[online.host]
         if self._bus_was_well or not is_up:
             start_ms = max(online.since_ms, 0 if self._bus_was_well else heard_ms)
@@ -200,15 +210,16 @@ class Calm:
         return online.since_ms + 2 * EVERY_MS < seen_ms <= now_ms - WITHIN_MS
 
     def _presence(self, device: SimDevice, online: _Online, now_ms: int) -> None:
-        """Who comes while a device is let in may be told to it in the wrong order; and a node may
-        have let in somebody who has not read so yet."""
+        """Who comes while a device is let in may be told to it in the wrong order; a node may have
+        let in somebody who has not read so yet; and how a new friend is has to be asked first."""
         for friend in device.session.roster.friends.values():
             there = friend.state is PresenceState.ONLINE
             state = self._states.get(friend.id)
             if (
                 state is not None
                 and state.online != there
-                and not (there and friend.id in self._reaching)
+                and not (there and now_ms < self._reaching.get(friend.id, 0) + PRESENCE_MS)
+                and device.befriended_ms.get(friend.id, 0) <= now_ms - WITHIN_MS
                 and state.before_ms >= PRESENCE_MS
                 and abs(online.since_ms - state.since_ms) > WITHIN_MS
                 and state.since_ms <= now_ms - (COMING_MS if state.online else PRESENCE_MS)

@@ -7,6 +7,7 @@ apply; it is seen here.
 - A connection gets each entry of a conversation once, in order, from the first on.
 - A request has one reply.
 - A connection whose buffer is full gets no entries.
+- A connection is cut off, with what was not read, only if its peer reads nothing or is silent.
 - Nobody sends faster than the limit.
 """
 
@@ -52,12 +53,16 @@ _decode = msgspec.json.Decoder(_Frame).decode
 class _Stream:
     """One connection: the last entry of each conversation, and what was answered."""
 
-    __slots__ = ("answered", "full", "last")
+    __slots__ = ("answered", "full", "heard_ms", "last", "progress_ms")
 
-    def __init__(self) -> None:
+    def __init__(self, now_ms: int) -> None:
         self.last: dict[int, int] = {}
         self.answered: set[int] = set()
         self.full = False
+        self.heard_ms = now_ms
+        """When bytes came last, by the clock of the machine."""
+        self.progress_ms = now_ms
+        """When the buffer was last seen to shrink, or to be full."""
 
 
 class _Bucket:
@@ -72,6 +77,10 @@ class _Bucket:
 
 _BUS = (ev.BusUp, ev.BusDown)
 _BUFFER = (ev.WriteBufferFull, ev.WriteBufferDrained)
+
+
+def _clock(host: Host) -> int:
+    return host.world.now_ms + host.ahead_ms
 
 
 class Streams:
@@ -89,6 +98,10 @@ class Streams:
             self.bus[host.name] = isinstance(event, ev.BusUp), host.world.now_ms
         elif isinstance(event, _BUFFER):
             self._buffer(host, event)
+        elif isinstance(event, ev.BytesReceived):
+            stream = self._stream(host, event.connection)
+            if stream is not None:
+                stream.heard_ms = _clock(host)
         for effect in effects:
             if isinstance(effect, fx.Send):
                 self._said(host, effect.data, (effect.connection,))
@@ -96,6 +109,8 @@ class Streams:
                 self._said(host, effect.data, effect.connections)
             elif isinstance(effect, fx.Query) and isinstance(effect.operation, Append):
                 self._sends(host, effect.operation.sender)
+            elif isinstance(effect, fx.Close) and effect.abort:
+                self._cut_off(host, effect.connection)
 
     def _stream(self, host: Host, connection: int) -> _Stream | None:
         wire = host.wires.get(connection)
@@ -103,17 +118,30 @@ class Streams:
             return None
         stream = self._streams.get(wire)
         if stream is None:
-            stream = self._streams[wire] = _Stream()
+            stream = self._streams[wire] = _Stream(_clock(host))
         return stream
 
     def _buffer(self, host: Host, event: ev.WriteBufferFull | ev.WriteBufferDrained) -> None:
         stream = self._stream(host, event.connection)
         if stream is None:
             return
+        stream.progress_ms = _clock(host)
         if isinstance(event, ev.WriteBufferFull):
             stream.full = True
         elif event.buffered_bytes <= self._config.write_buffer_bytes // 4:
             stream.full = False
+
+    def _cut_off(self, host: Host, connection: int) -> None:
+        stream = self._stream(host, connection)
+        if stream is None:
+            return
+        now_ms = _clock(host)
+        stalled = stream.full and now_ms - stream.progress_ms >= self._config.stall_ms
+        if not stalled and now_ms - stream.heard_ms < self._config.dead_ms:
+            raise Violation(
+                "nobody is cut off who reads and is heard",
+                f"connection {connection} of {host.name}",
+            )
 
     def _said(self, host: Host, data: bytes, connections: tuple[int, ...]) -> None:
         frames = [_decode(line) for line in data.splitlines()]
@@ -161,7 +189,7 @@ class Streams:
 
     def _sends(self, host: Host, user: int) -> None:
         assert host.node is not None
-        now_ms = host.world.now_ms + host.ahead_ms
+        now_ms = _clock(host)
         burst = float(self._config.send_burst)
         bucket = self._buckets.get((host.node, user))
         if bucket is None:

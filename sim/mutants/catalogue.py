@@ -1,6 +1,6 @@
 """All mutants, and the two runs that prove the alarm: one that must ring, one that must not."""
 
-from sim.mutants import Edit, Mutant, client, delivery, people, storage
+from sim.mutants import Edit, Mutant, client, delivery, people, remedies, storage
 
 CANARY = Mutant(
     "canary",
@@ -9,4 +9,10 @@ CANARY = Mutant(
 )
 NOTHING = Mutant("nothing", "the code as it stands, which must not be caught", ())
 
-MUTANTS = (*delivery.MUTANTS, *people.MUTANTS, *storage.MUTANTS, *client.MUTANTS)
+MUTANTS = (
+    *delivery.MUTANTS,
+    *people.MUTANTS,
+    *remedies.MUTANTS,
+    *storage.MUTANTS,
+    *client.MUTANTS,
+)
