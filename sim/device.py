@@ -62,6 +62,8 @@ class SimDevice:
         """By conversation and reader: the highest read mark it was told of."""
         self.befriended_ms: dict[int, int] = {}
         """When it was told last that somebody is a friend now."""
+        self._unseen: dict[int, int] = {}
+        """What was applied and is to be shown at once, by conversation."""
         self._connect = connect
         self._observe = observe
         self._timer: Call | None = None
@@ -113,6 +115,8 @@ class SimDevice:
                 self.own_ends += 1
             before = effect
             self._carry_out(effect)
+        while self._unseen:
+            self.feed(io.Shown(*self._unseen.popitem()))
         self._set_timer()
 
     def connected(self, link: int, wire: Wire) -> None:
@@ -179,7 +183,7 @@ class SimDevice:
     def _note(self, effect: io.AnyEffect) -> None:
         if isinstance(effect, io.EntryApplied):
             self.applied.setdefault(effect.conversation, []).append(effect.entry)
-            self.world.later(0, self.feed, io.Shown(effect.conversation, effect.entry.seq))
+            self._unseen[effect.conversation] = effect.entry.seq
         elif isinstance(effect, io.SendSettled):
             said = self.said[effect.ref]
             said.key, said.settled = effect.key, (effect.conversation, effect.seq)
