@@ -15,6 +15,7 @@
     cut store node-1, mend store node-1, cut bus node-1, mend bus node-1
     lose replies, keep replies        of commits, to the node that asked
     lose envelopes, keep envelopes
+    slow reads, fast reads            of the store: a second longer on their way; no longer
     wait 500                  ms pass
     heal                      everything works again, and within a minute all must be well
 
@@ -36,6 +37,7 @@ from sim.host import Host
 from sim.run import check_end, check_healed
 
 NODES: Final = 2
+SLOW_READ_MS: Final = 1_000
 
 
 class Story:
@@ -62,6 +64,7 @@ class Story:
             (r"(stop|start) (store|bus)", self._server),
             (r"(cut|mend) (store|bus) (node-\d)", self._cut),
             (r"(lose|keep) (replies|envelopes)", self._lose),
+            (r"(slow|fast) reads", self._read),
             (r"wait (\d+)", self._wait),
             (r"heal", self._heal),
         ]
@@ -192,6 +195,10 @@ class Story:
             self.cluster.store.faults.lost_reply = likely
         else:
             self.cluster.bus.faults.lost = likely
+
+    def _read(self, how: str) -> None:
+        wait_ms = SLOW_READ_MS if how == "slow" else 0
+        self.cluster.store.faults.read_ms = (wait_ms, wait_ms)
 
     # ------------------------------------------------------------------ time
 

@@ -7,6 +7,8 @@ again to resume from the cursors: that is how whatever is missing gets here.
 
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from chat.client import interface as io
 from chat.client.cursors import Cursors, Place
 from chat.client.marks import Marks
@@ -125,10 +127,12 @@ class Device:
         self._tell_all(self.roster.put_request(push.user))
 
     def friend_added(self, push: wire.FriendPush) -> bool:
+        """What was read meanwhile may have been told before."""
         friend = push.friend
         self.cursors.follow(friend.conversation, friend.read)
         self.marks.learn(friend.conversation, friend.read)
-        self._tell_all(self.roster.put_friend(friend))
+        read = self.marks.known(friend.conversation)
+        self._tell_all(self.roster.put_friend(replace(friend, read=read)))
         return self.cursors.joins_on(friend.conversation, friend.read, resumed=False)
 
     def friend_removed(self, push: wire.FriendRemovedPush) -> None:
@@ -146,7 +150,8 @@ class Device:
         since = push.group.since - 1
         self.cursors.follow(push.group.id, since, at_least=since)
         self.marks.learn(push.group.id, push.group.read)
-        self._tell_all(self.roster.put_group(push.group))
+        read = self.marks.known(push.group.id)
+        self._tell_all(self.roster.put_group(replace(push.group, read=read)))
 
     def got_group(self, group: wire.Group) -> None:
         """From a reply. The push of the group comes before it, unless the log has yet to say that

@@ -34,6 +34,11 @@ class Marks:
         mark.known = max(mark.known, seq)
         self._note(conversation, mark)
 
+    def known(self, conversation: int) -> int:
+        """The highest mark the node is known to have."""
+        mark = self._marks.get(conversation)
+        return 0 if mark is None else mark.known
+
     def take(self, now_ms: int, *, all_now: bool = False) -> list[tuple[int, int]]:
         """(conversation, seq) of what is to be said now; in flight from here on. `all_now` does
         not wait for the time or for earlier answers."""

@@ -3,8 +3,8 @@
     login:   FindAccount -> CheckPassword -> channel heard -> OpenDevice ┐
     resume:  FindDevice -------------------> channel heard -> ReadRoster ┴-> FindPresence -> READY
 
-The user's channel is heard before the roster is read, so that no change of it can fall between. A
-token leaves the core only as its hash.
+The user's channel is heard before the roster is read, and what is heard then is kept until it has
+been, so that no change of it can fall between. A token leaves the core only as its hash.
 """
 
 import hashlib
@@ -212,6 +212,7 @@ class Entrance:
             self._turn_away(session, record, outcome)
             return
         user = self._people.know(outcome.roster)
+        self._people.news(user.id, self._people.expect_no_more(session))
         user.entering += 1
         session.entering = user
         entering = EntrancePresence(
@@ -246,6 +247,7 @@ class Entrance:
 
     def forget(self, session: Session) -> None:
         """The session is not on its way in any more, nor does it listen."""
+        self._people.expect_no_more(session)
         user = self._stop_entering(session)
         if user is not None and not user.sessions:
             self._presence.went(user)
@@ -261,6 +263,7 @@ class Entrance:
 
     def _listen(self, session: Session, user: int, record: Pending) -> bool:
         """Whether the record now waits for the user's channel to be heard."""
+        self._people.expect(session, user)
         channel = session.listens_to = user_channel(user)
         self._channels.need(channel)
         return self._channels.wait(channel, record)

@@ -176,6 +176,7 @@ class Node:
         kept: dict[str, Sized] = {
             "sessions": self._context.sessions,
             "users": self._context.users,
+            "users on their way in": self._people,
             "conversations": self._delivery.conversations,
             "channels": self._channels,
             "operations under way": self._context.pending,

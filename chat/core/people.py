@@ -2,7 +2,8 @@
 
 A roster is a small log of its own: every change raises its version in the transaction that makes
 it, and a node that hears of a higher version than it holds reads the roster again and tells the
-difference. Envelopes and the sweep bring versions; a lost one costs time and nothing else.
+difference. Envelopes and the sweep bring versions; a lost one costs time and nothing else. What is
+heard of users who are on their way in is kept until their rosters are read: these may be older.
 
 A conversation with a friend follows the roster: it is attached to and left as the roster says. A
 group is joined as the roster says, but left as its log says, entry by entry, so that nobody sees
@@ -42,8 +43,30 @@ class People:
         self._context = context
         self._delivery = delivery
         self._presence = presence
+        self._expected: dict[int, tuple[int, int]] = {}
+        """By user: how many connections are on their way in, and the highest version heard."""
+
+    def __len__(self) -> int:
+        """Users on their way in."""
+        return len(self._expected)
 
     # ------------------------------------------------------------------ rosters
+
+    def expect(self, session: Session, user_id: int) -> None:
+        """The user's roster is going to be read for this session."""
+        session.expected = user_id
+        count, version = self._expected.get(user_id, (0, 0))
+        self._expected[user_id] = count + 1, version
+
+    def expect_no_more(self, session: Session) -> int:
+        """It has been read, or will not be. The highest version heard meanwhile, 0 for none."""
+        user_id, session.expected = session.expected, None
+        if user_id is None:
+            return 0
+        count, version = self._expected.pop(user_id)
+        if count > 1:
+            self._expected[user_id] = count - 1, version
+        return version
 
     def know(self, roster: Roster) -> LocalUser:
         """The local user of a roster that was just read."""
@@ -112,6 +135,9 @@ class People:
 
     def news(self, user_id: int, version: int) -> None:
         """A user's roster has at least this version."""
+        if user_id in self._expected:
+            count, heard = self._expected[user_id]
+            self._expected[user_id] = count, max(heard, version)
         user = self._context.users.get(user_id)
         if user is None:
             return

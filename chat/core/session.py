@@ -43,6 +43,7 @@ class Session:
         "counted",
         "draining",
         "entering",
+        "expected",
         "frames",
         "full",
         "heard_at_ms",
@@ -73,6 +74,8 @@ class Session:
         """It counts as unauthenticated at its address."""
         self.entering: LocalUser | None = None
         """The user this connection will be of, once their friends' states are known."""
+        self.expected: int | None = None
+        """The user whose roster is asked for, for this connection to be theirs."""
         self.listens_to: str | None = None
         """The user channel that this connection needs."""
         self.token = ""
