@@ -9,7 +9,8 @@ either:
 - `deadlock`, `lock_timeout`: the transaction is rolled back and run again a little later;
 - `lost_reply`: committed, but the answer is lost. Appends are run again, as their keys make safe;
   of any other write nobody knows;
-- `late_commit`: the caller has given up (Unknown) before the commit comes;
+- `late_commit`: the caller has given up (Unknown) before the commit comes; until then the
+  transaction holds its locks, and no other commits before it;
 - `slow`: either way takes long;
 - down: everything is refused at once, as long as the store is away. What was committed stays.
 
@@ -62,6 +63,7 @@ class SimStore:
         migrate(self.connection)
         self.faults = StoreFaults()
         self.up = True
+        self.locked_until_ms = 0
 
     def link(self, node: str, answer: Answer) -> "StoreLink":
         return StoreLink(self, node, answer)
@@ -135,12 +137,17 @@ class StoreLink:
         if attempts < 4 and (self._strikes("deadlock") or self._strikes("lock_timeout")):
             self._world.later(self._chance.randint(1, 50), self._commit, attempts + 1)
             return
+        locked_ms = self._store.locked_until_ms - self._world.now_ms
+        if locked_ms > 0:
+            self._world.later(locked_ms, self._commit, attempts)
+            return
         jobs = self._take()
         self._reached(Phase.COMMITTED, jobs[0][1])
         if self._strikes("late_commit"):
             for ticket, _ in jobs:
                 self._reply(ticket, Unknown())
             delay_ms = self._chance.randint(1, 2_000)
+            self._store.locked_until_ms = self._world.now_ms + delay_ms
             self._world.later(delay_ms, self._run_late, [operation for _, operation in jobs])
         elif self._strikes("lost_reply", Phase.COMMITTED):
             self._lose_reply(jobs)

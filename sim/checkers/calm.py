@@ -3,9 +3,8 @@
 While all is well, whatever is in the store is within 2 s on every device that was online for as
 long: entries, rosters, read marks. Who came, and had not just gone, is known as soon, and who went
 within 6 s (an absence of 3 s is no news). Nobody's connection ends but by their own doing, and who
-reads is read from. Ways may
-be slow (some tenths of a second), somebody may not read, and people come and go, so that everything
-happens between the halves of everything else.
+reads is read from. Ways may be slow (some tenths of a second), somebody may not read, and people
+come and go, so that everything happens between the halves of everything else.
 
 A bus that is away is no silent failure for a node that knows of it: it looks more often, and at
 once when the bus is back. So what was in the store at that moment is on its devices 2 s later.
@@ -59,6 +58,7 @@ class Calm:
         self._past: deque[Snapshot] = deque()
         self._states: dict[int, _State] = {}
         self._logins: dict[SimDevice, int] = {}
+        self._links: dict[SimDevice, int] = {}
         self._reaching: dict[int, int] = {}
         """When somebody last had a connection, but was not online as far as they had read."""
         self._marked: dict[tuple[int, int], tuple[int, int]] = {}
@@ -123,8 +123,11 @@ class Calm:
             if self._logins.get(device, device.logins) != device.logins:
                 here.add(ids[device.user])  # even if it went again before this look
             self._logins[device] = device.logins
-        connected = (device for device in self._cluster.devices if device.wire is not None)
-        self._reaching |= dict.fromkeys({ids[device.user] for device in connected} - here, now_ms)
+        for device in self._cluster.devices:
+            connected = device.wire is not None or self._links.get(device) != device.link
+            self._links[device] = device.link
+            if connected and ids[device.user] not in here:
+                self._reaching[ids[device.user]] = now_ms
         for user in ids.values():
             state = self._states.get(user)
             if state is None:

@@ -8,7 +8,6 @@ NODE = "chat.core.node"
 PEOPLE = "chat.core.people"
 PRESENCE = "chat.core.presence"
 REQUESTS = "chat.core.requests"
-WATCH = "chat.core.watch"
 
 MUTANTS = (
     Mutant(
@@ -38,28 +37,6 @@ MUTANTS = (
                 "                )\n"
                 "                session = None\n"
                 "            self._delivery.appended(session, entry, sent)\n",
-            ),
-        ),
-    ),
-    Mutant(
-        "failed-page-forgotten",
-        "a page of the log that could not be read is not asked for again",
-        (
-            Edit(
-                DELIVERY,
-                "            elif cohort:\n                self._failed[conversation.id] = None\n",
-                "",
-            ),
-        ),
-    ),
-    Mutant(
-        "page-count-leaks",
-        "a page of the log that could not be read counts as under way for ever",
-        (
-            Edit(
-                DELIVERY,
-                "        self._pages_in_flight -= 1\n",
-                "        self._pages_in_flight -= isinstance(outcome, LogRead)\n",
             ),
         ),
     ),
@@ -109,17 +86,6 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "offline-untold",
-        "friends are not told when somebody goes offline",
-        (
-            Edit(
-                PRESENCE,
-                "            self._publish(record.user, record.friends, PresenceState.OFFLINE)\n",
-                "            pass\n",
-            ),
-        ),
-    ),
-    Mutant(
         "return-forgotten",
         "who is back before the directory has answered is told to have left all the same",
         (
@@ -127,18 +93,6 @@ MUTANTS = (
                 PRESENCE,
                 "        if not elsewhere and (back is None or not back.sessions):\n",
                 "        if not elsewhere:\n",
-            ),
-        ),
-    ),
-    Mutant(
-        "stall-timeout-never",
-        "a peer that does not read keeps its full buffer for ever",
-        (
-            Edit(
-                WATCH,
-                "            due.append((session.progress_at_ms + config.stall_ms, "
-                "Input.STALL_TIMEOUT))\n",
-                "            pass\n",
             ),
         ),
     ),
