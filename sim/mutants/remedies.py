@@ -6,7 +6,6 @@ APPENDS = "chat.storage.appends"
 DELIVERY = "chat.core.delivery"
 NODE = "chat.core.node"
 PEOPLE = "chat.core.people"
-PRESENCE = "chat.core.presence"
 REQUESTS = "chat.core.requests"
 
 MUTANTS = (
@@ -82,17 +81,6 @@ MUTANTS = (
                 PEOPLE,
                 "        if roster.version < user.roster.version:\n            return\n",
                 "",
-            ),
-        ),
-    ),
-    Mutant(
-        "return-forgotten",
-        "who is back before the directory has answered is told to have left all the same",
-        (
-            Edit(
-                PRESENCE,
-                "        if not elsewhere and (back is None or not back.sessions):\n",
-                "        if not elsewhere:\n",
             ),
         ),
     ),
