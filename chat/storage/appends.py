@@ -28,8 +28,8 @@ from chat.core._generated.messages import EntryKind
 from chat.core._generated.rules import DirectAction, DirectRole, GroupAction
 from chat.core.operations import Append, Appended, Refused
 from chat.storage.access import direct_refusal, group_refusal, read_bond
-from chat.storage.connection import Connection, Value
-from chat.storage.log import GROUP, insert_entries
+from chat.storage.connection import Connection, Row, Value
+from chat.storage.log import GROUP, INSERT_ENTRIES
 from chat.storage.sql import derived, marks
 
 MAX_BATCH: Final = 256
@@ -80,21 +80,21 @@ def append_all(
     logs = _lock_conversations(connection, targets)
     heads = logs.heads
     stored = {} if hopeful else _find_keys(connection, appends)
-    refusals = {
-        place: _refusal(connection, logs, place, target) for place, target in targets.items()
+    decided = {
+        place: (target, _refusal(connection, logs, place, target))
+        for place, target in targets.items()
     }
-    values: list[Value] = []
-    grown: dict[int, int] = {}
+    before = dict(heads)
+    rows: list[Row] = []
     outcomes: list[Appended | Refused] = []
     for append, place in zip(appends, places, strict=True):
         sender, key, text, at_ms = append.sender, append.key, append.text, append.at_ms
         identity = (sender, key)
         first = stored.get(identity)
-        refusal = refusals[place]
+        target, refusal = decided[place]
         if first is None and refusal is not None and hopeful:
             stored |= _find_keys(connection, [append])
             first = stored.get(identity)
-        target = targets[place]
         if first is not None:
             outcomes.append(_repeated(connection, append, target, first))
             continue
@@ -104,12 +104,12 @@ def append_all(
         conversation, recipient = target
         assert conversation is not None
         seq = heads[conversation] = heads[conversation] + 1
-        grown[conversation] = grown.get(conversation, 0) + 1
         stored[identity] = (conversation, seq, text, at_ms)
-        values += (conversation, seq, _TEXT, sender, text, at_ms, key)
+        rows.append((conversation, seq, _TEXT, sender, text, at_ms, key))
         outcomes.append(Appended(conversation, seq, at_ms, recipient))
-    if values:
-        connection.execute(insert_entries(len(values) // 7), values)
+    if rows:
+        connection.insert_rows(INSERT_ENTRIES, rows)
+        grown = {id: head - before[id] for id, head in heads.items() if head > before[id]}
         _raise_heads(connection, grown)
     return outcomes
 

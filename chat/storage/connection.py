@@ -71,6 +71,11 @@ class Connection(Protocol):
         the latest, so that it can be sent along with that."""
         ...
 
+    def insert_rows(self, sql: str, rows: Sequence[Row]) -> None:
+        """An INSERT of at least one row, as text up to its VALUES. A column has values of one kind.
+        What it raises may come later, as with `execute`."""
+        ...
+
     def insert(self, sql: str, parameters: Sequence[Value] = ()) -> int:
         """An INSERT of one row; the number the database gave it."""
         ...

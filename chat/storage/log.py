@@ -22,10 +22,13 @@ from chat.core.operations import (
 )
 from chat.storage.access import Refusal, allow_direct, allow_group, read_bond
 from chat.storage.connection import Connection
-from chat.storage.sql import value_rows
 
 GROUP: Final = "group"
 """The kind of a group's conversation, as the table has it; the other is `direct`."""
+
+INSERT_ENTRIES: Final = (
+    "INSERT INTO entries (conversation_id, seq, kind, sender_id, text, at_ms, `key`)"
+)
 
 _KINDS: Final = {str(kind.value): kind for kind in EntryKind}
 # Only the text has spaces in it: by the spec, names and keys have none.
@@ -118,22 +121,15 @@ def append_membership(
         LogEntry(conversation, head + 1 + place, kind, user.id, user.name, "", at_ms)
         for place, (kind, user) in enumerate(changes)
     )
-    values: list[int | str | None] = []
-    for entry in entries:
-        values += (conversation, entry.seq, str(entry.kind.value), entry.sender, "", at_ms, None)
-    connection.execute(insert_entries(len(entries)), values)
+    rows = [
+        (conversation, entry.seq, str(entry.kind.value), entry.sender, "", at_ms, None)
+        for entry in entries
+    ]
+    connection.insert_rows(INSERT_ENTRIES, rows)
     connection.execute(
         "UPDATE conversations SET head = ? WHERE id = ?", (head + len(entries), conversation)
     )
     return entries
-
-
-def insert_entries(count: int) -> str:
-    """One statement for all: conversation, seq, kind, sender, text, at_ms, key for each."""
-    return (
-        "INSERT INTO entries (conversation_id, seq, kind, sender_id, text, at_ms, `key`)"
-        f" VALUES {value_rows(count, 7)}"
-    )
 
 
 def _standing(

@@ -5,8 +5,9 @@ operations in their order: the appends that stand together at the front go into 
 up to MAX_BATCH of them, and any other write is a transaction by itself. While a transaction
 runs the next appends gather, so the busier the store is, the more a commit carries. Those who have
 just been answered are likely to write again at once; so the next transaction waits until as many
-appends are there as were when the last one ended, for a fraction of the time that it took. A
-commit for all takes little more than one for half of them. The *reader* answers what changes
+appends are there as were when the last one ended, but no longer than that one took, nor than
+MOST_GATHER_S. A commit for all takes little more than one for half of them, so nobody waits for two
+commits who would have waited for one. The *reader* answers what changes
 nothing, beside the writer. A third thread only says `busy` for what finds its queue full, so that
 `submit` neither waits nor calls back.
 
@@ -49,7 +50,7 @@ from chat.storage.errors import (
     StoreUnavailable,
 )
 from chat.storage.schema import cluster_name, migrate
-from chat.storage.transactions import append_batch, execute, is_read, read_batch
+from chat.storage.transactions import READS, append_batch, execute, read_batch
 
 ATTEMPTS: Final = 5
 """How often a transaction is run before it is given up."""
@@ -57,8 +58,8 @@ ATTEMPTS: Final = 5
 RETRY_S: Final = 0.3
 """How long a store that could not be reached is left alone."""
 
-GATHER: Final = 0.25
-MOST_GATHER_S: Final = 0.0005
+GATHER: Final = 1.0
+MOST_GATHER_S: Final = 0.004
 """What part of the last transaction's time, and how long at most, appends are gathered."""
 
 MAX_READS: Final = 32
@@ -133,14 +134,16 @@ class StoreService:
     def submit_all(self, jobs: Sequence[Job]) -> None:
         """Puts operations in their queues and returns at once. Their outcomes come by `answers`.
         From any thread; after `close` they come to nothing."""
-        writes = [job for job in jobs if not is_read(job[1])]
-        self._put(self._writer, writes)
-        if len(writes) < len(jobs):
-            self._put(self._reader, [job for job in jobs if is_read(job[1])])
+        reads = [job for job in jobs if type(job[1]) in READS]
+        if reads:
+            self._put(self._reader, reads)
+            jobs = [job for job in jobs if type(job[1]) not in READS]
+        if jobs:
+            self._put(self._writer, jobs)
 
     def _put(self, lane: "_Lane", jobs: Sequence[Job]) -> None:
         room = max(0, self._max_queue - lane.waiting())
-        if jobs and room:
+        if room:
             lane.put(jobs[:room])
         if len(jobs) > room:
             self._refuser.put(jobs[room:])
@@ -159,18 +162,15 @@ class StoreService:
         if started_s < self._gather_until_s and isinstance(waiting[0][1], Append):
             self._writer.gather(self._expected, self._gather_until_s - started_s)
             started_s = monotonic()
-        tickets: list[int] = []
-        appends: list[Append] = []
-        while waiting and len(appends) < MAX_BATCH and isinstance(waiting[0][1], Append):
-            ticket, append = cast("tuple[int, Append]", waiting.popleft())
-            tickets.append(ticket)
-            appends.append(append)
-        if appends:
-            outcomes = self._writing.append(appends)
+        jobs: list[Job] = []
+        while waiting and len(jobs) < MAX_BATCH and type(waiting[0][1]) is Append:
+            jobs.append(waiting.popleft())
+        if jobs:
+            outcomes = self._writing.append(cast("list[Append]", [append for _, append in jobs]))
             ended_s = monotonic()
-            self._expected = min(MAX_BATCH, len(appends) + len(waiting))
+            self._expected = min(MAX_BATCH, len(jobs) + len(waiting))
             self._gather_until_s = ended_s + min(MOST_GATHER_S, GATHER * (ended_s - started_s))
-            self._answer(list(zip(tickets, outcomes, strict=True)))
+            self._answer(_paired(jobs, outcomes))
         else:
             ticket, operation = waiting.popleft()
             self._answer([(ticket, self._writing.execute(operation))])
@@ -180,9 +180,7 @@ class StoreService:
     def _read_turn(self, waiting: deque[Job]) -> None:
         jobs = [waiting.popleft() for _ in range(min(len(waiting), MAX_READS))]
         outcomes = self._reading.read([operation for _, operation in jobs])
-        self._answer(
-            [(ticket, outcome) for (ticket, _), outcome in zip(jobs, outcomes, strict=True)]
-        )
+        self._answer(_paired(jobs, outcomes))
         if self._reading.unreachable:
             self._refuse(waiting, _UNAVAILABLE)
 
@@ -201,6 +199,12 @@ class StoreService:
             self._answers(answers)
         except Exception:
             _log.exception("the answers to %d operations could not be handed on", len(answers))
+
+
+def _paired(
+    jobs: Sequence[Job], outcomes: Sequence[StoreOutcome]
+) -> list[tuple[int, StoreOutcome]]:
+    return [(ticket, outcome) for (ticket, _), outcome in zip(jobs, outcomes, strict=True)]
 
 
 class _Run(NamedTuple):

@@ -28,6 +28,7 @@ from chat.storage.errors import (
     StoreCannotOpen,
     StoreUnavailable,
 )
+from chat.storage.sql import value_rows
 
 IN_MEMORY: Final = ":memory:"
 _BUSY_TIMEOUT_MS: Final = 2_000
@@ -97,6 +98,10 @@ class SqliteConnection:
             self._db.execute(sql, parameters)
         except sqlite3.Error as error:
             raise _translated(error) from error
+
+    def insert_rows(self, sql: str, rows: Sequence[Row]) -> None:
+        marked = f"{sql} VALUES {value_rows(len(rows), len(rows[0]))}"
+        self.execute(marked, [value for row in rows for value in row])
 
     def insert(self, sql: str, parameters: Sequence[Value] = ()) -> int:
         try:

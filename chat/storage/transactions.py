@@ -75,9 +75,13 @@ _WRITES: Final[dict[type, Callable[[Connection, Any], StoreOutcome]]] = {
 }
 
 
+READS: Final[frozenset[type]] = frozenset(_READS) | frozenset(_READS_TOGETHER)
+"""The operations that change nothing, so that they may run beside the writer."""
+
+
 def is_read(operation: StoreOperation) -> bool:
-    """Whether the operation changes nothing, so that it may run beside the writer."""
-    return type(operation) in _READS or type(operation) in _READS_TOGETHER
+    """Whether the operation is one of those."""
+    return type(operation) in READS
 
 
 def execute(connection: Connection, operation: StoreOperation) -> StoreOutcome:

@@ -122,6 +122,9 @@ class FaultyConnection:
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
         self._inner.execute(sql, parameters)
 
+    def insert_rows(self, sql: str, rows: Sequence[Row]) -> None:
+        self._inner.insert_rows(sql, rows)
+
     def insert(self, sql: str, parameters: Sequence[Value] = ()) -> int:
         return self._inner.insert(sql, parameters)
 
