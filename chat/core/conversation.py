@@ -29,8 +29,12 @@ Invariants:
 4. What a read brings is handed only to those who still stand where the read began.
 """
 
+from collections.abc import Iterable
+
 MOST_AUDIENCES = 8
 """How many audiences a conversation keeps: those of the users who talk at the moment."""
+
+Sides = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class Conversation:
@@ -60,7 +64,8 @@ class Conversation:
         """Cursors at which a cohort may stand for which no read is under way."""
         self._held: set[int] = set()
         self._reading: set[int] = set()
-        self._audiences: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._audiences: dict[int, Sides] = {}
+        """By who talks. Kept until somebody comes to be live, or ceases to be."""
 
     # ------------------------------------------------------------------ who is where
 
@@ -79,15 +84,17 @@ class Conversation:
     def connections(self) -> list[int]:
         return [*self.live, *self.behind]
 
-    def audience(self, but: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """All live connections but these. The same object as long as nobody comes or goes."""
-        audience = self._audiences.get(but)
-        if audience is None:
+    def audience(self, user: int, own: Iterable[int]) -> Sides:
+        """The live connections of a user, whose connections these are, and those of all others. The
+        same objects as long as nobody comes or goes."""
+        sides = self._audiences.get(user)
+        if sides is None:
             if len(self._audiences) >= MOST_AUDIENCES:
                 self._audiences.clear()
-            audience = tuple([connection for connection in self.live if connection not in but])
-            self._audiences[but] = audience
-        return audience
+            own = dict.fromkeys([connection for connection in own if connection in self.live])
+            others = tuple([connection for connection in self.live if connection not in own])
+            sides = self._audiences[user] = tuple(own), others
+        return sides
 
     # ------------------------------------------------------------------ moving
 

@@ -159,10 +159,9 @@ class Delivery:
         context = self._context
         placed = False
         sender = context.users.get(entry.sender)
-        own: tuple[int, ...] = ()
-        if sender is not None:
-            own = tuple([c for c in sender.sessions if c in conversation.live])
-        audience = conversation.audience(own)
+        own, audience = conversation.audience(
+            entry.sender, () if sender is None else sender.sessions
+        )
         for connection in own:
             session = context.sessions[connection]
             if session is origin:
@@ -177,7 +176,7 @@ class Delivery:
             context.effects.append(Deliver(audience, encode_entry(entry, own=False)))
         conversation.grow()
         if ends_membership(entry):
-            gone = own if entry.kind is EntryKind.LEFT else conversation.audience()
+            gone = own if entry.kind is EntryKind.LEFT else conversation.connections()
             for connection in gone:
                 if connection in conversation.live:
                     self._let_go(context.sessions[connection], conversation, entry.seq)

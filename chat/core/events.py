@@ -53,6 +53,13 @@ class Answer(Event, frozen=True):
     outcome: AnyOutcome
 
 
+class Answers(Event, frozen=True):
+    """Outcomes that came together, each with its ticket, in their order: a transaction that carried
+    many appends answers them all at once. To the node they are so many Answers."""
+
+    answers: tuple[tuple[int, AnyOutcome], ...]
+
+
 class EnvelopeReceived(Event, frozen=True):
     """A hint from the bus. It may be repeated, late, out of order, or never come."""
 
@@ -91,6 +98,7 @@ AnyEvent = (
     | WriteBufferFull
     | WriteBufferDrained
     | Answer
+    | Answers
     | EnvelopeReceived
     | Subscribed
     | BusUp

@@ -48,6 +48,7 @@ from chat.core.entrance import Entrance
 from chat.core.envelopes import EntryEnvelope, PresenceEnvelope, ReceiptEnvelope, RosterEnvelope
 from chat.core.events import (
     Answer,
+    Answers,
     AnyEvent,
     BusDown,
     BusUp,
@@ -363,6 +364,16 @@ class Node:
         if record is not None:
             self._outcomes[type(record)](record, event.outcome)
 
+    def _answers(self, event: Answers) -> None:
+        context, outcomes = self._context, self._outcomes
+        find = context.pending.pop
+        for ticket, outcome in event.answers:
+            record = find(ticket, None)
+            if record is not None:
+                outcomes[type(record)](record, outcome)
+                if context.closed:
+                    self._take_out_closed()
+
     def _resume_waiting(self, waiting: list[Pending]) -> None:
         for record in waiting:
             self._confirmed[type(record)](record)
@@ -430,6 +441,7 @@ class Node:
             WriteBufferFull: self._buffer_full,
             WriteBufferDrained: self._buffer_drained,
             Answer: self._answer,
+            Answers: self._answers,
             EnvelopeReceived: self._envelope,
             Subscribed: self._subscribed,
             BusUp: self._bus_up,

@@ -8,9 +8,10 @@ node is never entered while it is in. Effects are carried out in order as soon a
 them. What they bring about comes back as events, later.
 
 Bytes for a connection are gathered while the loop's turn lasts and written at its end: one write a
-socket and turn, however many frames and deliveries made it up. What goes to a crowd is written to
-some of it a turn, so that thousands of writes hold nobody else up; what comes for one of the crowd
-meanwhile is gathered behind it, and keeps its place.
+socket and turn, however many frames and deliveries made it up. What goes to many at once is
+gathered once for all of them, as a *parcel*, as long as nothing comes in between for one of them
+alone. What goes to a crowd is written to some of it a turn, so that thousands of writes hold nobody
+else up; what comes for one of the crowd meanwhile is gathered behind it, and keeps its place.
 
 The node is never wrong about time: `now_ms` is the wall clock at the start plus what a monotonic
 clock has counted since, so it does not jump.
@@ -42,7 +43,7 @@ from chat.core.effects import (
     Subscribe,
     Unsubscribe,
 )
-from chat.core.events import Answer, AnyEvent, Drain, Tick
+from chat.core.events import Answer, Answers, AnyEvent, Drain, Tick
 from chat.core.node import Node
 from chat.core.operations import (
     AnyOutcome,
@@ -58,12 +59,14 @@ from chat.net.recording import Recorder
 BUG_PAUSE_MS = 1_000
 """How long the clock stands after a Tick that brought out a bug."""
 
+PARCEL = 8
+"""From so many connections on what a Deliver brings is gathered once for all."""
 CROWD = 500
 """From so many connections on those of a Deliver are a crowd."""
 CROWD_A_TURN = 64
 """To how many of a crowd something is written in a turn: for about a millisecond."""
 
-_VAULT_OPERATIONS = (HashPassword, CheckPassword)
+_FOR_OTHERS = (FindPresence, HashPassword, CheckPassword)
 _log = logging.getLogger(__name__)
 
 
@@ -111,6 +114,11 @@ class Driver:
         self._written: dict[int, list[bytes]] = {}
         """By connection: what was gathered. Each stands in one of the two queues."""
         self._now: list[int] = []
+        self._parcel: list[bytes] = []
+        """What was gathered for all addressees alike. It goes behind what was gathered for one of
+        them alone."""
+        self._addressees: tuple[int, ...] = ()
+        self._is_addressee: frozenset[int] = frozenset()
         self._crowd: deque[int] = deque()
         self._flushing = False
         self._jobs: list[tuple[int, StoreOperation]] = []
@@ -153,7 +161,7 @@ class Driver:
 
     def all_answered(self, connection: int) -> bool:
         """Whether every whole request that came on the connection has its reply written."""
-        if connection in self._written:
+        if connection in self._written or (self._parcel and connection in self._is_addressee):
             return False
         session = self._node.session(connection)
         return session is None or not (session.under_way or session.waiting)
@@ -179,9 +187,7 @@ class Driver:
         self._unanswered -= len(answers)
         if self._stopped:
             return
-        self._events.extend(Answer(ticket, outcome) for ticket, outcome in answers)
-        if not self._handling:
-            self._handle_all()
+        self.feed(Answer(*answers[0]) if len(answers) == 1 else Answers(tuple(answers)))
         self._look_quiet()
 
     def _handle_all(self) -> None:
@@ -243,25 +249,48 @@ class Driver:
     # ------------------------------------------------------------------ effects
 
     def _send(self, effect: Send) -> None:
-        written = self._written.get(effect.connection)
+        connection = effect.connection
+        if self._parcel and connection in self._is_addressee:
+            self._unpack()
+        written = self._written.get(connection)
         if written is not None:
             written.append(effect.data)
         else:
-            self._written[effect.connection] = [effect.data]
-            self._now.append(effect.connection)
-            self._flush_soon()
+            self._written[connection] = [effect.data]
+            self._now.append(connection)
+            if not self._flushing:
+                self._flush_soon()
 
     def _deliver(self, effect: Deliver) -> None:
-        data, all_written = effect.data, self._written
-        queue = self._now if len(effect.connections) < CROWD else self._crowd
-        for connection in effect.connections:
+        connections, data = effect.connections, effect.data
+        if connections is self._addressees and self._parcel:
+            self._parcel.append(data)
+            return
+        if self._parcel:
+            self._unpack()
+        if PARCEL <= len(connections) < CROWD:
+            self._parcel.append(data)
+            if connections is not self._addressees:
+                self._addressees, self._is_addressee = connections, frozenset(connections)
+        else:
+            self._gather(connections, data)
+        self._flush_soon()
+
+    def _gather(self, connections: tuple[int, ...], data: bytes) -> None:
+        all_written = self._written
+        queue = self._now if len(connections) < CROWD else self._crowd
+        for connection in connections:
             written = all_written.get(connection)
             if written is not None:
                 written.append(data)
             else:
                 all_written[connection] = [data]
                 queue.append(connection)
-        self._flush_soon()
+
+    def _unpack(self) -> None:
+        """What is in the parcel is gathered for each by itself."""
+        parcel, self._parcel = self._parcel, []
+        self._gather(self._addressees, b"".join(parcel))
 
     def _flush_soon(self) -> None:
         """Everything that is written in one turn of the loop leaves in one piece a connection."""
@@ -271,23 +300,43 @@ class Driver:
 
     def _flush(self) -> None:
         self._flushing = False
-        # A write may tell the node that a buffer is full, which may close or write to any other.
         connections, self._now = self._now, []
         if self._crowd:
             crowd = self._crowd
             connections += [crowd.popleft() for _ in range(min(len(crowd), CROWD_A_TURN))]
             if crowd:
                 self._flush_soon()
-        for connection in connections:
-            parts = self._written.pop(connection, None)
-            transport = self._transports.get(connection)
-            if parts is not None and transport is not None:
-                transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        # A write may tell the node that a buffer is full. It hears of that when all is written.
+        self._handling = True
+        try:
+            if self._parcel:
+                self._write_parcel()
+            for connection in connections:
+                parts = self._written.pop(connection, None)
+                transport = self._transports.get(connection)
+                if parts is not None and transport is not None:
+                    transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        finally:
+            self._handling = False
+        if self._events:
+            self._handle_all()
+
+    def _write_parcel(self) -> None:
+        parcel, self._parcel = self._parcel, []
+        data = parcel[0] if len(parcel) == 1 else b"".join(parcel)
+        written, find = self._written.pop, self._transports.get
+        for connection in self._addressees:
+            parts = written(connection, None)
+            transport = find(connection)
+            if transport is not None:
+                transport.write(data if parts is None else b"".join((*parts, data)))
 
     def _close(self, effect: Close) -> None:
         transport = self._transports.get(effect.connection)
         if transport is None:
             return
+        if self._parcel and effect.connection in self._is_addressee:
+            self._unpack()
         parts = self._written.pop(effect.connection, None)
         if effect.abort:
             transport.abort()
@@ -310,14 +359,19 @@ class Driver:
 
     def _query(self, effect: Query) -> None:
         operation = effect.operation
-        if isinstance(operation, FindPresence):
-            self._bus.find_presence(effect.ticket, operation.users)
-        elif isinstance(operation, _VAULT_OPERATIONS):
-            self._unanswered += 1
-            self.vault.submit(effect.ticket, operation)
+        if isinstance(operation, _FOR_OTHERS):
+            self._query_others(effect.ticket, operation)
         else:
             self._unanswered += 1
             self._jobs.append((effect.ticket, operation))
+
+    def _query_others(self, ticket: int, operation: FindPresence | VaultOperation) -> None:
+        """Who is online is asked of the bus, and passwords are for the vault."""
+        if isinstance(operation, FindPresence):
+            self._bus.find_presence(ticket, operation.users)
+        else:
+            self._unanswered += 1
+            self.vault.submit(ticket, operation)
 
     # ------------------------------------------------------------------ the end
 

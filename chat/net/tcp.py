@@ -14,6 +14,7 @@ From anybody else no header is looked for, so that nobody can claim to be anothe
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from typing import cast
 
 from chat.core.config import NodeConfig
@@ -39,6 +40,28 @@ _log = logging.getLogger(__name__)
 class Connection(asyncio.Protocol):
     """One socket between a peer and the driver."""
 
+    __slots__ = (
+        "_balancers",
+        "_buffered_bytes",
+        "_close_s",
+        "_cut_off",
+        "_driver",
+        "_header",
+        "_header_late",
+        "_header_s",
+        "_high_bytes",
+        "_loop",
+        "_low_bytes",
+        "_number",
+        "_peer",
+        "_progress",
+        "_progress_s",
+        "_transport",
+        "write",
+    )
+    write: Callable[[bytes], None]
+    """The transport's own, until the peer has said its last."""
+
     def __init__(
         self,
         driver: Driver,
@@ -59,8 +82,6 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._progress: asyncio.TimerHandle | None = None
         self._cut_off: asyncio.TimerHandle | None = None
-        self._ended = False
-        """The peer will say no more."""
         self._buffered_bytes = 0
         self._peer = ""
         self._header: bytes | None = None
@@ -71,6 +92,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.write = self._transport.write
         self._transport.set_write_buffer_limits(high=self._high_bytes, low=self._low_bytes)
         raw = self._transport.get_extra_info("socket")
         if raw is not None:
@@ -94,7 +116,7 @@ class Connection(asyncio.Protocol):
         """Whether the socket stays open: as long as there is an answer to come, within limits."""
         if self._driver.all_answered(self._number):
             return False
-        self._ended = True
+        self.write = self._write_last
         self._cut_off_later()
         return True
 
@@ -149,9 +171,10 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------------ from the driver
 
-    def write(self, data: bytes) -> None:
+    def _write_last(self, data: bytes) -> None:
+        """Writes to a peer that says no more, and closes once all is answered."""
         self._transport.write(data)
-        if self._ended and self._driver.all_answered(self._number):
+        if self._driver.all_answered(self._number):
             self.close()
 
     def close(self) -> None:

@@ -7,6 +7,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from chat.core.conversation import Conversation
 
 PAGE = 3
+USERS = 3
+"""A connection is of the user whom its number leaves when it is divided by this."""
 
 
 class Positions(RuleBasedStateMachine):
@@ -42,9 +44,15 @@ class Positions(RuleBasedStateMachine):
     def lose_hints(self) -> None:
         self.hints.clear()
 
+    def connections_of(self, user: int) -> list[int]:
+        return [connection for connection in self.served if connection % USERS == user]
+
     def hear(self, seq: int) -> None:
         if seq == self.conversation.head + 1:
-            for connection in self.conversation.audience():
+            user = seq % USERS
+            own, others = self.conversation.audience(user, self.connections_of(user))
+            assert set(own) == set(self.connections_of(user)) & set(self.conversation.live)
+            for connection in (*own, *others):
                 self.served[connection].append(seq)
             self.conversation.grow()
         else:
@@ -110,7 +118,10 @@ class Positions(RuleBasedStateMachine):
     def live_means_at_the_head_and_not_held(self) -> None:
         conversation = self.conversation
         assert conversation.head <= self.log_length
-        assert set(conversation.audience()) == set(conversation.live)
+        for user in range(USERS):
+            own, others = conversation.audience(user, self.connections_of(user))
+            assert {*own, *others} == set(conversation.live)
+            assert len(own) + len(others) == len(conversation.live)
         for connection in self.served:
             live = connection in conversation.live
             at_head = conversation.position(connection) == conversation.head
@@ -143,7 +154,7 @@ def test_a_gap_is_one_read_for_everyone_who_was_live() -> None:
     for connection in range(100):
         conversation.attach(connection, 7)
     conversation.learn(9)
-    assert conversation.audience() == ()
+    assert conversation.audience(1, range(100)) == ((), ())
     assert conversation.demand() == [7]
     assert conversation.demand() == []
     assert len(conversation.cohort(7)) == 100

@@ -4,10 +4,15 @@ are. Its sockets are lists; its node is the real one, or one with a bug put in."
 import asyncio
 import json
 import logging
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chat.core.config import NodeConfig
 from chat.core.effects import AnyEffect, Close, Deliver, Send
@@ -140,6 +145,68 @@ def test_a_crowd_is_written_to_turn_by_turn_and_holds_nobody_up(run: Run) -> Non
     run(work())
 
 
+AUDIENCES = (*[(one,) for one in range(1, 8)], (1, 2), (3, 4, 5), (2, 3, 4), (1, 2, 3, 4, 5, 6, 7))
+
+
+@given(
+    turns=st.lists(
+        st.lists(st.sampled_from(AUDIENCES) | st.integers(1, 7), max_size=8), max_size=5
+    ),
+    full=st.sets(st.integers(1, 7)),
+)
+def test_everything_keeps_its_place_however_many_it_is_for(
+    turns: list[list[tuple[int, ...] | int]], full: set[int]
+) -> None:
+    """A tuple: delivered to these; a number: that one is closed."""
+    said: dict[int, list[bytes | str]] = {connection: [] for connection in range(1, 8)}
+    scripts: deque[list[AnyEffect]] = deque()
+    count = 0
+    for turn_ in turns:
+        script: list[AnyEffect] = []
+        for whom in turn_:
+            count += 1
+            data = b"%d\n" % count
+            if isinstance(whom, int):
+                script.append(Close(whom))
+                if "close" not in said[whom]:
+                    said[whom].append("close")
+                continue
+            script.append(Send(whom[0], data) if len(whom) == 1 else Deliver(whom, data))
+            for connection in whom:
+                if "close" not in said[connection]:
+                    said[connection].append(data)
+        scripts.append(script)
+
+    def handle(event: AnyEvent) -> list[AnyEffect]:
+        return scripts.popleft() if isinstance(event, Tick) else []
+
+    async def work() -> None:
+        driver = Driver(ScriptedNode(handle), LocalBus())
+        everybody: list[ListTransport] = []
+        for number in range(1, 8):
+            hear = partial(driver.feed, WriteBufferFull(number)) if number in full else None
+            everybody.append(ListTransport(hear or (lambda: None)))
+            driver.connected(everybody[-1])
+        while scripts:
+            driver.feed(Tick())
+            await turn()
+        for _ in everybody:
+            await turn()
+        for number, transport in enumerate(everybody, 1):
+            calls = transport.calls
+            if "close" in calls:
+                calls = calls[: calls.index("close") + 1]
+            got = b"".join(call for call in calls if isinstance(call, bytes)).splitlines(True)
+            assert [*got, *["close"] * ("close" in calls)] == said[number]
+
+    with (
+        patch("chat.net.driver.PARCEL", 2),
+        patch("chat.net.driver.CROWD", 6),
+        patch("chat.net.driver.CROWD_A_TURN", 2),
+    ):
+        asyncio.run(work())
+
+
 def test_what_was_sent_before_a_close_is_written_before_it(run: Run) -> None:
     """Also when the close is decided upon while the turn's writes go out."""
 
@@ -157,7 +224,7 @@ def test_what_was_sent_before_a_close_is_written_before_it(run: Run) -> None:
         driver.feed(Tick())
         await turn()
         await turn()
-        assert second.calls == [b"to the second\nfarewell\n", "close"]
+        assert second.calls == [b"to the second\n", b"farewell\n", "close"]
 
     run(work())
 
