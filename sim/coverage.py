@@ -22,10 +22,10 @@ from chat.core._generated.rules import REQUEST_INPUT, RULES, Input, State, Verdi
 from chat.core.context import Context
 from chat.core.delivery import Delivery
 from chat.core.entrance import Entrance
-from chat.core.events import Answer, AnyEvent, BytesReceived, Drain
+from chat.core.events import Answer, Answers, AnyEvent, BytesReceived, Drain
 from chat.core.frames import Problem, decode_request
 from chat.core.node import Node
-from chat.core.operations import Append, Appended, HeadsRead, Unknown
+from chat.core.operations import AnyOutcome, Append, Appended, HeadsRead, Unknown
 from chat.core.pending import EntrancePresence, LoginCheck, LogoutAsked, RegisterStore, Waiter
 from chat.core.presence import Presence
 from chat.core.requests import Requests
@@ -107,10 +107,16 @@ class Coverage:
 
     def node_heard(self, event: AnyEvent) -> None:
         if isinstance(event, Answer):
-            if isinstance(event.outcome, Appended) and event.outcome.repeated:
-                self.fact("resent")
+            self._answered(event.outcome)
+        elif isinstance(event, Answers):
+            for _, outcome in event.answers:
+                self._answered(outcome)
         elif isinstance(event, Drain):
             self.fact("drained")
+
+    def _answered(self, outcome: AnyOutcome) -> None:
+        if isinstance(outcome, Appended) and outcome.repeated:
+            self.fact("resent")
 
     def device_did(self, device: SimDevice, effect: io.AnyEffect) -> None:
         if isinstance(effect, io.SendDelayed) and effect.code is ErrorCode.RATE_LIMITED:
@@ -242,15 +248,15 @@ def _watch_endings(coverage: Coverage, before: Before) -> None:
         if session is not None and session.state is State.CLOSING:
             lines(event.data)
 
-    def answered(node: Node, event: Answer) -> None:
-        record = node._context.pending.get(event.ticket)
+    def answered(node: Node, ticket: int, outcome: AnyOutcome) -> None:
+        record = node._context.pending.get(ticket)
         if not isinstance(record, Waiter):
             return
         session = node._context.sessions.get(record.connection)
         if session is None or session.state is not State.CLOSING:
             return
         missed(Input.ANSWER)
-        if isinstance(event.outcome, Unknown):
+        if isinstance(outcome, Unknown):
             missed(Input.ANSWER_UNKNOWN)
         elif isinstance(record, EntrancePresence):
             missed(Input.IDENTIFIED)
@@ -277,7 +283,7 @@ def _watch_endings(coverage: Coverage, before: Before) -> None:
 
     before(Context, "close", closes)
     before(Node, "_bytes", bytes_come)
-    before(Node, "_answer", answered)
+    before(Node, "_settle", answered)
     before(Node, "_lost", lost)
     before(Context, "push", pushed)
     before(Delivery, "entry", entry)

@@ -159,8 +159,8 @@ class Host:
         if not self.paused and not self._handling:
             self._handle_all()
 
-    def _answer(self, ticket: int, outcome: StoreOutcome) -> None:
-        self.feed(ev.Answer(ticket, outcome))
+    def _answer(self, answers: list[tuple[int, StoreOutcome]]) -> None:
+        self.feed(ev.Answer(*answers[0]) if len(answers) == 1 else ev.Answers(tuple(answers)))
 
     def _handle_all(self) -> None:
         self._handling = True

@@ -33,7 +33,8 @@ from sim.world import World
 
 MAX_BATCH = 256
 UNAVAILABLE = Refused(ErrorCode.UNAVAILABLE)
-Answer = Callable[[int, StoreOutcome], None]
+Answers = list[tuple[int, StoreOutcome]]
+Answer = Callable[[Answers], None]
 
 
 @dataclass
@@ -113,7 +114,7 @@ class StoreLink:
             outcome = execute(self._store.connection, operation)
             self._note([operation], [outcome])
         read_ms = self._chance.randint(*self._store.faults.read_ms)
-        self._world.later(self._way_ms() + read_ms, self._arrive, ticket, outcome)
+        self._world.later(self._way_ms() + read_ms, self._arrive, [(ticket, outcome)])
 
     # ------------------------------------------------------------------ writes
 
@@ -130,8 +131,8 @@ class StoreLink:
             self._writing = False
             return
         if not self.reachable:
-            while self._writes:
-                self._reply(self._writes.popleft()[0], UNAVAILABLE)
+            self._reply([(ticket, UNAVAILABLE) for ticket, _ in self._writes])
+            self._writes.clear()
             self._writing = False
             return
         if attempts < 4 and (self._strikes("deadlock") or self._strikes("lock_timeout")):
@@ -144,17 +145,14 @@ class StoreLink:
         jobs = self._take()
         self._reached(Phase.COMMITTED, jobs[0][1])
         if self._strikes("late_commit"):
-            for ticket, _ in jobs:
-                self._reply(ticket, Unknown())
+            self._reply([(ticket, Unknown()) for ticket, _ in jobs])
             delay_ms = self._chance.randint(1, 2_000)
             self._store.locked_until_ms = self._world.now_ms + delay_ms
             self._world.later(delay_ms, self._run_late, [operation for _, operation in jobs])
         elif self._strikes("lost_reply", Phase.COMMITTED):
             self._lose_reply(jobs)
         else:
-            outcomes = self._run([operation for _, operation in jobs])
-            for (ticket, _), outcome in zip(jobs, outcomes, strict=True):
-                self._reply(ticket, outcome)
+            self._reply_each(jobs, self._run([operation for _, operation in jobs]))
         self._writing = False
         self._write_next()
 
@@ -197,20 +195,26 @@ class StoreLink:
             outcomes = self._run(operations)
         else:
             outcomes = [Unknown() for _ in outcomes]
-        for (ticket, _), outcome in zip(jobs, outcomes, strict=True):
-            self._reply(ticket, outcome)
+        self._reply_each(jobs, outcomes)
 
     # ------------------------------------------------------------------ the ways
 
-    def _reply(self, ticket: int, outcome: StoreOutcome) -> None:
-        """Answers leave and arrive in order."""
+    def _reply_each(
+        self, jobs: list[tuple[int, StoreOperation]], outcomes: list[StoreOutcome]
+    ) -> None:
+        self._reply(
+            [(ticket, outcome) for (ticket, _), outcome in zip(jobs, outcomes, strict=True)]
+        )
+
+    def _reply(self, answers: Answers) -> None:
+        """What a transaction brought leaves together, and arrives in order."""
         at_ms = max(self._last_arrival_ms, self._world.now_ms + self._way_ms())
         self._last_arrival_ms = at_ms
-        self._world.later(at_ms - self._world.now_ms, self._arrive, ticket, outcome)
+        self._world.later(at_ms - self._world.now_ms, self._arrive, answers)
 
-    def _arrive(self, ticket: int, outcome: StoreOutcome) -> None:
+    def _arrive(self, answers: Answers) -> None:
         if not self._dead:
-            self._answer(ticket, outcome)
+            self._answer(answers)
 
     def _way_ms(self) -> int:
         faults = self._store.faults

@@ -64,6 +64,7 @@ from chat.core.events import (
     WriteBufferFull,
 )
 from chat.core.frames import SENDS, Problem, decode_request
+from chat.core.operations import AnyOutcome
 from chat.core.pending import (
     AppendAsked,
     EntrancePresence,
@@ -360,19 +361,18 @@ class Node:
     # ------------------------------------------------------------------ answers and the bus
 
     def _answer(self, event: Answer) -> None:
-        record = self._context.pending.pop(event.ticket, None)
-        if record is not None:
-            self._outcomes[type(record)](record, event.outcome)
+        self._settle(event.ticket, event.outcome)
 
     def _answers(self, event: Answers) -> None:
-        context, outcomes = self._context, self._outcomes
-        find = context.pending.pop
         for ticket, outcome in event.answers:
-            record = find(ticket, None)
-            if record is not None:
-                outcomes[type(record)](record, outcome)
-                if context.closed:
-                    self._take_out_closed()
+            self._settle(ticket, outcome)
+            if self._context.closed:
+                self._take_out_closed()
+
+    def _settle(self, ticket: int, outcome: AnyOutcome) -> None:
+        record = self._context.pending.pop(ticket, None)
+        if record is not None:
+            self._outcomes[type(record)](record, outcome)
 
     def _resume_waiting(self, waiting: list[Pending]) -> None:
         for record in waiting:

@@ -155,7 +155,7 @@ class Requests:
         append = record.append
         if session is not None:
             session.sending.discard(append.key)
-        if type(outcome) is Appended:
+        if isinstance(outcome, Appended):
             conversation, seq = outcome.conversation, outcome.seq
             entry = LogEntry(
                 conversation,

@@ -243,12 +243,16 @@ class Builder:
         if isinstance(event, ev.BytesReceived):
             self._received(event, node, point)
         elif isinstance(event, ev.Answer):
-            self._answered(event, node, point)
+            told = self._answered(event.ticket, event.outcome, node, point)
+            self.points[point].words = f"is answered: {told}"
+        elif isinstance(event, ev.Answers):
+            parts = [self._answered(*answer, node, point) for answer in event.answers]
+            self.points[point].words = words.short(f"is answered: {'; '.join(parts)}", 160)
         elif isinstance(event, ev.EnvelopeReceived):
-            told = words.envelope(event.envelope)
-            self.points[point].words = f"hears on {event.channel}: {told.words}"
+            heard = words.envelope(event.envelope)
+            self.points[point].words = f"hears on {event.channel}: {heard.words}"
             source = self._passed.get((id(event.envelope), event.channel), NOWHERE)
-            self._come("bus", told, source, "bus", point)
+            self._come("bus", heard, source, "bus", point)
         for effect in record.effects:
             self._effect(effect, node, point)
 
@@ -288,25 +292,25 @@ class Builder:
         names = ", ".join(told) or f"{len(event.data)} bytes of a line"
         self.points[point].words = words.short(f"receives {names}", 120)
 
-    def _answered(self, event: ev.Answer, node: str, point: int) -> None:
-        told = words.outcome(event.outcome)
-        asked, query = self._asked.pop((node, event.ticket), (None, NOWHERE))
+    def _answered(self, ticket: int, outcome: op.AnyOutcome, node: str, point: int) -> str:
+        """Draws the answer to one query; what it is, in words."""
+        told = words.outcome(outcome)
+        asked, query = self._asked.pop((node, ticket), (None, NOWHERE))
         if asked is None:
-            self.points[point].words = f"is answered: {told.words}"
-            return
-        self.points[point].words = f"is answered: {words.operation(asked).name}, {told.words}"
+            return told.words
         if isinstance(asked, op.Append):
-            if isinstance(event.outcome, op.Appended):
-                self.keys[asked.key] = f"{event.outcome.conversation}:{event.outcome.seq}"
+            if isinstance(outcome, op.Appended):
+                self.keys[asked.key] = f"{outcome.conversation}:{outcome.seq}"
             told = told._replace(entries=(*told.entries, asked.key))
         if query == NOWHERE:
-            return
+            return f"{words.operation(asked).name}, {told.words}"
         if isinstance(asked, op.ReadLog):
             self.arrows[query].entries = told.entries
         if isinstance(asked, op.FindPresence):
             self._come("bus", told, NOWHERE, "bus", point)
         else:
             self._come("answer", told, self._ran.get(id(asked), NOWHERE), "store", point)
+        return f"{words.operation(asked).name}, {told.words}"
 
     def _effect(self, effect: AnyEffect, node: str, point: int) -> None:
         if isinstance(effect, fx.Send):
