@@ -4,6 +4,8 @@ Every part reads the time and the tables of sessions and users here, and writes 
 in the order in which they are to happen. Tickets are numbered from 1 and never used twice.
 """
 
+from typing import Final
+
 from chat.core._generated.errors import ERRORS, ErrorCode
 from chat.core._generated.messages import ServerMessage
 from chat.core._generated.rules import Input, State
@@ -17,11 +19,12 @@ from chat.core.pending import Pending
 from chat.core.session import Session
 from chat.core.user import LocalUser
 
+_READY: Final = State.READY
 RETRY_AFTER_MS = 1_000
 """What a peer is told to wait when nobody can know better."""
 
 Due = tuple[str, int]
-"""What a deadline is for: its kind and a connection's or user's number."""
+"""What a deadline is for: its kind, and a user's or ticket's number or a time."""
 
 
 class Context:
@@ -81,16 +84,17 @@ class Context:
                     self.effects.append(Send(connection, data))
 
     def reply(self, session: Session, data: bytes) -> None:
-        """The one reply to a request under way."""
+        """The one reply to a request under way. Most who ask have nothing more to say by then;
+        whose state may have changed is looked after in any case."""
         self.effects.append(Send(session.connection, data))
         session.under_way -= 1
-        self.pump[session.connection] = None
-
-    def acknowledge(self, session: Session, sent: bytes) -> None:
-        """The reply to a send. Most who send have nothing more to say by then."""
-        self.effects.append(Send(session.connection, sent))
-        session.under_way -= 1
-        if session.waiting is not None or session.frames.buffer or session.draining:
+        if (
+            session.waiting is not None
+            or session.frames.buffer
+            or session.draining
+            or session.counted
+            or session.state is not _READY
+        ):
             self.pump[session.connection] = None
 
     def close(self, session: Session, why: Input, *, abort: bool = False) -> None:

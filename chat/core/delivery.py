@@ -129,7 +129,7 @@ class Delivery:
         conversation = self.conversations.get(entry.conversation)
         if conversation is None:
             if session is not None:
-                self._context.acknowledge(session, sent)
+                self._context.reply(session, sent)
             return
         placed = False
         if entry.seq == conversation.head + 1:
@@ -148,7 +148,7 @@ class Delivery:
         if position is not None and position < seq - 1:
             session.acks[conversation.id, seq] = sent
             return
-        self._context.acknowledge(session, sent)
+        self._context.reply(session, sent)
         if position == seq - 1:
             conversation.advance(session.connection, seq)
 
@@ -166,7 +166,7 @@ class Delivery:
             session = context.sessions[connection]
             if session is origin:
                 placed = True
-                context.acknowledge(session, sent)
+                context.reply(session, sent)
             elif entry.key in session.sending:
                 conversation.hold(connection)
                 session.stopped.add(conversation.id)
@@ -283,7 +283,7 @@ class Delivery:
             own = entry.sender == session.user.id
             sent = session.acks.pop((conversation.id, entry.seq), None)
             if sent is not None:
-                self._context.acknowledge(session, sent)
+                self._context.reply(session, sent)
             elif own and entry.key in session.sending:
                 conversation.hold(connection)
                 session.stopped.add(conversation.id)

@@ -408,8 +408,8 @@ class Node:
         context = self._context
         while (due := context.deadlines.pop_due(context.now_ms)) is not None:
             kind, number = due
-            if kind == "session":
-                self._watch.check(number)
+            if kind == "look":
+                self._watch.look(number)
             elif kind == "flap":
                 self._presence.flap_over(number)
             elif kind == "confirm":

@@ -1,8 +1,10 @@
 """What is due for a session and when: to log in, to end a line, to be heard of, to take bytes.
 
 Which deadlines there are follows from the state, as the table in the spec has it: none is set that
-the state has no cell for. One entry in the heap of deadlines stands for all of a session's; what
-happens on the connection only moves times in the session, and the entry is set anew when it is due.
+the state has no cell for. A session has one time at which it is looked at next, for all of them;
+what happens on the connection only moves times in the session, and the next look is set when it is
+due. Those who are to be looked at at one time are kept together, and one entry in the heap of
+deadlines stands for them all; so thousands who are silent are few entries, pinged by one frame.
 
 Connections that are not logged in are counted by address, so that one address cannot take all
 there are.
@@ -13,12 +15,15 @@ from typing import Final
 from chat.core._generated.messages import PingPush
 from chat.core._generated.rules import Input, State, Verdict
 from chat.core.context import Context
+from chat.core.effects import Deliver
+from chat.core.frames import encode
 from chat.core.session import Session
 
 TOGETHER_MS: Final = 250
 """Silence is looked at so often, for thousands who are silent cost less together than singly."""
 
 _READY: Final = State.READY
+_PING: Final = encode(PingPush())
 
 
 class Watch:
@@ -27,6 +32,8 @@ class Watch:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._by_address: dict[str, int] = {}
+        self._looks: dict[int, dict[int, None]] = {}
+        """By time: the connections that are looked at then, unless they have another time now."""
 
     def __len__(self) -> int:
         return sum(self._by_address.values())
@@ -47,12 +54,23 @@ class Watch:
             if left:
                 self._by_address[session.address] = left
 
-    def check(self, connection: int) -> None:
-        session = self._context.sessions.get(connection)
+    def look(self, at_ms: int) -> None:
+        """Does what is due for those who were to be looked at at that time."""
+        silent: list[int] = []
+        for connection in self._looks.pop(at_ms):
+            session = self._context.sessions.get(connection)
+            if session is not None and session.next_check_ms == at_ms:
+                session.next_check_ms = None
+                if self._check(session):
+                    silent.append(connection)
+                self.arm(session)
+        if silent:
+            self._context.effects.append(Deliver(tuple(silent), _PING))
+
+    def _check(self, session: Session) -> bool:
+        """Does what is due for a session. Whether it has been silent, and is to be pinged."""
         now_ms = self._context.now_ms
-        if session is None or session.next_check_ms is None or now_ms < session.next_check_ms:
-            return
-        session.next_check_ms = None
+        is_silent = False
         for at_ms, input in self._deadlines(session):
             if at_ms > now_ms or session.state is State.CLOSING:
                 continue
@@ -61,9 +79,8 @@ class Watch:
                 stalled = input is Input.STALL_TIMEOUT or input is Input.DEAD_TIMEOUT
                 self._context.close(session, input, abort=stalled)
             elif session.step(input, now_ms).verdict is Verdict.ACCEPT:
-                session.pinged = True
-                self._context.send(connection, PingPush())
-        self.arm(session)
+                is_silent = session.pinged = True
+        return is_silent
 
     def _deadlines(self, session: Session) -> list[tuple[int, Input]]:
         """What is due for a session, and when, as its state has it."""
@@ -117,7 +134,11 @@ class Watch:
                 at_ms = min(at_ms, _together(again_ms))
             if session.next_check_ms is None or at_ms < session.next_check_ms:
                 session.next_check_ms = at_ms
-                self._context.deadlines.set(at_ms, ("session", session.connection))
+                looked_at = self._looks.get(at_ms)
+                if looked_at is None:
+                    looked_at = self._looks[at_ms] = {}
+                    self._context.deadlines.set(at_ms, ("look", at_ms))
+                looked_at[session.connection] = None
 
 
 def _together(at_ms: int) -> int:

@@ -28,7 +28,7 @@ MUTANTS = (
                 "        if guess is not None:\n"
                 "            session.sending.discard(request.key)\n"
                 "            sent = encode_sent(request.id, guess.id, guess.head + 1, now_ms)\n"
-                "            context.acknowledge(session, sent)\n",
+                "            context.reply(session, sent)\n",
             ),
         ),
     ),
