@@ -20,7 +20,7 @@ from chat.core.frames import encode
 from chat.core.session import Session
 
 TOGETHER_MS: Final = 250
-"""Silence is looked at so often, for thousands who are silent cost less together than singly."""
+"""Sessions are looked at so often, for thousands who are silent cost less together than singly."""
 
 _READY: Final = State.READY
 _PING: Final = encode(PingPush())
@@ -99,9 +99,9 @@ class Watch:
         elif session.reading_paused:
             pass  # Who is not read from cannot be heard.
         elif session.pinged:
-            due.append((_together(session.heard_at_ms + config.dead_ms), Input.DEAD_TIMEOUT))
+            due.append((session.heard_at_ms + config.dead_ms, Input.DEAD_TIMEOUT))
         else:
-            due.append((_together(session.heard_at_ms + config.ping_ms), Input.SILENCE))
+            due.append((session.heard_at_ms + config.ping_ms, Input.SILENCE))
         return due
 
     def arm(self, session: Session) -> None:
@@ -127,7 +127,7 @@ class Watch:
             self.count_in(session)
         due = self._deadlines(session)
         if due:
-            at_ms = min(due)[0]
+            at_ms = _together(min(due)[0])
             if session.pinged:
                 # Most answer, and are silent again then: one look will do for both.
                 again_ms = self._context.now_ms + self._context.config.ping_ms + 1

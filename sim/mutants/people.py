@@ -151,7 +151,7 @@ MUTANTS = (
         (
             Edit(
                 WATCH,
-                "            due.append((_together(session.heard_at_ms + config.dead_ms), "
+                "            due.append((session.heard_at_ms + config.dead_ms, "
                 "Input.DEAD_TIMEOUT))\n",
                 "            pass\n",
             ),
