@@ -5,6 +5,7 @@
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -54,6 +55,17 @@ def fixture_mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[server
 def fixture_database(mariadb: servers.MariaDb) -> str:
     """The URL of a new database."""
     return mariadb.fresh_database()
+
+
+@pytest.fixture(name="redis")
+def fixture_redis(tmp_path: Path) -> Iterator[servers.Redis]:
+    """One for this test, which may do to it whatever it likes."""
+    need("redis-server")
+    server = servers.Redis(tmp_path / "redis")
+    server.start()
+    yield server
+    # It has nothing to write down, and takes a tenth of a second to leave in peace.
+    server.kill()
 
 
 def need(*programs: str) -> None:

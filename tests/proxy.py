@@ -62,6 +62,8 @@ class Proxy:
                     _reset(client)
                     continue
                 server.settimeout(None)
+                for one in (client, server):
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 with self._lock:
                     self._pairs.append((client, server))
                 for way, source, sink in (("up", client, server), ("down", server, client)):

@@ -302,9 +302,9 @@ async def soak(cluster: Cluster, plan: Callable[[Soak], Awaitable[None]]) -> Soa
     await run.gather()
     talks = [asyncio.create_task(run.talk(device)) for device in run.devices]
     try:
-        await asyncio.sleep(2)
+        await asyncio.sleep(1)
         run.faults.append(Fault("nothing", time.monotonic(), time.monotonic()))
-        await asyncio.sleep(2)
+        await asyncio.sleep(1)
         await plan(run)
         run.saying = False
         await asyncio.gather(*talks)
@@ -321,19 +321,20 @@ async def soak(cluster: Cluster, plan: Callable[[Soak], Awaitable[None]]) -> Soa
 
 
 async def short(run: Soak) -> None:
-    """Every fault once."""
+    """Every fault once, each soon after the one before."""
     cluster = run.cluster
-    await run.away("node", cluster.nodes[0], 1)
-    await asyncio.sleep(1)
-    await run.away("redis", cluster.bus, 1)
-    await asyncio.sleep(1)
-    await run.away("mariadb", cluster.database, 1)
-    await asyncio.sleep(1)
-    await run.away("nginx", cluster.balancer, 1)
-    await asyncio.sleep(1)
+    parts: list[tuple[str, Server]] = [
+        ("node", cluster.nodes[0]),
+        ("redis", cluster.bus),
+        ("mariadb", cluster.database),
+        ("nginx", cluster.balancer),
+    ]
+    for what, server in parts:
+        await run.away(what, server, 1)
+        await asyncio.sleep(0.5)
     await run.drain("node", cluster.nodes[1])
-    await run.pause("node", cluster.nodes[2], 3)
-    await asyncio.sleep(1)
+    await run.pause("node", cluster.nodes[2], 2)
+    await asyncio.sleep(0.5)
 
 
 def long(rounds: int) -> Callable[[Soak], Awaitable[None]]:

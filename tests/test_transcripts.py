@@ -2,13 +2,12 @@
 with MariaDB and Redis."""
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.cluster import Cluster
-from deploy.servers import MariaDb, Redis, ServerFailed, stop_all
+from deploy.servers import MariaDb, Redis, ServerFailed
 from tests import transcript
 from tests.conftest import need
 
@@ -42,15 +41,6 @@ class TwoNodes:
         assert not complaints
         for node in self._cluster.nodes:
             assert "Traceback" not in node.log.read_text()
-
-
-@pytest.fixture(scope="module", name="redis")
-def fixture_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    need("redis-server")
-    server = Redis(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    stop_all([server])
 
 
 @each_transcript

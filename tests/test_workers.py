@@ -1,5 +1,6 @@
 """Several workers on one port: real processes on MariaDB and Redis."""
 
+import contextlib
 import os
 import re
 import signal
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.servers import MariaDb, Redis, stop_all
-from tests.conftest import need
+from chat.cli import node_main
+from chat.options import EXIT_USAGE
+from deploy.servers import Redis
 from tests.net.test_cli import HOST, chat_node, said
 from tests.processes import ClientProcess, Process, free_port
 from tests.test_kill import enter
@@ -19,19 +21,15 @@ from tests.test_kill import enter
 WORKERS = 2
 CLIENTS = 6
 """So many that hardly ever all are at one worker."""
-GROUP = 1
-"""The first conversation of a new store."""
 WAIT_S = 20.0
 
 
 class Cluster:
     """A chat-node with workers, and what they need."""
 
-    def __init__(self, folder: Path) -> None:
-        self.mariadb = MariaDb(folder / "maria")
-        self.redis = Redis(folder / "redis")
-        self.mariadb.start()
-        self.redis.start()
+    def __init__(self, database: str, redis: Redis) -> None:
+        self.database = database
+        self.redis = redis
         self.port = free_port()
         self.parent = self.start(self.port)
         self.workers = self.started()
@@ -42,7 +40,7 @@ class Cluster:
     def command(self, port: int) -> list[str]:
         return [
             *(sys.executable, "-m", "chat.cli", HOST, str(port), "--workers", str(WORKERS)),
-            *("--store", self.mariadb.url, "--bus", self.redis.url),
+            *("--store", self.database, "--bus", self.redis.url),
         ]
 
     def started(self) -> list[int]:
@@ -53,15 +51,12 @@ class Cluster:
 
     def close(self) -> None:
         self.parent.close()
-        stop_all([self.redis, self.mariadb])
 
 
 @pytest.fixture(name="cluster")
-def fixture_cluster(tmp_path: Path) -> Iterator[Cluster]:
-    need("mariadbd", "redis-server")
-    cluster = Cluster(tmp_path)
-    yield cluster
-    cluster.close()
+def fixture_cluster(database: str, redis: Redis) -> Iterator[Cluster]:
+    with contextlib.closing(Cluster(database, redis)) as cluster:
+        yield cluster
 
 
 def is_there(process: int) -> bool:
@@ -86,19 +81,20 @@ def test_people_at_different_workers_chat_while_one_is_killed(cluster: Cluster) 
         for number, client in enumerate(clients):
             enter(client, f"user{number}")
         clients[0].write("creategroup:all:of us")
-        clients[0].wait_for("all")
+        (made,) = clients[0].wait_for(r"^You made the group all \(\d+\)")
+        group = re.findall(r"\((\d+)\)", made)[0]
         for client in clients[1:]:
-            client.write(f"joingroup:{GROUP}")
-            client.wait_for("all")
+            client.write(f"joingroup:{group}")
+            client.wait_for(r"^You are in the group all")
         for number, client in enumerate(clients):
-            client.write(f"groupchat:{GROUP}:before-{number}-end")
+            client.write(f"groupchat:{group}:before-{number}-end")
         for client in clients:
-            client.wait_for("before-.-end", CLIENTS)
+            client.wait_for(r"\[all\] \w+: before-.-end$", CLIENTS)
         os.kill(cluster.workers[0], signal.SIGKILL)
         for number, client in enumerate(clients):
-            client.write(f"groupchat:{GROUP}:after-{number}-end")
+            client.write(f"groupchat:{group}:after-{number}-end")
         for client in clients:
-            client.wait_for("after-.-end", CLIENTS)
+            client.wait_for(r"\[all\] \w+: after-.-end$", CLIENTS)
         until(lambda: any("started again" in line for line in cluster.parent.err))
     finally:
         for client in clients:
@@ -110,7 +106,7 @@ def test_the_parent_ends_its_workers_and_they_do_not_outlive_it(cluster: Cluster
     in_use = chat_node(*cluster.command(cluster.port)[3:])
     assert in_use.returncode == 3
     assert "in use" in said(in_use)
-    alone = chat_node(HOST, cluster.port, "--store", cluster.mariadb.url, "--bus", "none")
+    alone = chat_node(HOST, cluster.port, "--store", cluster.database, "--bus", "none")
     assert alone.returncode == 3
     cluster.parent.signal(signal.SIGTERM)
     assert cluster.parent.exit_code() == 0
@@ -125,23 +121,20 @@ def test_the_parent_ends_its_workers_and_they_do_not_outlive_it(cluster: Cluster
 
 
 @pytest.mark.servers
-def test_what_is_missing_is_said_once(tmp_path: Path) -> None:
-    need("mariadbd", "redis-server")
-    redis = Redis(tmp_path / "redis")
-    redis.start()
-    try:
-        database = f"mysql://chat:word@{HOST}:{free_port()}/chat"
-        run = chat_node(
-            *(HOST, free_port(), "--workers", WORKERS, "--store", database, "--bus", redis.url)
-        )
-    finally:
-        stop_all([redis])
+def test_what_is_missing_is_said_once(redis: Redis) -> None:
+    database = f"mysql://chat:word@{HOST}:{free_port()}/chat"
+    run = chat_node(
+        *(HOST, free_port(), "--workers", WORKERS, "--store", database, "--bus", redis.url)
+    )
     assert run.returncode == 4
     assert "does not answer" in said(run)
 
 
-def test_workers_need_what_they_can_share() -> None:
+def test_workers_need_what_they_can_share(capsys: pytest.CaptureFixture[str]) -> None:
     for options in ((), ("--store", "mysql://a:b@127.0.0.1:1/c"), ("--bus", "none")):
-        run = chat_node(HOST, free_port(), "--workers", 2, *options)
-        assert run.returncode == 2
-        assert "share" in said(run)
+        assert node_main([HOST, "0", "--workers", "2", *options]) == EXIT_USAGE
+        out, err = capsys.readouterr()
+        assert not out
+        (line,) = err.splitlines()
+        assert line.startswith("chat-node: ")
+        assert "share" in line

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
+from chat.client.main import main
 from tests.processes import ClientProcess, NodeProcess, free_port
 
 RUN_S = 30.0
@@ -240,8 +241,9 @@ def test_no_node_is_told_with_cause_and_cure() -> None:
 
 @pytest.mark.parametrize("arguments", [["nowhere"], ["h", "0"], ["h", "x"], ["h", "70000"]])
 def test_wrong_usage(arguments: list[str]) -> None:
-    command = [sys.executable, "-m", "chat.client.main", *arguments]
-    assert subprocess.run(command, capture_output=True, timeout=RUN_S).returncode == 2
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
 
 
 def test_a_password_file_that_is_not_there(town: Town, tmp_path: Path) -> None:

@@ -22,10 +22,14 @@ WAIT_S = 20.0
 CTRL_C, CTRL_D, TAB, ENTER, UP = "\x03", "\x04", "\t", "\r", "\x1b[A"
 
 
-TAKE_TERMINAL = (
-    "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.executable, sys.argv[1:])"
-)
-"""A session leader that opens a terminal has its Ctrl-C."""
+TAKE_TERMINAL = """
+import os, signal, sys
+os.open(os.ttyname(0), os.O_RDWR)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, sys.argv[1:])
+"""
+"""A session leader that opens a terminal has its Ctrl-C. What starts the tests may have it ignored,
+as a shell does for what it runs in the background; whoever logs in at a terminal does not."""
 
 
 class Screen(pyte.Screen):
@@ -108,6 +112,8 @@ class Terminal:
         deadline = time.monotonic() + WAIT_S
         while self._read(deadline):
             pass
+        if time.monotonic() > deadline:
+            raise AssertionError("still there:\n" + "\n".join(self.lines()))
         return self._process.wait(WAIT_S)
 
     def close(self) -> None:

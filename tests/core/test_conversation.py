@@ -144,7 +144,7 @@ class Positions(RuleBasedStateMachine):
             assert self.conversation.position(connection) == self.log_length
 
 
-Positions.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+Positions.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
 TestPositions = Positions.TestCase
 
 

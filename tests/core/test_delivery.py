@@ -270,6 +270,6 @@ def keep_alive(house: House, peers: list[Peer], ms: int) -> None:
 
 
 Deliveries.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, report_multiple_bugs=False
+    max_examples=100, stateful_step_count=40, deadline=None, report_multiple_bugs=False
 )
 TestDeliveries = Deliveries.TestCase

@@ -48,7 +48,7 @@ def test_the_node_knows_who_is_behind_nginx(run: Run, tmp_path: Path) -> None:
         async with stage(tmp_path / "chat.db", balancers=Balancers.parse(HOST)) as up:
             with balancer(tmp_path, up.port) as nginx:
                 await dial(up, nginx.port)
-                opened = up.node.heard(ConnectionOpened)[-1]
+                (opened,) = up.node.heard(ConnectionOpened)
                 assert isinstance(opened, ConnectionOpened)
                 assert opened.address == CLIENT
 

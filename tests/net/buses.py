@@ -205,6 +205,6 @@ def real_redis_ports(folder: Path) -> OpenPorts:
             async with redis_ports(server.url, count) as ports:
                 yield ports
         finally:
-            servers.stop_all([server])
+            server.kill()
 
     return open_ports

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -157,8 +158,11 @@ async def stage(
     balancers: Balancers = NO_BALANCERS,
     progress_s: float = PROGRESS_S,
     close_s: float = CLOSE_S,
+    send_bytes: int | None = None,
 ) -> AsyncIterator[Stage]:
-    """A node that is up; at the end all connections are closed and nothing is left running."""
+    """A node that is up; at the end all connections are closed and nothing is left running. With
+    `send_bytes` its sockets hold no more than about that of what is to be sent; without, the system
+    gives them more and more."""
     node = node_type(config)
     bus = bus or LocalBus()
     recorder = recorder_type(recording, config) if recording is not None else None
@@ -175,6 +179,9 @@ async def stage(
         progress_s=progress_s,
         close_s=close_s,
     )
+    if send_bytes is not None:
+        with socket.socket(fileno=os.dup(server.sockets[0].fileno())) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_bytes)
     await server.start_serving()
     bus.start(driver.feed, service.cluster)
     up = Stage(node, driver, server.sockets[0].getsockname()[1])

@@ -14,7 +14,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from chat.cli import node_main
 from chat.core.config import NodeConfig
+from chat.options import EXIT_USAGE
 from chat.storage.schema import migrate
 from chat.storage.sqlite import open_sqlite
 from deploy.servers import MariaDb, Redis
@@ -221,10 +223,19 @@ def test_the_drain_ends_at_its_limit(port: int, tmp_path: Path) -> None:
         ((HOST, "0", "--log-level", "loud"), "debug"),
     ],
 )
-def test_wrong_usage_is_2_and_says_what_is_right(arguments: tuple[str, ...], word: str) -> None:
-    run = chat_node(*arguments)
+def test_wrong_usage_is_2_and_says_what_is_right(
+    arguments: tuple[str, ...], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        node_main([*arguments])
+    assert end.value.code == EXIT_USAGE
+    assert word in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_wrong_usage_ends_the_process_with_2() -> None:
+    run = chat_node(HOST, "http")
     assert run.returncode == 2
-    assert word in run.stderr.splitlines()[-1]
+    assert "65535" in run.stderr.splitlines()[-1]
     assert "Traceback" not in run.stderr
 
 

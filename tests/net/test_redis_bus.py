@@ -5,17 +5,16 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from chat.core.envelopes import RosterEnvelope
 from chat.core.events import Answer, AnyEvent, BusDown, BusUp, EnvelopeReceived, Subscribed
 from chat.core.operations import PresenceFound
+from chat.net import redis_wire
 from chat.net.redis_bus import TIMES, UNAVAILABLE, RedisBus, Times
-from deploy.servers import HOST, Redis, stop_all
-from tests.conftest import need
-from tests.net.buses import Port
+from deploy.servers import HOST, Redis
+from tests.net.buses import WAIT_S, Port
 from tests.net.loops import Run
 from tests.proxy import Proxy
 
@@ -24,20 +23,18 @@ pytestmark = pytest.mark.servers
 SHORT = Times(renew_ms=100, lease_ms=400)
 
 
-@pytest.fixture(name="redis")
-def fixture_redis(tmp_path: Path) -> Iterator[Redis]:
-    need("redis-server")
-    server = Redis(tmp_path / "redis")
-    server.start()
-    yield server
-    stop_all([server])
-
-
 @pytest.fixture(name="proxy")
 def fixture_proxy(redis: Redis) -> Iterator[Proxy]:
     proxy = Proxy(redis.port)
     yield proxy
     proxy.close()
+
+
+@pytest.fixture(name="often")
+def fixture_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks whether Redis is still there come one after the other more quickly."""
+    assert redis_wire.LOOK_S * (redis_wire.LOOKS + 2) < WAIT_S
+    monkeypatch.setattr(redis_wire, "LOOK_S", 0.2)
 
 
 @asynccontextmanager
@@ -147,6 +144,7 @@ def test_the_way_is_cut(run: Run, redis: Redis, proxy: Proxy) -> None:
     run(work())
 
 
+@pytest.mark.usefixtures("often")
 def test_a_silent_redis_is_noticed(run: Run, redis: Redis) -> None:
     async def work() -> None:
         async with port_at(redis.port) as port:
@@ -174,6 +172,7 @@ def test_whom_nobody_answers_is_told_so_in_time(run: Run, redis: Redis) -> None:
     run(work())
 
 
+@pytest.mark.usefixtures("often")
 def test_one_envelope_is_swallowed(run: Run, redis: Redis, proxy: Proxy) -> None:
     async def work() -> None:
         async with port_at(proxy.port) as ann, port_at(redis.port) as bob:

@@ -1,6 +1,6 @@
 """Two nodes with one store and one bus, in one process: it makes no difference where one is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,22 +12,12 @@ from chat.net.bus import Bus
 from chat.net.local_bus import LocalBus, LocalHub
 from chat.net.no_bus import NoBus
 from chat.net.redis_bus import RedisBus
-from deploy.servers import Redis, stop_all
-from tests.conftest import need
+from deploy.servers import Redis
 from tests.net.loops import Run
 from tests.net.stage import Peer, Stage, stage
 
 NO_SWEEP = NodeConfig(sweep_ms=3_600_000)
 """What arrives, arrives by the bus."""
-
-
-@pytest.fixture(name="redis")
-def fixture_redis(tmp_path: Path) -> Iterator[Redis]:
-    need("redis-server")
-    server = Redis(tmp_path / "redis")
-    server.start()
-    yield server
-    stop_all([server])
 
 
 @pytest.fixture(params=["local", pytest.param("redis", marks=pytest.mark.servers)], name="new_bus")

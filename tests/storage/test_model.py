@@ -223,7 +223,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStore = StoreMachine.TestCase
 TestStore.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
+    max_examples=45, stateful_step_count=40, deadline=None, derandomize=True
 )
 
 
