@@ -96,6 +96,41 @@ def test_who_left_is_not_brought_back_by_a_roster_from_before(house: House) -> N
     assert [m["kind"] for m in ann.pushes("message")] == ["joined"]
 
 
+def test_a_snapshot_from_before_does_not_name_a_group_that_was_left(house: House) -> None:
+    house.register("ann", "bob")
+    ann, there, bob = house.login("ann", 0), house.login("ann", 1), house.login("bob", 1)
+    group = bob.call("create_group", name="all")["group"]["id"]
+    there.call("join_group", group=group)
+    house.hold_answers = lambda asked: isinstance(asked, op.ReadRoster)
+    number = ann.ask("snapshot")
+    house.run()
+    host, ticket, asked = house.held.popleft()
+    before = house.answer(asked)
+    there.call("leave_group", group=group)
+    assert ann.pushes("group_deleted")
+    host.feed(ev.Answer(ticket, before))
+    house.run()
+    (snapshot,) = (line for line in ann.got if line.get("re") == number)
+    assert snapshot["groups"] == []
+
+
+def test_who_joined_hears_that_another_device_has_left_meanwhile(house: House) -> None:
+    """The answer to the joining comes after a roster that is newer."""
+    house.register("ann", "bob")
+    ann, there, bob = house.login("ann", 0), house.login("ann", 1), house.login("bob", 1)
+    group = bob.call("create_group", name="all")["group"]["id"]
+    house.hold_answers = lambda asked: isinstance(asked, op.JoinGroup)
+    ann.ask("join_group", group=group)
+    house.run()
+    host, ticket, asked = house.held.popleft()
+    joined = house.answer(asked)
+    there.call("leave_group", group=group)
+    host.feed(ev.Answer(ticket, joined))
+    house.run()
+    assert [line["type"] for line in ann.got][-2:] == ["joined", "group_deleted"]
+    assert there.call("snapshot")["groups"] == []
+
+
 def test_all_devices_of_a_user_join_with_one(house: House) -> None:
     house.register("ann", "bob")
     ann, phone, laptop = house.login("ann"), house.login("bob", 0), house.login("bob", 1)
