@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
+from msgspec.structs import replace
+
 from chat.client import interface as io
 from chat.core import operations as op
 from chat.core.config import NodeConfig
@@ -37,6 +39,15 @@ CONFIG = NodeConfig(
 """Small limits, so that a short run meets them."""
 
 
+def config_for(devices: int) -> NodeConfig:
+    """Those limits; but many devices say more than small pages could bring them in time."""
+    return replace(
+        CONFIG,
+        page_entries=max(CONFIG.page_entries, 2 * devices - 8),
+        pages_in_flight=max(CONFIG.pages_in_flight, devices // 2),
+    )
+
+
 class Cluster:
     """Everything of one run. `wires` are the connections that are open, or half open."""
 
@@ -49,8 +60,9 @@ class Cluster:
         self.trace = Trace(keep=keep_trace)
         self.store = SimStore(world, self.moments, self.trace)
         self.bus = SimBus(world, self.moments, self.trace)
+        config = config_for(devices)
         self.hosts = [
-            Host(world, number, self.store, self.bus, CONFIG, self._node_did)
+            Host(world, number, self.store, self.bus, config, self._node_did)
             for number in range(1, nodes + 1)
         ]
         self.wires: list[Wire] = []
@@ -66,7 +78,7 @@ class Cluster:
         """Where the balancer puts everyone through, if it has no choice."""
         self.seen: Callable[[SimDevice, io.AnyEffect], None] = lambda device, effect: None
         self.audit = Audit(self.store.connection)
-        self.streams = Streams(CONFIG)
+        self.streams = Streams(config)
         self.safety = Safety(self.log, self.audit, self.user_ids)
         for host in self.hosts:
             host.start()

@@ -148,9 +148,10 @@ class RosterRefreshed(Pending, frozen=True, gc=False):
 
 
 class StatesCompared(Pending, frozen=True, gc=False):
-    """The presence of all friends of these users was asked for."""
+    """The presence of all friends that these users had then was asked for."""
 
     users: tuple[int, ...]
+    friends: tuple[int, ...]
 
 
 class LastSeen(Pending, frozen=True, gc=False):

@@ -121,7 +121,8 @@ class People:
 
     def _tell_groups(self, user: LocalUser, before: dict[int, Group]) -> None:
         """New groups and changed ones. Who left and came back before a connection has seen the
-        leaving is told of the new membership when the log gets there."""
+        leaving is told of the new membership when the log gets there. A connection that has seen
+        the leaving before the roster did is not brought back to what has ended."""
         for group in user.groups.values():
             old = before.get(group.id)
             again = old is None or old.since != group.since
@@ -129,6 +130,8 @@ class People:
             for connection in user.sessions:
                 session = self._context.sessions[connection]
                 attached = group.id in session.conversations
+                if not attached and not again:
+                    continue
                 if changed if attached and not again else not attached:
                     self._context.send(connection, GroupPush(group=group))
                 self._delivery.attach(session, group.id, group.since - 1, group.seq, group=True)

@@ -105,17 +105,19 @@ class Presence:
     def compare(self, users: Iterable[LocalUser]) -> None:
         """Asks the directory for all friends of these users."""
         asked = [user for user in users if user.friends]
-        friends = sorted({friend for user in asked for friend in user.friends})
+        friends = tuple(sorted({friend for user in asked for friend in user.friends}))
         if friends:
-            record = StatesCompared(tuple(user.id for user in asked))
-            self._context.query(record, FindPresence(tuple(friends)))
+            record = StatesCompared(tuple(user.id for user in asked), friends)
+            self._context.query(record, FindPresence(friends))
 
     def compared(self, record: StatesCompared, outcome: PresenceOutcome) -> None:
+        """Nothing is said of those who have become friends since, and were not asked for."""
         if not isinstance(outcome, PresenceFound):
             return
-        online = set(outcome.online)
+        online, asked = set(outcome.online), set(record.friends)
         for id in record.users:
             user = self._context.users.get(id)
             if user is not None:
                 for friend in user.friends:
-                    self.found(user, friend, online=friend in online)
+                    if friend in asked:
+                        self.found(user, friend, online=friend in online)

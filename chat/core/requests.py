@@ -20,6 +20,7 @@ from chat.core._generated.messages import (
     EntryKind,
     GroupChatRequest,
     GroupCreatedReply,
+    GroupDeletedPush,
     HistoryRequest,
     JoinedReply,
     JoinGroupRequest,
@@ -231,10 +232,12 @@ class Requests:
         if read:
             user = _user(session)
             self._people.apply(user, read.roster)
+            # A group that the log has told this connection it has left may still be in the roster.
+            here = session.conversations
             reply = SnapshotReply(
                 re=record.re,
                 friends=tuple(user.friend(row) for row in user.friends.values()),
-                groups=user.roster.groups,
+                groups=tuple(group for group in user.roster.groups if group.id in here),
                 requests=user.roster.requests,
             )
             self._context.reply(session, encode(reply))
@@ -311,6 +314,9 @@ class Requests:
             else:
                 reply = GroupCreatedReply(re=record.re, group=group)
         self._context.reply(session, encode(reply))
+        if record.reply != "done" and changed.group not in session.conversations:
+            # It was left on another device meanwhile, as a newer roster has told.
+            self._context.send(session.connection, GroupDeletedPush(group=changed.group))
 
     def members(self, session: Session, request: MembersRequest) -> None:
         record = MembersAsked(session.connection, request.id, request.group)

@@ -60,7 +60,8 @@ class Calm:
         self._logins: dict[SimDevice, int] = {}
         self._links: dict[SimDevice, int] = {}
         self._reaching: dict[int, int] = {}
-        """When somebody last had a connection, but was not online as far as they had read."""
+        """When somebody last had a connection, or a node thought so, but was not online as far as
+        they had read."""
         self._marked: dict[tuple[int, int], tuple[int, int]] = {}
         """By user and conversation: the read mark, and when it was set; 0 for a member's first."""
         self._bus_was_well = not bus_stays_dead
@@ -128,6 +129,8 @@ class Calm:
             self._links[device] = device.link
             if connected and ids[device.user] not in here:
                 self._reaching[ids[device.user]] = now_ms
+        for user in self._ghosts() - here:
+            self._reaching[user] = now_ms
         for user in ids.values():
             state = self._states.get(user)
             if state is None:
@@ -141,6 +144,17 @@ class Calm:
                 self._marked[place] = mark, 0
             elif self._marked[place][0] != mark:
                 self._marked[place] = mark, now_ms
+
+    def _ghosts(self) -> set[int]:
+        """Whose connections were half-open before the healing, and are to a node as good as any
+        until it has heard nothing for long enough."""
+        users = {device.name: device.user for device in self._cluster.devices}
+        return {
+            self._cluster.user_ids[users[wire.name]]
+            for host in self._cluster.hosts
+            for wire in host.wires.values()
+            if wire.up.deaf and wire.name in users
+        }
 
     # ------------------------------------------------------------------ what must be
 
@@ -179,13 +193,15 @@ class Calm:
                 raise Violation("an entry takes no longer than 2 s while all is well", late)
 
     def _is_settled(self, user: int, now_ms: int) -> bool:
-        """Whether nothing in the user's roster has changed for as long as news may take."""
+        """Whether nothing in the user's roster has changed for as long as news may take; nor has
+        it changed and changed back between two looks, which its version tells."""
         recent = [one for one in self._past if one.at_ms >= now_ms - WITHIN_MS]
         last = recent[-1]
         return all(
             one.friends.get(user) == last.friends.get(user)
             and one.groups.get(user) == last.groups.get(user)
             and one.requests.get(user) == last.requests.get(user)
+            and one.versions.get(user) == last.versions.get(user)
             for one in recent
         )
 

@@ -20,6 +20,8 @@ class Snapshot:
     """By user: the role in each group."""
     requests: dict[int, set[int]]
     """By user: who asks to be a friend."""
+    versions: dict[int, int]
+    """By user: the roster's version, which tells of changes that were taken back."""
 
 
 def snapshot(connection: Connection, now_ms: int) -> Snapshot:
@@ -30,7 +32,8 @@ def snapshot(connection: Connection, now_ms: int) -> Snapshot:
         heads[id] = head
         if kind == "group":
             is_group.add(id)
-    taken = Snapshot(now_ms, heads, {}, {}, {}, {}, {})
+    versions: dict[int, int] = dict(query("SELECT id, roster_version FROM users"))
+    taken = Snapshot(now_ms, heads, {}, {}, {}, {}, {}, versions)
     rows = query("SELECT user_id, conversation_id, role, since_seq, read_seq FROM members")
     for user, conversation, role, since, read in rows:
         taken.members[user, conversation] = role, since

@@ -2,6 +2,8 @@
 
 import pytest
 
+from chat.core import events as ev
+from chat.core import operations as op
 from tests.core.house import House
 
 
@@ -67,6 +69,66 @@ def test_who_comes_back_to_a_group_sees_it_from_the_second_joining_on(house: Hou
     again.call("resume", token=bob.got[1]["token"], cursors={str(group): 1})
     house.run()
     assert [m["seq"] for m in again.pushes("message")] == [since, since + 1]
+
+
+def test_who_left_is_not_brought_back_by_a_roster_from_before(house: House) -> None:
+    """A read of the roster is on its way, and the log tells of the leaving first."""
+    house.register("ann", "bob")
+    ann, there, bob = house.login("ann", 0), house.login("ann", 1), house.login("bob", 1)
+    group = bob.call("create_group", name="all")["group"]["id"]
+    there.call("join_group", group=group)
+    house.hold_answers = lambda asked: isinstance(asked, op.ReadRoster)
+    bob.call("add_friend", user="ann")
+    (asked,) = (one for one in house.held if one[0] is house.nodes[0])
+    house.held.remove(asked)
+    host, ticket, operation = asked
+    before = house.answer(operation)
+    there.call("leave_group", group=group)
+    assert [m["kind"] for m in ann.pushes("message")] == ["joined", "left"]
+    ann.forget()
+    host.feed(ev.Answer(ticket, before))
+    house.answer_held()
+    assert ann.pushes("friend_request")
+    assert not ann.pushes("group")
+    assert not ann.pushes("message")
+    there.call("join_group", group=group)
+    house.answer_held()
+    assert [m["kind"] for m in ann.pushes("message")] == ["joined"]
+
+
+def test_a_snapshot_from_before_does_not_name_a_group_that_was_left(house: House) -> None:
+    house.register("ann", "bob")
+    ann, there, bob = house.login("ann", 0), house.login("ann", 1), house.login("bob", 1)
+    group = bob.call("create_group", name="all")["group"]["id"]
+    there.call("join_group", group=group)
+    house.hold_answers = lambda asked: isinstance(asked, op.ReadRoster)
+    number = ann.ask("snapshot")
+    house.run()
+    host, ticket, asked = house.held.popleft()
+    before = house.answer(asked)
+    there.call("leave_group", group=group)
+    assert ann.pushes("group_deleted")
+    host.feed(ev.Answer(ticket, before))
+    house.run()
+    (snapshot,) = (line for line in ann.got if line.get("re") == number)
+    assert snapshot["groups"] == []
+
+
+def test_who_joined_hears_that_another_device_has_left_meanwhile(house: House) -> None:
+    """The answer to the joining comes after a roster that is newer."""
+    house.register("ann", "bob")
+    ann, there, bob = house.login("ann", 0), house.login("ann", 1), house.login("bob", 1)
+    group = bob.call("create_group", name="all")["group"]["id"]
+    house.hold_answers = lambda asked: isinstance(asked, op.JoinGroup)
+    ann.ask("join_group", group=group)
+    house.run()
+    host, ticket, asked = house.held.popleft()
+    joined = house.answer(asked)
+    there.call("leave_group", group=group)
+    host.feed(ev.Answer(ticket, joined))
+    house.run()
+    assert [line["type"] for line in ann.got][-2:] == ["joined", "group_deleted"]
+    assert there.call("snapshot")["groups"] == []
 
 
 def test_all_devices_of_a_user_join_with_one(house: House) -> None:

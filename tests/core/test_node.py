@@ -331,6 +331,20 @@ def test_who_became_a_friend_while_one_was_leaving_hears_it_too(house: House) ->
     assert ann.pushes("presence")[-1]["state"] == "offline"
 
 
+def test_an_old_answer_says_nothing_of_a_friend_it_was_not_asked_about(house: House) -> None:
+    house.register("ann", "bob", "cyd")
+    house.friends("ann", "cyd")
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    bob.call("add_friend", user="ann")
+    house.hold_answers = lambda asked: isinstance(asked, op.FindPresence) and asked.users == (3,)
+    house.pass_time(31_000)
+    assert house.held, "the sweep asks about cyd"
+    ann.call("add_friend", user="bob")
+    assert ann.pushes("presence") == [{"type": "presence", "user": 2, "state": "online"}]
+    house.answer_held()
+    assert len(ann.pushes("presence")) == 1
+
+
 def test_receipts_go_to_the_friend_and_to_ones_other_devices(house: House) -> None:
     conversation = befriended(house)
     ann, bob, other = house.login("ann", 0), house.login("bob", 1), house.login("bob", 1)
