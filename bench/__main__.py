@@ -25,6 +25,7 @@ from bench.idle import idle
 from bench.logs import backlog, offline
 from bench.machine import LOAD_CORE, allow_files, on_core
 from bench.peer import Wrong
+from bench.pings import pings
 from bench.plot import plot
 from bench.shapes import direct, group, two_nodes
 from bench.slopes import slopes
@@ -40,6 +41,7 @@ SHAPES: Final[dict[str, Shape]] = {
     "crowd": crowd,
     "members": members,
     "two-nodes": two_nodes,
+    "pings": pings,
     "offline": offline,
     "backlog": backlog,
     "resumes": resumes,
