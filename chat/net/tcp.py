@@ -184,9 +184,11 @@ class Connection(asyncio.Protocol):
 
     def _cut_off_later(self) -> None:
         if self._cut_off is None:
-            self._cut_off = self._loop.call_later(self._close_s, self._transport.abort)
+            self._cut_off = self._loop.call_later(self._close_s, self.abort)
 
     def abort(self) -> None:
+        # What is dropped now would look like progress.
+        self._look_no_more()
         self._transport.abort()
 
     def pause_reading(self) -> None:
