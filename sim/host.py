@@ -167,6 +167,8 @@ class Host:
         while self._events and self.node is not None and not self.paused:
             event = self._events.popleft()
             effects = self.node.handle(event, self.world.now_ms + self.ahead_ms)
+            for bug in self.node.take_bugs():
+                raise bug
             self._observe(self, event, effects)
             for effect in effects:
                 self._carry_out(effect)

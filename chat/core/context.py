@@ -32,6 +32,7 @@ class Context:
 
     __slots__ = (
         "_tickets",
+        "bugs",
         "closed",
         "config",
         "deadlines",
@@ -53,6 +54,8 @@ class Context:
         self.deadlines: Deadlines[Due] = Deadlines()
         self.pump: dict[int, None] = {}
         """Connections whose waiting requests may be able to go on."""
+        self.bugs: list[Exception] = []
+        """What went wrong with one of many that one event was about."""
         self.closed: list[Session] = []
         """Sessions that were closed in this event, to be taken out of everything."""
         self._tickets = 0

@@ -145,7 +145,7 @@ class Node:
     def handle(self, event: AnyEvent, now_ms: int) -> list[AnyEffect]:
         """What is to be done about an event. `now_ms` (since 1970) never goes back.
 
-        An exception is a bug in the core, whatever the event was.
+        An exception is a bug in the core, whatever the event was. See `take_bugs`, too.
         """
         context = self._context
         if now_ms > context.now_ms:
@@ -164,6 +164,14 @@ class Node:
         if not self._sweep.armed:
             self._sweep.arm()
         return context.effects
+
+    def take_bugs(self) -> list[Exception]:
+        """To be asked after each `handle`: exceptions that came from one of many answers, or from a
+        look at one of many sessions. They took nothing from the others."""
+        if not self._context.bugs:
+            return []
+        bugs, self._context.bugs = self._context.bugs, []
+        return bugs
 
     def next_deadline_ms(self) -> int | None:
         """When a Tick is due at the latest; None if nothing is."""
@@ -365,7 +373,10 @@ class Node:
 
     def _answers(self, event: Answers) -> None:
         for ticket, outcome in event.answers:
-            self._settle(ticket, outcome)
+            try:
+                self._settle(ticket, outcome)
+            except Exception as bug:
+                self._context.bugs.append(bug)
             if self._context.closed:
                 self._take_out_closed()
 

@@ -61,9 +61,12 @@ class Watch:
             session = self._context.sessions.get(connection)
             if session is not None and session.next_check_ms == at_ms:
                 session.next_check_ms = None
-                if self._check(session):
-                    silent.append(connection)
-                self.arm(session)
+                try:
+                    if self._check(session):
+                        silent.append(connection)
+                    self.arm(session)
+                except Exception as bug:
+                    self._context.bugs.append(bug)
         if silent:
             self._context.effects.append(Deliver(tuple(silent), _PING))
 

@@ -18,6 +18,7 @@ clock has counted since, so it does not jump.
 
 An exception from the node is a bug. It is logged with the event that brought it out; the connection
 that the event was of is aborted; the node lives on. A Tick that failed is not repeated at once.
+What went wrong with one of many that an event was about is logged too, and the others are served.
 
 After `stop` nothing reaches the node any more, and so nothing leaves it.
 """
@@ -193,6 +194,7 @@ class Driver:
     def _handle_all(self) -> None:
         self._handling = True
         events, handle, carry_out = self._events, self._node.handle, self._carry_out
+        take_bugs = self._node.take_bugs
         now_ms = self.now_ms()
         try:
             while events:
@@ -204,6 +206,8 @@ class Driver:
                 except Exception:
                     self._tell_bug(event, now_ms)
                     continue
+                for bug in take_bugs():
+                    _log.error("A bug in the node, at %s", _describe(event), exc_info=bug)
                 for effect in effects:
                     carry_out[type(effect)](effect)
         finally:

@@ -159,7 +159,7 @@ class StoreService:
 
     def _write_turn(self, waiting: deque[Job]) -> None:
         started_s = monotonic()
-        if started_s < self._gather_until_s and isinstance(waiting[0][1], Append):
+        if started_s < self._gather_until_s and _is_open(waiting):
             self._writer.gather(self._expected, self._gather_until_s - started_s)
             started_s = monotonic()
         jobs: list[Job] = []
@@ -199,6 +199,13 @@ class StoreService:
             self._answers(answers)
         except Exception:
             _log.exception("the answers to %d operations could not be handed on", len(answers))
+
+
+def _is_open(waiting: deque[Job]) -> bool:
+    """Whether an append that comes now will be in the next transaction. Other threads put jobs in
+    meanwhile, so it is not iterated over."""
+    count = min(len(waiting), MAX_BATCH)
+    return all(type(waiting[place][1]) is Append for place in range(count))
 
 
 def _paired(

@@ -11,6 +11,7 @@ from chat.core import effects as fx
 from chat.core import events as ev
 from chat.core import operations as op
 from chat.core._generated.errors import ErrorCode
+from chat.core._generated.rules import State
 from chat.core.config import NodeConfig
 from chat.core.effects import AnyEffect
 from chat.core.events import AnyEvent
@@ -91,13 +92,27 @@ class NodeHost:
     def step(self) -> bool:
         if not self.events:
             return False
-        event = self.events.popleft()
+        event = self._next()
         now_ms = self.house.now_ms
         effects = self.node.handle(event, now_ms)
         self.log.append((event, now_ms, effects))
         for effect in effects:
             self.house.carry_out(self, effect)
+        for bug in self.node.take_bugs():
+            raise bug
+        check_tables(self.node)
         return True
+
+    def _next(self) -> AnyEvent:
+        """The next event; answers that stand together are one, as those of a commit are."""
+        event = self.events.popleft()
+        answers: list[tuple[int, op.AnyOutcome]] = []
+        while isinstance(event, ev.Answer):
+            answers.append((event.ticket, event.outcome))
+            if not self.events or not isinstance(self.events[0], ev.Answer):
+                break
+            event = self.events.popleft()
+        return ev.Answers(tuple(answers)) if len(answers) > 1 else event
 
 
 class House:
@@ -245,6 +260,30 @@ class House:
             online = set().union(*(node.online for node in self.nodes))
             return op.PresenceFound(tuple(u for u in operation.users if u in online))
         return execute(self.store, operation)
+
+
+def check_tables(node: Node) -> None:
+    """Audiences that are kept are right; nobody who could go on waits; who has something due is
+    looked at."""
+    context, watch = node._context, node._watch
+    for conversation in node._delivery.conversations.values():
+        for id, (own, others) in conversation._audiences.items():
+            user = context.users.get(id)
+            mine = [] if user is None else list(user.sessions)
+            assert list(own) == [one for one in mine if one in conversation.live]
+            assert list(others) == [one for one in conversation.live if one not in mine]
+    for session in context.sessions.values():
+        if session.state is State.CLOSING:
+            continue
+        waits, frames = session.waiting, session.frames
+        assert session.draining or waits or b"\n" not in frames.buffer[frames._start :]
+        assert session.under_way or not waits or session.state is State.AUTHENTICATING
+        assert session.under_way or not session.draining
+        assert session.counted == (session.state is not State.READY)
+        if watch._deadlines(session):
+            at_ms = session.next_check_ms
+            assert at_ms is not None
+            assert session.connection in watch._looks[at_ms]
 
 
 UNAVAILABLE = op.Refused(ErrorCode.UNAVAILABLE)

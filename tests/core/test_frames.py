@@ -11,11 +11,22 @@ from hypothesis import strategies as st
 from chat.core._generated.errors import ErrorCode
 from chat.core._generated.messages import (
     ChatRequest,
+    EntryKind,
+    MessagePush,
     PingRequest,
     RegisterRequest,
     SentReply,
+    User,
 )
-from chat.core.frames import FrameSplitter, Problem, decode_request, encode, encode_sent
+from chat.core.frames import (
+    FrameSplitter,
+    Problem,
+    decode_request,
+    encode,
+    encode_entry,
+    encode_sent,
+)
+from chat.core.operations import LogEntry
 
 LIMIT = 64
 
@@ -200,3 +211,30 @@ def test_a_sent_is_written_as_any_other_reply(
 ) -> None:
     reply = SentReply(re=re, conversation=conversation, seq=seq, at=at)
     assert encode_sent(re, conversation, seq, at) == encode(reply)
+
+
+ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+
+
+@given(
+    name=ANY,
+    text=ANY,
+    number=st.integers(0, 2**53),
+    own=st.booleans(),
+    kind=st.sampled_from(list(EntryKind)),
+    key=st.none() | ANY,
+)
+def test_an_entry_is_encoded_as_its_message_is(
+    name: str, text: str, number: int, own: bool, kind: EntryKind, key: str | None
+) -> None:
+    entry = LogEntry(number, number, kind, number, name, text, number, key)
+    push = MessagePush(
+        conversation=number,
+        seq=number,
+        kind=kind,
+        from_=User(id=number, name=name),
+        text=text,
+        at=number,
+        key=key if own else None,
+    )
+    assert encode_entry(entry, own=own) == encode(push)

@@ -13,12 +13,14 @@ from chat.core.operations import (
     FindAccount,
     FriendshipChanged,
     HeadsRead,
+    JoinGroup,
     LogRead,
     ReadHeads,
     ReadLog,
     ReadRoster,
     Refused,
     RosterRead,
+    StoreOperation,
     StoreOutcome,
     Unknown,
     UserCreated,
@@ -118,6 +120,21 @@ def test_nobody_waits_for_those_who_were_not_there(
         answers.wait_for(number)
     service.submit(4, Block(CYD, ANN))
     answers.wait_for(4)
+
+
+def test_nothing_is_gathered_when_another_write_stands_behind(
+    world: World, service: StoreService, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes meanwhile would go behind that write, and not into the batch."""
+    monkeypatch.setattr("chat.storage.service.GATHER", 1e9)
+    monkeypatch.setattr("chat.storage.service.MOST_GATHER_S", 60.0)
+    world.write_door.clear()
+    jobs: list[tuple[int, StoreOperation]] = []
+    for number in range(0, 6, 2):
+        jobs += [(number, text(number)), (number + 1, JoinGroup(ANN, 999, NOW_MS))]
+    service.submit_all(jobs)
+    world.write_door.set()
+    answers.wait_for(*range(6))
 
 
 def test_closing_ends_the_wait_for_more(
