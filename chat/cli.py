@@ -51,6 +51,9 @@ WAIT_S = 0.5
 SWITCH_S = 0.0005
 """The store's threads let go of the interpreter at every step; they get it back sooner."""
 
+GC_THRESHOLD = (20_000, 20, 20)
+"""What people do leaves hardly any cycles, and a turn of the loop makes thousands of objects."""
+
 _log = logging.getLogger("chat")
 
 
@@ -147,6 +150,7 @@ async def _serve(options: argparse.Namespace) -> int:
             sys.setswitchinterval(SWITCH_S)
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*GC_THRESHOLD)
             await stop.asked.wait()
             server.close()
             _say("stopping: finishing what is under way (once more to stop at once)")

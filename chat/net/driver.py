@@ -112,8 +112,9 @@ class Driver:
         self._stopped = False
         self._transports: dict[int, Transport] = {}
         self._connections = 0
-        self._written: dict[int, list[bytes]] = {}
-        """By connection: what was gathered. Each stands in one of the two queues."""
+        self._written: dict[int, bytes | list[bytes]] = {}
+        """By connection: what was gathered, a list if it is more than one piece (ten thousand lists
+        would bring the garbage collector in). Each stands in one of the two queues."""
         self._now: list[int] = []
         self._parcel: list[bytes] = []
         """What was gathered for all addressees alike. It goes behind what was gathered for one of
@@ -257,13 +258,15 @@ class Driver:
         if self._parcel and connection in self._is_addressee:
             self._unpack()
         written = self._written.get(connection)
-        if written is not None:
-            written.append(effect.data)
-        else:
-            self._written[connection] = [effect.data]
+        if written is None:
+            self._written[connection] = effect.data
             self._now.append(connection)
             if not self._flushing:
                 self._flush_soon()
+        elif isinstance(written, list):
+            written.append(effect.data)
+        else:
+            self._written[connection] = [written, effect.data]
 
     def _deliver(self, effect: Deliver) -> None:
         connections, data = effect.connections, effect.data
@@ -285,11 +288,13 @@ class Driver:
         queue = self._now if len(connections) < CROWD else self._crowd
         for connection in connections:
             written = all_written.get(connection)
-            if written is not None:
+            if written is None:
+                all_written[connection] = data
+                queue.append(connection)
+            elif isinstance(written, list):
                 written.append(data)
             else:
-                all_written[connection] = [data]
-                queue.append(connection)
+                all_written[connection] = [written, data]
 
     def _unpack(self) -> None:
         """What is in the parcel is gathered for each by itself."""
@@ -316,10 +321,10 @@ class Driver:
             if self._parcel:
                 self._write_parcel()
             for connection in connections:
-                parts = self._written.pop(connection, None)
+                written = self._written.pop(connection, None)
                 transport = self._transports.get(connection)
-                if parts is not None and transport is not None:
-                    transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+                if written is not None and transport is not None:
+                    transport.write(_joined(written))
         finally:
             self._handling = False
         if self._events:
@@ -328,12 +333,12 @@ class Driver:
     def _write_parcel(self) -> None:
         parcel, self._parcel = self._parcel, []
         data = parcel[0] if len(parcel) == 1 else b"".join(parcel)
-        written, find = self._written.pop, self._transports.get
+        take, find = self._written.pop, self._transports.get
         for connection in self._addressees:
-            parts = written(connection, None)
+            written = take(connection, None)
             transport = find(connection)
             if transport is not None:
-                transport.write(data if parts is None else b"".join((*parts, data)))
+                transport.write(data if written is None else _joined(written) + data)
 
     def _close(self, effect: Close) -> None:
         transport = self._transports.get(effect.connection)
@@ -341,12 +346,12 @@ class Driver:
             return
         if self._parcel and effect.connection in self._is_addressee:
             self._unpack()
-        parts = self._written.pop(effect.connection, None)
+        written = self._written.pop(effect.connection, None)
         if effect.abort:
             transport.abort()
             return
-        if parts:
-            transport.write(b"".join(parts))
+        if written is not None:
+            transport.write(_joined(written))
         transport.close()
 
     def _reading(self, connection: int, *, on: bool) -> None:
@@ -402,6 +407,10 @@ class Driver:
     def _look_quiet(self) -> None:
         if self._quiet is not None and not self._transports and not self._unanswered:
             self._quiet.set()
+
+
+def _joined(written: bytes | list[bytes]) -> bytes:
+    return written if isinstance(written, bytes) else b"".join(written)
 
 
 def _describe(event: AnyEvent) -> str:
