@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from hiredis import pack_command
+from redis._parsers.hiredis import NOT_ENOUGH_DATA, _AsyncHiredisParser
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
@@ -33,6 +34,15 @@ BATCH = 512
 """Commands in one write."""
 
 _log = logging.getLogger("chat.redis")
+
+
+def _buffered(connection: AbstractConnection) -> Callable[[bool], Reply] | None:
+    """What gives the next reply that the library has read already, or NOT_ENOUGH_DATA; a tenth of
+    the cost of asking the library for each of them. None if this library has no such thing inside:
+    then it is asked."""
+    parser = getattr(connection, "_parser", None)
+    gets: Callable[[bool], Reply] | None = getattr(getattr(parser, "_reader", None), "gets", None)
+    return gets if isinstance(parser, _AsyncHiredisParser) else None
 
 
 class _Question:
@@ -125,6 +135,7 @@ class Wire:
 
     async def _read(self) -> None:
         read, take = self._connection.read_response, self._heard or self._replied
+        buffered = _buffered(self._connection)
         while True:
             reply: Reply
             try:
@@ -133,6 +144,11 @@ class Wire:
                 reply = error
             self._silent = 0
             take(reply)
+            if buffered is not None:
+                while (reply := buffered(False)) is not NOT_ENOUGH_DATA:
+                    if isinstance(reply, ConnectionError):
+                        raise reply
+                    take(reply)
 
     def _replied(self, reply: Reply) -> None:
         question = self._expected.popleft()

@@ -53,6 +53,18 @@ def news(number: int) -> RosterEnvelope:
     return RosterEnvelope(user=1, version=number)
 
 
+def test_what_the_library_has_read_is_taken_at_once(redis: Redis) -> None:
+    """It reaches into the library for that; a new release of it may look different inside."""
+
+    async def script() -> None:
+        connection = RedisBus(f"redis://{HOST}:{redis.port}/0")._connection()
+        await connection.connect()  # type: ignore[no-untyped-call]
+        assert redis_wire._buffered(connection) is not None
+        await connection.disconnect()  # type: ignore[no-untyped-call]
+
+    asyncio.run(script())
+
+
 def test_clusters_that_share_a_redis_do_not_hear_each_other(redis: Redis) -> None:
     async def script() -> None:
         async with (
