@@ -60,7 +60,7 @@ def test_what_the_library_has_read_is_taken_at_once(redis: Redis) -> None:
         connection = RedisBus(f"redis://{HOST}:{redis.port}/0")._connection()
         await connection.connect()  # type: ignore[no-untyped-call]
         assert redis_wire._buffered(connection) is not None
-        await connection.disconnect()  # type: ignore[no-untyped-call]
+        await connection.disconnect()
 
     asyncio.run(script())
 
