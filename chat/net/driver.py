@@ -10,8 +10,9 @@ them. What they bring about comes back as events, later.
 Bytes for a connection are gathered while the loop's turn lasts and written at its end: one write a
 socket and turn, however many frames and deliveries made it up. What goes to many at once is
 gathered once for all of them, as a *parcel*, as long as nothing comes in between for one of them
-alone. What goes to a crowd is written to some of it a turn, so that thousands of writes hold nobody
-else up; what comes for one of the crowd meanwhile is gathered behind it, and keeps its place.
+alone. What goes to a crowd is written to some of it a turn, with a pause between two turns while
+somebody waits for the store, so that thousands of writes hold nobody else up; what comes for one of
+the crowd meanwhile is gathered behind it, and keeps its place.
 
 The node is never wrong about time: `now_ms` is the wall clock at the start plus what a monotonic
 clock has counted since, so it does not jump.
@@ -64,8 +65,10 @@ PARCEL = 8
 """From so many connections on what a Deliver brings is gathered once for all."""
 CROWD = 500
 """From so many connections on those of a Deliver are a crowd."""
-CROWD_A_TURN = 64
-"""To how many of a crowd something is written in a turn: for about a millisecond."""
+CROWD_A_TURN = 32
+"""To how many of a crowd something is written in a turn: for less than a millisecond."""
+CROWD_PAUSE_S = 0.001
+"""How long a crowd waits between two turns for others who wait for the store."""
 
 _FOR_OTHERS = (FindPresence, HashPassword, CheckPassword)
 _log = logging.getLogger(__name__)
@@ -123,6 +126,8 @@ class Driver:
         self._is_addressee: frozenset[int] = frozenset()
         self._crowd: deque[int] = deque()
         self._flushing = False
+        self._pause: asyncio.TimerHandle | None = None
+        """While others wait for the store, a crowd waits between two turns."""
         self._jobs: list[tuple[int, StoreOperation]] = []
         """What the turn in hand asks of the store."""
         self._timer: asyncio.TimerHandle | None = None
@@ -310,10 +315,12 @@ class Driver:
     def _flush(self) -> None:
         self._flushing = False
         connections, self._now = self._now, []
-        if self._crowd:
+        if self._crowd and self._pause is None:
             crowd = self._crowd
             connections += [crowd.popleft() for _ in range(min(len(crowd), CROWD_A_TURN))]
-            if crowd:
+            if crowd and self._unanswered:
+                self._pause = self._loop.call_later(CROWD_PAUSE_S, self._go_on)
+            elif crowd:
                 self._flush_soon()
         # A write may tell the node that a buffer is full. It hears of that when all is written.
         self._handling = True
@@ -329,6 +336,12 @@ class Driver:
             self._handling = False
         if self._events:
             self._handle_all()
+
+    def _go_on(self) -> None:
+        """The next of a crowd are written to."""
+        self._pause = None
+        if not self._flushing:
+            self._flush_soon()
 
     def _write_parcel(self) -> None:
         parcel, self._parcel = self._parcel, []

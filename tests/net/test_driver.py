@@ -5,7 +5,7 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.core.config import NodeConfig
-from chat.core.effects import AnyEffect, Close, Deliver, Send
+from chat.core.effects import AnyEffect, Close, Deliver, Query, Send
 from chat.core.events import (
     AnyEvent,
     BytesReceived,
@@ -25,6 +25,7 @@ from chat.core.events import (
     WriteBufferFull,
 )
 from chat.core.node import Node
+from chat.core.operations import ReadProfile, StoreOperation
 from chat.net.driver import CROWD, CROWD_A_TURN, Driver
 from chat.net.local_bus import LocalBus
 from tests.net.loops import Run
@@ -141,6 +142,38 @@ def test_a_crowd_is_written_to_turn_by_turn_and_holds_nobody_up(run: Run) -> Non
             await turn()
         assert [transport.calls for transport in everybody[:-2]] == [[b"to all\n"]] * (CROWD - 1)
         assert everybody[-2].calls == [b"to all\nand to the last\n"]
+
+    run(work())
+
+
+class PatientStore:
+    """Never answers."""
+
+    def submit_all(self, jobs: Sequence[tuple[int, StoreOperation]]) -> None:
+        pass
+
+
+def test_a_crowd_is_written_to_even_if_the_store_never_answers(run: Run) -> None:
+    async def work() -> None:
+        count = 3 * CROWD_A_TURN + CROWD
+        written = asyncio.Event()
+        left = set(range(1, count + 1))
+
+        def wrote(connection: int) -> None:
+            left.discard(connection)
+            if not left:
+                written.set()
+
+        script: list[AnyEffect] = [
+            Query(1, ReadProfile(1)),
+            Deliver(tuple(left), b"to all\n"),
+        ]
+        driver = Driver(ScriptedNode(lambda event: script), LocalBus())
+        driver.store = PatientStore()
+        for connection in sorted(left):
+            driver.connected(ListTransport(partial(wrote, connection)))
+        driver.feed(Tick())
+        await written.wait()
 
     run(work())
 
