@@ -53,11 +53,15 @@ class Said:
 
 
 class CountingSession(ClientSession):
-    """Counts the sends that leave, again and again if need be."""
+    """Counts the sends that leave, again and again if need be, and how often its node said that it
+    is about to stop."""
 
     transmitted = 0
+    drained = 0
 
     def handle(self, event: io.AnyEvent, now_ms: int) -> list[io.AnyEffect]:
+        if isinstance(event, io.BytesReceived):
+            self.drained += event.data.count(b'"type":"draining"')
         effects = super().handle(event, now_ms)
         for effect in effects:
             if isinstance(effect, io.Transmit):
@@ -184,11 +188,19 @@ class Soak:
         await self._during(f"SIGSTOP {what} {seconds:g} s", server.suspend, server.resume, seconds)
 
     async def drain(self, what: str, server: Server) -> None:
+        """A node is asked to end: it tells its people so, and ends when all is finished."""
+
         def stop() -> None:
             status = server.stop()
             assert status == 0, f"{what} ended with {status}:\n{server.last_words()}"
+            assert server.last_words(1) == "stopped"
 
+        before = self._told_to_go()
         await self._during(f"SIGTERM {what}", stop, server.start, 0.5)
+        assert self._told_to_go() > before
+
+    def _told_to_go(self) -> int:
+        return sum(device.session.drained for device in self.devices)
 
     async def _during(
         self, what: str, begin: Callable[[], None], end: Callable[[], None], seconds: float

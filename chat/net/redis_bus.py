@@ -101,6 +101,7 @@ class RedisBus:
         self._commands: Wire | None = None
         self._hearing: Wire | None = None
         self._up = False
+        self._left = False
         self._last: tuple[AnyEnvelope | None, bytes] = (None, b"")
         # What the listening connection has confirmed, and what is to be confirmed, in order.
         self._heard: dict[bytes, str] = {}
@@ -190,6 +191,7 @@ class RedisBus:
     async def close(self) -> None:
         """Takes the node's users away, as far as Redis is there, and ends the connections."""
         self._feed = _unheard
+        self._left = True
         wire = self._commands
         if wire is not None:
             self._send_changes()
@@ -206,9 +208,10 @@ class RedisBus:
     # ------------------------------------------------------------------ the link
 
     async def _run(self) -> None:
-        """Has a link whenever there can be one."""
+        """Has a link whenever there can be one, until the node leaves: a cancellation that comes
+        while the link breaks does not get through."""
         complained = False
-        while True:
+        while not self._left:
             try:
                 await self._link()
             except* (RedisError, OSError) as group:
@@ -221,7 +224,8 @@ class RedisBus:
                 self._up = False
                 complained = False
                 self._tell(BusDown())
-            await asyncio.sleep(self._chance.uniform(*self._times.retry_ms) / 1000)
+            if not self._left:
+                await asyncio.sleep(self._chance.uniform(*self._times.retry_ms) / 1000)
 
     async def _link(self) -> None:
         """Connects, and stays until the link breaks, which it raises."""

@@ -55,6 +55,24 @@ def test_the_node_knows_who_is_behind_nginx(run: Run, tmp_path: Path) -> None:
     run(work())
 
 
+def test_a_connection_goes_to_the_node_that_has_fewest(run: Run, tmp_path: Path) -> None:
+    """Whichever of its processes nginx has take it."""
+
+    async def work() -> None:
+        balancers = Balancers.parse(HOST)
+        async with (
+            stage(tmp_path / "one.db", balancers=balancers) as one,
+            stage(tmp_path / "two.db", balancers=balancers) as two,
+        ):
+            with balancer(tmp_path, one.port, two.port) as nginx:
+                for number in range(1, 9):
+                    await dial(one, nginx.port)
+                    opened = [len(up.node.heard(ConnectionOpened)) for up in (one, two)]
+                    assert sorted(opened) == [number // 2, (number + 1) // 2]
+
+    run(work())
+
+
 def test_a_node_that_is_away_is_not_noticed(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
         async with stage(tmp_path / "chat.db", balancers=Balancers.parse(HOST)) as up:

@@ -172,6 +172,18 @@ def test_a_silent_redis_is_noticed(run: Run, redis: Redis) -> None:
     run(work())
 
 
+def test_it_can_be_left_while_the_way_breaks(run: Run, redis: Redis, proxy: Proxy) -> None:
+    async def work() -> None:
+        async with port_at(redis.port), port_at(proxy.port) as port:
+            proxy.passing.clear()
+            leaving = asyncio.ensure_future(port.bus.close())
+            await asyncio.sleep(0)
+            proxy.cut()
+            await asyncio.wait_for(leaving, WAIT_S)
+
+    run(work())
+
+
 def test_whom_nobody_answers_is_told_so_in_time(run: Run, redis: Redis) -> None:
     async def work() -> None:
         async with port_at(redis.port, Times(find_ms=200)) as port:
