@@ -6,9 +6,9 @@ from typing import Final
 
 from bench.figures import Figure
 
-WIDTH: Final = 860
+WIDTH: Final = 960
 LEFT: Final = 210
-RIGHT: Final = 120
+RIGHT: Final = 220
 BAR: Final = 18
 GAP: Final = 6
 HEAD: Final = 34
@@ -72,7 +72,9 @@ def _panel(parts: list[str], y: int, shape: str, rows: Sequence[Figure]) -> int:
             parts.append(_bar(x, y, used * scale, BAR, colour, f"{name}: {used:.3g} µs"))
             x += used * scale
         rate = row.values.get("rate", 0.0)
-        label = " + ".join(f"{used:.3g}" for used in row.cpu.values())
+        label = " + ".join(
+            f"{used:,.0f}" if used >= 100 else f"{used:.3g}" for used in row.cpu.values()
+        )
         parts.append(_text(x + 6, y + 13, f"{label}  ({rate:,.0f}/s)"))
         y += BAR + GAP
     return y + GAP
