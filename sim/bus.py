@@ -6,24 +6,26 @@ a subscription is confirmed; after a break everything is subscribed to
 again, confirmed, and only then the node is told that the bus is up.
 
 What goes wrong: envelopes are lost, repeated, late or out of order; the server restarts and
-knows no subscription and no lease any more; a node's link to it is cut, which the node notices
-after a while. A lease that is not renewed runs out, and its users with it.
+knows no subscription and no lease any more; a node's link to it is cut, both ways or one way, which
+the node notices at once or after a while. A lease that is not renewed runs out, and its users with
+it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chat.core._generated.errors import ErrorCode
+from chat.core._generated.messages import EntryKind
 from chat.core.envelopes import AnyEnvelope, EntryEnvelope
 from chat.core.events import Answer, AnyEvent, BusDown, BusUp, EnvelopeReceived, Subscribed
 from chat.core.operations import PresenceFound, Refused
-from sim.moments import Moments, Phase
+from sim.moments import Moments, Phase, Place
 from sim.trace import BusRecord, FaultRecord, Trace
 from sim.world import World
 
 RENEW_MS = 5_000
 LEASE_MS = 15_000
-NOTICE_MS = (100, 2_000)
+NOTICE_MS = (0, 2_000)
 """How long a node takes to notice that its link to the server is gone."""
 RETRY_MS = (100, 1_000)
 FIND_LIMIT_MS = 2_000
@@ -41,7 +43,13 @@ class BusFaults:
     reordered: float = 0.0
     delay_ms: tuple[int, int] = (0, 3)
     stale_ms: tuple[int, int] = (500, 20_000)
-    counts: dict[tuple[str, Phase], int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    phases: dict[tuple[str, Phase], int] = field(default_factory=dict)
+    """How often each struck a text that was there."""
+
+
+def is_text(envelope: AnyEnvelope) -> bool:
+    return isinstance(envelope, EntryEnvelope) and envelope.entry.kind is EntryKind.TEXT
 
 
 class SimBus:
@@ -58,15 +66,17 @@ class SimBus:
         self.leases: dict[BusPort, tuple[int, set[int]]] = {}
         self.ports: list[BusPort] = []
 
-    def strikes(self, fault: str, node: str, phase: Phase = Phase.PUBLISHED) -> bool:
+    def strikes(self, fault: str, node: str, envelope: AnyEnvelope, phase: Phase) -> bool:
         likely: float = getattr(self.faults, fault)
-        if likely and self.chance.random() < likely:
-            counts = self.faults.counts
-            counts[fault, phase] = counts.get((fault, phase), 0) + 1
-            now_ms, parties = self.world.now_ms, (node, "bus")
-            self.trace.note(FaultRecord(now_ms, f"envelope_{fault}", parties, now_ms))
-            return True
-        return False
+        if not likely or self.chance.random() >= likely:
+            return False
+        faults = self.faults
+        faults.counts[fault] = faults.counts.get(fault, 0) + 1
+        if is_text(envelope):
+            faults.phases[fault, phase] = faults.phases.get((fault, phase), 0) + 1
+        now_ms, parties = self.world.now_ms, (node, "bus")
+        self.trace.note(FaultRecord(now_ms, f"envelope_{fault}", parties, now_ms))
+        return True
 
     def stop(self) -> None:
         """The server is gone, and all it knew."""
@@ -101,7 +111,11 @@ class BusPort:
         self._dead = False
         self._generation = 0
         self._last_ms = 0
-        self.cut = False
+        self._last_sent_ms = 0
+        self.hears = True
+        """What the server sends arrives here."""
+        self.is_heard = True
+        """What is sent from here arrives at the server."""
         bus.ports.append(self)
         self._world.later(0, self._connect)
         self._world.later(RENEW_MS, self._renew)
@@ -109,17 +123,18 @@ class BusPort:
     # ------------------------------------------------------------------ what the node asks for
 
     def publish(self, channel: str, envelope: AnyEnvelope) -> None:
-        if isinstance(envelope, EntryEnvelope):
-            self._bus.moments.reached(Phase.ANSWERED, self._node)
-        if not self._connected or self.cut:
+        self._reached(Phase.ANSWERED, envelope)
+        if not self._connected:
             return
-        if self._bus.strikes("lost", self._node, Phase.ANSWERED):
+        if self._bus.strikes("lost", self._node, envelope, Phase.ANSWERED):
             return
-        self._world.later(self._way_ms(), self._published, channel, envelope)
+        at_ms = max(self._last_sent_ms, self._world.now_ms + self._way_ms())
+        self._last_sent_ms = at_ms
+        self._world.later(at_ms - self._world.now_ms, self._published, channel, envelope)
 
     def subscribe(self, channel: str, ticket: int) -> None:
         self._wanted[channel] = ticket
-        if self._connected and not self.cut:
+        if self._connected and self.is_heard:
             self._world.later(self._way_ms(), self._subscribed, channel, ticket, self._generation)
 
     def unsubscribe(self, channel: str) -> None:
@@ -142,15 +157,34 @@ class BusPort:
 
     # ------------------------------------------------------------------ the connection
 
+    @property
+    def cut(self) -> bool:
+        """Something does not get through."""
+        return not (self.hears and self.is_heard)
+
+    def cut_off(self, *, hears: bool = False, is_heard: bool = False) -> None:
+        """The link carries nothing, or one way only, until `mend`. The node notices in a while;
+        until then the server takes it for connected, if it still hears it."""
+        self.hears, self.is_heard = hears, is_heard
+        self._lose()
+
+    def mend(self) -> None:
+        self.hears = self.is_heard = True
+
     def server_lost(self) -> None:
-        """The server, or the way to it, is gone. The node notices in a while."""
+        """The server is gone. The node notices in a while."""
         self._forget()
         self._generation += 1
+        self._lose()
+
+    def _lose(self) -> None:
         self._world.later(self._bus.chance.randint(*NOTICE_MS), self._notice, self._generation)
 
     def _notice(self, generation: int) -> None:
         if self._dead or generation != self._generation or not self._connected:
             return
+        self._forget()
+        self._generation += 1
         self._connected = False
         self._feed(BusDown())
         self._world.later(self._bus.chance.randint(*RETRY_MS), self._connect)
@@ -170,10 +204,11 @@ class BusPort:
 
     def _subscribed(self, channel: str, ticket: int, generation: int) -> None:
         current = self._wanted.get(channel) == ticket
-        if self._dead or generation != self._generation or self.cut or not current:
+        if self._dead or generation != self._generation or not self.is_heard or not current:
             return
         self._bus.channels.setdefault(channel, {})[self] = None
-        self._feed(Subscribed(ticket))
+        if self.hears:
+            self._feed(Subscribed(ticket))
 
     def _forget(self) -> None:
         for listeners in self._bus.channels.values():
@@ -184,7 +219,7 @@ class BusPort:
     def _published(self, channel: str, envelope: AnyEnvelope) -> None:
         """The instant at which the server passes it on. What a node had not sent off when it died
         is lost, and so is what it sent into a cut link."""
-        if self.cut or (self._dead and self._bus.chance.random() < 0.5):
+        if not self.is_heard or (self._dead and self._bus.chance.random() < 0.5):
             return
         if not self._bus.up:
             return
@@ -197,23 +232,26 @@ class BusPort:
             port._pass_on(EnvelopeReceived(channel, envelope))
 
     def _pass_on(self, event: EnvelopeReceived) -> None:
-        bus = self._bus
-        if isinstance(event.envelope, EntryEnvelope):
-            bus.moments.reached(Phase.PUBLISHED, self._node)
-        if self.cut or bus.strikes("lost", self._node):
+        bus, envelope = self._bus, event.envelope
+        self._reached(Phase.PUBLISHED, envelope)
+        if not self.hears or bus.strikes("lost", self._node, envelope, Phase.PUBLISHED):
             return
         at_ms = self._world.now_ms + self._way_ms()
-        if not bus.strikes("reordered", self._node):
+        if not bus.strikes("reordered", self._node, envelope, Phase.PUBLISHED):
             at_ms = self._last_ms = max(at_ms, self._last_ms)
         self._world.later(at_ms - self._world.now_ms, self._hear, event, self._generation)
         for fault in ("repeated", "stale"):
-            if bus.strikes(fault, self._node):
+            if bus.strikes(fault, self._node, envelope, Phase.PUBLISHED):
                 again_ms = bus.chance.randint(*bus.faults.stale_ms)
                 self._world.later(again_ms, self._hear, event, self._generation)
 
     def _hear(self, event: EnvelopeReceived, generation: int) -> None:
-        if not self._dead and generation == self._generation and not self.cut:
+        if not self._dead and generation == self._generation and self.hears:
             self._feed(event)
+
+    def _reached(self, phase: Phase, envelope: AnyEnvelope) -> None:
+        if isinstance(envelope, EntryEnvelope) and is_text(envelope):
+            self._bus.moments.reached(phase, Place(self._node, envelope.entry.sender))
 
     # ------------------------------------------------------------------ presence
 
@@ -223,7 +261,7 @@ class BusPort:
             self._world.later(RENEW_MS, self._renew)
 
     def _write_lease(self) -> None:
-        if self._connected and not self.cut and self._bus.up:
+        if self._connected and self.is_heard and self._bus.up:
             self._bus.leases[self] = (self._world.now_ms + LEASE_MS, set(self._online))
 
     def _found(self, ticket: int, users: tuple[int, ...]) -> None:

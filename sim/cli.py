@@ -1,7 +1,8 @@
 """The command line: `python -m sim`.
 
 Exit codes: 0 all holds, 1 something was violated (or, in the default run, something that must
-come about sometimes did not), 2 the options are wrong, 3 a seed gave two histories.
+come about sometimes did not), 2 the options are wrong, 3 a seed gave two histories, 130 it was
+interrupted.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from sim.faults import KINDS
 from sim.mutants import command as mutants
 from sim.run import Plan, Report, run_plan
 from sim.shrink import shrink
+from sim.story import Story, transcript
 
 OK, VIOLATED, USAGE, NOT_DETERMINISTIC = 0, 1, 2, 3
 DEFAULT_SEEDS = 100
@@ -72,7 +74,8 @@ class Progress:
 
 def _number(low: int, high: int) -> "argparse._ActionType":
     def read(text: str) -> int:
-        if not text.lstrip("-").isdigit() or not low <= int(text) <= high:
+        digits = text.removeprefix("-")
+        if not (digits.isascii() and digits.isdecimal()) or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(f"it is a number from {low} to {high}, not {text!r}")
         return int(text)
 
@@ -95,18 +98,19 @@ def _faults(text: str) -> tuple[str, ...]:
         return tuple(KINDS) if text == "all" else ()
     kinds = tuple(kind.strip() for kind in text.split(",") if kind.strip())
     strange = [kind for kind in kinds if kind not in KINDS]
-    if strange:
-        known = ", ".join(KINDS)
-        raise argparse.ArgumentTypeError(f"there is no fault {strange[0]!r}, there are {known}")
-    return kinds
+    if strange or not kinds:
+        known = ", ".join(("none", "all", *KINDS))
+        what = strange[0] if strange else text
+        raise argparse.ArgumentTypeError(f"there is no fault {what!r}, there are {known}")
+    return tuple(dict.fromkeys(kinds))
 
 
 def _parser() -> Parser:
     parser = Parser(
         prog="python -m sim",
         description="Runs whole clusters on a virtual clock with faults, and checks the contract.",
-        epilog="python -m sim show draws a run, and python -m sim mutants plants known bugs; each "
-        "has its own --help.",
+        epilog="python -m sim show draws a run, python -m sim story plays one that was written by "
+        "hand, and python -m sim mutants plants known bugs; each has its own --help.",
     )
     parser.add_argument("--seed", type=_number(0, 2**63), metavar="N", help="the (first) seed")
     parser.add_argument(
@@ -144,6 +148,26 @@ def _show_parser() -> Parser:
     return parser
 
 
+def _story_parser() -> Parser:
+    parser = Parser(
+        prog="python -m sim story",
+        description="Plays a story: lines as they stand in tests/sim/stories, which failing tests "
+        "print, and which sim/story.py explains.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the story; - reads it from stdin")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="where it is drawn")
+    return parser
+
+
+def _mutants_parser() -> Parser:
+    parser = Parser(
+        prog="python -m sim mutants",
+        description="Plants known bugs one by one, and runs seeds until each is caught.",
+    )
+    mutants.add_options(parser, _number)
+    return parser
+
+
 def _add_plan_options(parser: argparse.ArgumentParser) -> None:
     usual = Plan(0)
     parser.add_argument(
@@ -163,7 +187,7 @@ def _add_plan_options(parser: argparse.ArgumentParser) -> None:
         "--faults",
         type=_faults,
         metavar="A,B,…",
-        help="kinds of faults, none or all; drawn by each seed if not said",
+        help="kinds of faults, none or all; drawn by each seed if not said, as how severe each is",
     )
 
 
@@ -176,40 +200,40 @@ def _plan(options: argparse.Namespace, seed: int) -> Plan:
 
 def main(argv: Sequence[str]) -> int:
     """Carries out the command line and returns the exit code."""
-    if list(argv[:1]) == ["mutants"]:
-        return _plant(argv[1:])
-    showing = list(argv[:1]) == ["show"]
-    options = _show_parser().parse_args(argv[1:]) if showing else _parser().parse_args(argv)
-    for path in (options.html, None if showing else options.json):
+    command, *rest = argv or [""]
+    commands = {
+        "show": (_show_parser, _show),
+        "story": (_story_parser, _story),
+        "mutants": (_mutants_parser, _mutants),
+    }
+    parser, carry_out = commands.get(command, (_parser, _simulate))
+    options = parser().parse_args(rest if command in commands else argv)
+    for name in ("html", "json", "markdown"):
+        path: Path | None = getattr(options, name, None)
         if path is not None and not path.absolute().parent.is_dir():
             sys.stderr.write(f"There is no folder {path.absolute().parent}; make it first.\n")
             return USAGE
         if path is not None and path.is_dir():
             sys.stderr.write(f"{path} is a folder; name a file in it.\n")
             return USAGE
-    return _show(options) if showing else _simulate(options)
+    return carry_out(options)
 
 
-def _plant(argv: Sequence[str]) -> int:
-    parser = Parser(
-        prog="python -m sim mutants",
-        description="Plants known bugs one by one, and runs seeds until each is caught.",
-    )
-    mutants.add_options(parser, _number)
-    return mutants.run(parser.parse_args(argv), OK, VIOLATED, USAGE)
+def _mutants(options: argparse.Namespace) -> int:
+    return mutants.run(options, OK, VIOLATED, USAGE)
 
 
 def _simulate(options: argparse.Namespace) -> int:
-    default = options.seed is None and options.seeds is None
     first = options.seed or 0
     count = options.seeds or (1 if options.seed is not None else DEFAULT_SEEDS)
-    plans = [_plan(options, seed) for seed in range(first, first + count)]
+    default = options.seed is None and options.seeds is None and _plan(options, 0) == Plan(0)
+    plans = (_plan(options, seed) for seed in range(first, first + count))
     totals = summary.Totals()
     progress = Progress(count)
     until = monotonic() + DEFAULT_LIMIT_S if default else None
     failed: tuple[Plan, Report, Violation] | None = None
     unequal: dict[int, str] = {}
-    for report, parting in _runs(plans, options):
+    for report, parting in _runs(plans, count, options):
         totals.add(report)
         progress.show(totals)
         if parting is not None:
@@ -221,11 +245,13 @@ def _simulate(options: argparse.Namespace) -> int:
     progress.end()
     story = _tell_failure(*failed, options.html) if failed else None
     print("\n".join(summary.tell(totals)))
+    code = _verdict(totals, failed is not None, unequal, complete=default, asked=count)
     if options.json is not None:
         violation = (story, failed[2]) if story and failed else None
-        told = summary.as_json(totals, violation, unequal)
-        options.json.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-    return _verdict(totals, failed is not None, unequal, complete=default, asked=count)
+        told = json.dumps(summary.as_json(totals, violation, unequal), indent=2, ensure_ascii=False)
+        if not _write(options.json, told + "\n", "--json"):
+            return USAGE
+    return code
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -240,22 +266,60 @@ def _show(options: argparse.Namespace) -> int:
 def _draw(plan: Plan, report: Report, path: Path | None) -> bool:
     """Writes the diagram of a run whose trace was kept, and says where it is."""
     path = path or Path(f"sim-{plan.seed}.html")
-    try:
-        path.write_text(diagram.page(diagram.picture(plan, report)), "utf-8")
-    except OSError as error:
-        sys.stderr.write(f"{path} cannot be written: {error.strerror}; name another with --html.\n")
+    if not _write(path, diagram.page(diagram.picture(plan, report)), "--html"):
         return False
     print(f"diagram          {path.absolute()}")
     return True
 
 
-def _runs(plans: list[Plan], options: argparse.Namespace) -> Iterator[tuple[Report, str | None]]:
+def _write(path: Path, text: str, option: str) -> bool:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        sys.stderr.write(
+            f"{path} cannot be written: {error.strerror}; name another with {option}.\n"
+        )
+        return False
+    return True
+
+
+def _story(options: argparse.Namespace) -> int:
+    """Plays a story and prints what is seen, line by line."""
+    try:
+        text = sys.stdin.read() if str(options.file) == "-" else options.file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        sys.stderr.write(f"{options.file} cannot be read: {reason}; name a file of a story.\n")
+        return USAGE
+    story = Story(keep_trace=options.html is not None)
+    violation: Violation | None = None
+    try:
+        for line in transcript(story, text):
+            print(line, flush=True)
+    except ValueError as error:
+        sys.stderr.write(f"{str(error)[:1].upper()}{str(error)[1:]}; see sim/story.py.\n")
+        return USAGE
+    except Violation as seen:
+        violation = seen
+        print(f"VIOLATION\ninvariant        {seen.invariant}\nseen             {seen.seen}")
+    if options.html is not None:
+        again = f"python -m sim story {options.file}"
+        page = diagram.page(diagram.draw(story.report(violation), "A story", again))
+        if not _write(options.html, page, "--html"):
+            return USAGE
+        print(f"diagram          {options.html.absolute()}")
+    return VIOLATED if violation else OK
+
+
+def _runs(
+    plans: Iterator[Plan], count: int, options: argparse.Namespace
+) -> Iterator[tuple[Report, str | None]]:
     """Each plan's report, and where a second run of it parted from the first."""
     if options.check_determinism:
         for first, second in pool.pairs(plans, options.jobs):
             yield first, summary.parting(first, second)
     else:
-        for report in pool.reports(plans, min(options.jobs, len(plans))):
+        for report in pool.reports(plans, min(options.jobs, count)):
             yield report, None
 
 
@@ -264,13 +328,7 @@ def _tell_failure(plan: Plan, report: Report, violation: Violation, html: Path |
     print("\n".join(summary.tell_failure(plan, report, violation)), flush=True)
     shrunk = shrink(plan, report)
     small = shrunk.plan
-    print(
-        f"shortest story   {small.steps_ms / 1_000:g} s, {small.nodes} nodes, "
-        f"{small.devices} clients, faults: {', '.join(small.faults or ()) or 'none'} "
-        f"({shrunk.runs} runs)\n"
-        f"                 {shrunk.report.violation}\n"
-        f"                 {summary.command(small)}"
-    )
+    print("\n".join(summary.tell_story(small, shrunk.report, shrunk.runs)))
     _draw(small, run_plan(small, keep_trace=True), html)
     print()
     return small

@@ -18,7 +18,7 @@ from sim.checkers.streams import Streams
 from sim.device import SimDevice
 from sim.host import Host
 from sim.moments import Moments
-from sim.network import Wire
+from sim.network import PLAIN, Wire
 from sim.store import SimStore
 from sim.trace import DeviceRecord, HeardRecord, NodeRecord, SessionsRecord, Trace, sessions_of
 from sim.world import World
@@ -66,8 +66,8 @@ class Cluster:
             for number in range(1, nodes + 1)
         ]
         self.wires: list[Wire] = []
-        self.fragments = 0.05
-        self.latency_ms = (0, 3)
+        self.manners = PLAIN
+        """Of the connections of clients that are made from now on."""
         self.user_ids: dict[str, int] = {}
         self.groups: list[int] = []
         self.devices: list[SimDevice] = []
@@ -76,6 +76,8 @@ class Cluster:
         self.log = Log(self.store.connection)
         self.only_node: Host | None = None
         """Where the balancer puts everyone through, if it has no choice."""
+        self.blind = False
+        """The balancer does not see that a node is down."""
         self.seen: Callable[[SimDevice, io.AnyEffect], None] = lambda device, effect: None
         self.audit = Audit(self.store.connection)
         self.streams = Streams(config)
@@ -129,18 +131,12 @@ class Cluster:
         host = self.only_node or self.chance.choice(self.hosts)
         if host.node is None:
             alive = [host for host in self.hosts if host.node is not None]
-            if not alive or self.chance.random() < 0.3:
+            if not alive or self.blind or self.chance.random() < 0.3:
                 device.refused(link, "connection refused")
                 return
             host = self.chance.choice(alive)
         self.wires = [wire for wire in self.wires if wire.open]
-        wire = Wire(
-            self.world,
-            device.name,
-            latency_ms=self.latency_ms,
-            fragments=self.fragments,
-            link=link,
-        )
+        wire = Wire(self.world, device.name, self.manners, link=link)
         self.wires.append(wire)
         device.connected(link, wire)
         if self.trace.keep:

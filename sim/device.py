@@ -4,6 +4,7 @@ It does what the client's adapter does, on the world's clock: dials through the 
 bytes, waits for deadlines. What the session tells is written down, for the checkers.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -103,6 +104,16 @@ class SimDevice:
         if self.away:
             self.away = False
             self.feed(io.Disconnected(self.link, "asleep"))
+
+    def set_back(self, chance: random.Random) -> None:
+        """The device is restored from a backup, while it is off: its cursors are old ones, and
+        what it applied after them is not on it any more."""
+        cursors = self.session.cursors
+        for conversation, cursor in cursors.all().items():
+            back = max(0, cursor - chance.choice((0, 1, chance.randint(1, 40))))
+            cursors._cursors[conversation] = back
+            run = self.applied.get(conversation, [])
+            self.applied[conversation] = [entry for entry in run if entry.seq <= back]
 
     # ------------------------------------------------------------------ the session
 

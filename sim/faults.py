@@ -1,35 +1,62 @@
-"""What goes wrong. Each kind is a method by its name; which kinds a run has, and how often each
-strikes, is drawn from its seed (swarm testing: a fault that hides another is sometimes away).
+"""What goes wrong in a run. Which kinds of faults it has, and how severe each is, is drawn from its
+seed (swarm testing: a fault that hides another is sometimes away).
 
-Most strikes are aimed: they wait until the next text enters a phase of its way that is drawn, too,
-and then hit the node, or the connection, that has it."""
+Some kinds strike (sim/strikes.py): now and then, the more often the more severe they are. Most
+strikes are aimed: they wait until the next text enters a phase of its way that is drawn, too, and
+then hit the node, or the connection, that has it. Other kinds strike by themselves, with some
+likelihood, whatever the store does or the bus carries; and a few are there all the time.
 
-import random
-from collections.abc import Callable
+Each kind draws from a stream of its own, so that a run without one of them is much the same
+otherwise, and a failure can be made smaller.
+"""
+
 from functools import partial
 from itertools import product
 
 from sim.cluster import Cluster
-from sim.host import Host
-from sim.moments import Phase
-from sim.network import Wire
+from sim.moments import Phase, Place
+from sim.network import PLAIN
+from sim.strikes import NOWHERE, STRIKES, Aim, read_fast, see_again
 from sim.trace import FaultRecord
 
 STORE_FAULTS = ("deadlock", "lock_timeout", "lost_reply", "late_commit", "slow")
 BUS_FAULTS = ("lost", "repeated", "stale", "reordered")
+STANDING = ("bus_delay", "delay", "hostile_bytes", "one_byte_fragments")
+"""Those that are there all the time."""
 PHASES = (*Phase,)
 FOR_GOOD_MS = 86_400_000
+DRAWN = 0.4
+"""How likely a run has a kind."""
 AIMED = 0.9
 """How many of the strikes wait for a text to be at a certain point of its way."""
+FIRST_MS = (500, 10_000)
+SEVERITIES = {0.2: "light", 0.5: "medium", 1.0: "heavy"}
+PAUSES_MS = {0.2: (24_000, 48_000), 0.5: (10_000, 30_000), 1.0: (4_000, 14_000)}
+"""By severity: how long a kind pauses between two strikes."""
 
-Strike = Callable[["Faults"], None]
-STRIKES: dict[str, Strike] = {}
+KINDS = sorted(
+    [
+        *STRIKES,
+        *(f"store_{fault}" for fault in STORE_FAULTS),
+        *(f"envelope_{fault}" for fault in BUS_FAULTS),
+        *STANDING,
+    ]
+)
+"""The names of all kinds."""
 
-
-def strike(method: Strike) -> Strike:
-    """Makes a method a kind of fault."""
-    STRIKES[method.__name__] = method
-    return method
+REACHABLE = frozenset(
+    [
+        *product(STRIKES, Phase),
+        *(
+            (f"store_{fault}", Phase.IN_TRANSACTION)
+            for fault in ("deadlock", "lock_timeout", "late_commit", "slow")
+        ),
+        *((f"store_{fault}", Phase.COMMITTED) for fault in ("lost_reply", "slow")),
+        *((f"envelope_{fault}", Phase.PUBLISHED) for fault in BUS_FAULTS),
+        ("envelope_lost", Phase.ANSWERED),
+    ]
+)
+"""Which kinds can strike a text where."""
 
 
 class Faults:
@@ -38,86 +65,106 @@ class Faults:
     def __init__(self, cluster: Cluster, kinds: list[str] | None = None) -> None:
         self._cluster = cluster
         self._world = cluster.world
-        self._chance: random.Random = cluster.world.chance("faults")
-        self._stopped = False
-        self._aimed_host: Host | None = None
-        self._aimed_wire: Wire | None = None
-        self.counts: dict[str, int] = {}
-        self.phases: dict[tuple[str, Phase], int] = {}
-        """How often each kind struck a text that was just there."""
-        drawn = [kind for kind in KINDS if self._chance.random() < 0.4]
+        self._healed = False
+        self._waiting: set[str] = set()
+        self._counts: dict[str, int] = {}
+        self._phases: dict[tuple[str, Phase], int] = {}
+        streams = {kind: cluster.world.chance(f"faults/{kind}") for kind in KINDS}
+        self._streams = streams
+        drawn = [kind for kind in KINDS if streams[kind].random() < DRAWN]
+        severities = {kind: streams[kind].choice((*SEVERITIES,)) for kind in KINDS}
         self.kinds = drawn if kinds is None else list(kinds)
-        self.severity = self._chance.choice((0.2, 0.5, 1.0))
-        self._pause_ms = self._chance.choice(((500, 4_000), (2_000, 15_000)))
+        self.severity = {kind: severities[kind] for kind in self.kinds}
         self._set_rates()
 
     def start(self) -> None:
-        if self._strikers():
-            self._world.later(self._chance.randint(*self._pause_ms), self._strike)
+        for kind in self.kinds:
+            if kind in STRIKES:
+                self._world.later(self._streams[kind].randint(*FIRST_MS), self._strike, kind)
 
-    def all_phases(self) -> dict[tuple[str, Phase], int]:
-        """The same, with the faults that strike by themselves."""
-        phases = dict(self.phases)
-        for owner, counts in (
-            ("store", self._cluster.store.faults.counts),
-            ("envelope", self._cluster.bus.faults.counts),
+    def counts(self) -> dict[str, int]:
+        """How often each kind struck."""
+        store = {f"store_{kind}": n for kind, n in self._cluster.store.faults.counts.items()}
+        bus = {f"envelope_{kind}": n for kind, n in self._cluster.bus.faults.counts.items()}
+        return self._counts | store | bus
+
+    def phases(self) -> dict[tuple[str, Phase], int]:
+        """How often each kind struck a text that was just there."""
+        phases = dict(self._phases)
+        for owner, struck in (
+            ("store", self._cluster.store.faults.phases),
+            ("envelope", self._cluster.bus.faults.phases),
         ):
-            phases |= {(f"{owner}_{fault}", phase): n for (fault, phase), n in counts.items()}
+            phases |= {(f"{owner}_{fault}", phase): n for (fault, phase), n in struck.items()}
         return phases
 
     # ------------------------------------------------------------------ striking
 
-    def _strikers(self) -> list[str]:
-        return [kind for kind in self.kinds if kind in STRIKES]
-
-    def _strike(self) -> None:
+    def _strike(self, kind: str) -> None:
         """One fault: now, or when the next text comes to some point of its way."""
-        if self._stopped:
+        if self._healed:
             return
-        kind = self._chance.choice(self._strikers())
-        phase = self._chance.choice(PHASES)
-        aimed = self._chance.random() < AIMED
-        if not aimed or not self._cluster.moments.wait(phase, partial(self._aim, kind, phase)):
-            self._carry_out(kind)
-        self._world.later(self._chance.randint(*self._pause_ms), self._strike)
+        chance = self._streams[kind]
+        phase = chance.choice(PHASES)
+        if chance.random() < AIMED and kind not in self._waiting:
+            self._waiting.add(kind)
+            self._cluster.moments.wait(phase, partial(self._hit, kind, phase))
+        else:
+            self.carry_out(kind)
+        pause_ms = PAUSES_MS[self.severity[kind]]
+        self._world.later(chance.randint(*pause_ms), self._strike, kind)
 
-    def _aim(self, kind: str, phase: Phase, node: str, wire: Wire | None) -> None:
-        if self._stopped:
-            return
-        self._aimed_host = next(host for host in self._cluster.hosts if host.name == node)
-        self._aimed_wire = wire
-        self.phases[kind, phase] = self.phases.get((kind, phase), 0) + 1
-        self._carry_out(kind)
-        self._aimed_host = self._aimed_wire = None
+    def _hit(self, kind: str, phase: Phase, place: Place) -> None:
+        self._waiting.discard(kind)
+        if not self._healed and self.carry_out(kind, place):
+            self._phases[kind, phase] = self._phases.get((kind, phase), 0) + 1
 
-    def _carry_out(self, kind: str) -> None:
-        self.counts[kind] = self.counts.get(kind, 0) + 1
-        STRIKES[kind](self)
+    def carry_out(self, kind: str, place: Place = NOWHERE) -> bool:
+        """Strikes now. Whether there was anything to hit."""
+        severity = self.severity.get(kind, 1.0)
+        chance = self._streams[kind]
+        aim = Aim(self._cluster, kind, chance, severity, place, lambda: self._healed)
+        struck = STRIKES[kind](aim)
+        if struck:
+            self._counts[kind] = self._counts.get(kind, 0) + 1
+        return struck
 
     def _set_rates(self) -> None:
-        """The faults that strike by themselves, each time with some likelihood."""
-        for fault in STORE_FAULTS:
-            if f"store_{fault}" in self.kinds:
-                setattr(self._cluster.store.faults, fault, 0.1 * self.severity)
-        for fault in BUS_FAULTS:
-            if f"envelope_{fault}" in self.kinds:
-                setattr(self._cluster.bus.faults, fault, 0.3 * self.severity)
-        if "one_byte_fragments" in self.kinds:
-            self._cluster.fragments = 0.9
-        if "delay" in self.kinds:
-            self._cluster.latency_ms = (0, 400)
+        """What is there all the time, or strikes by itself with some likelihood."""
+        for kind in self.kinds:
+            if kind not in STRIKES:
+                self.set_rate(kind, self.severity[kind])
+
+    def set_rate(self, kind: str, severity: float) -> None:
+        """How much there is of one of the kinds that do not strike; 0 for none."""
+        cluster = self._cluster
+        owner, _, fault = kind.partition("_")
+        if owner == "store":
+            setattr(cluster.store.faults, fault, 0.1 * severity)
+        elif owner == "envelope":
+            setattr(cluster.bus.faults, fault, 0.3 * severity)
+        elif kind == "bus_delay":
+            cluster.bus.faults.delay_ms = (0, max(3, int(400 * severity)))
+        elif kind == "delay":
+            latency_ms = (0, max(PLAIN.latency_ms[1], int(400 * severity)))
+            cluster.manners = cluster.manners._replace(latency_ms=latency_ms)
+        elif kind == "one_byte_fragments":
+            cluster.manners = cluster.manners._replace(
+                fragments=max(PLAIN.fragments, 0.9 * severity), shreds=0.02 * severity
+            )
+
+    # ------------------------------------------------------------------ healing
 
     def heal(self, *, bus_stays_dead: bool = False, nodes_stay_dead: int = 0) -> None:
         """Everything works again, but for what stays dead for good."""
-        self._stopped = True
+        self._healed = True
         cluster = self._cluster
         self._show("healed", ())
         cluster.moments.forget()
-        for fault in STORE_FAULTS:
-            setattr(cluster.store.faults, fault, 0.0)
-        for fault in BUS_FAULTS:
-            setattr(cluster.bus.faults, fault, 0.0)
-        cluster.latency_ms, cluster.fragments = (0, 3), 0.0
+        for kind in KINDS:
+            if kind not in STRIKES:
+                self.set_rate(kind, 0.0)
+        see_again(cluster)
         cluster.store.up = True
         if bus_stays_dead:
             cluster.bus.stop()
@@ -135,11 +182,11 @@ class Faults:
                 host.start()
             host.resume()
             host.store_link.cut = False
-            host.port.cut = False
+            host.port.mend()
         for wire in cluster.wires:
-            wire.down.bytes_per_ms = None
+            wire.up.manners = wire.down.manners = cluster.manners
             wire.up.resume()
-            wire.down.resume()
+            read_fast(wire)
         for device in cluster.devices:
             device.switch_on()
 
@@ -147,194 +194,3 @@ class Faults:
         """Notes it for the picture."""
         now_ms = self._world.now_ms
         self._cluster.trace.note(FaultRecord(now_ms, kind, parties, now_ms + length_ms))
-
-    def _ends(self, wire: Wire) -> tuple[str, ...]:
-        """Whom a wire joins."""
-        nodes = [host.name for host in self._cluster.hosts if wire in host.wires.values()]
-        return (wire.name, *nodes)
-
-    # ------------------------------------------------------------------ nodes
-
-    def _host(self) -> Host | None:
-        if self._aimed_host is not None and self._aimed_host.node is not None:
-            return self._aimed_host
-        alive = [host for host in self._cluster.hosts if host.node is not None]
-        return self._chance.choice(alive) if alive else None
-
-    @strike
-    def node_crash(self) -> None:
-        host = self._host()
-        if host is not None:
-            host.crash()
-            away_ms = self._chance.randint(100, 8_000)
-            self._show("node_crash", (host.name,), away_ms)
-            self._world.later(away_ms, self._boot, host)
-
-    def _boot(self, host: Host) -> None:
-        if host.node is None and not self._stopped:
-            host.start()
-
-    @strike
-    def node_pause(self) -> None:
-        host = self._host()
-        if host is not None:
-            host.pause()
-            pause_ms = self._chance.randint(100, 25_000)
-            self._show("node_pause", (host.name,), pause_ms)
-            self._world.later(pause_ms, host.resume)
-
-    @strike
-    def node_drain(self) -> None:
-        host = self._host()
-        if host is not None:
-            host.drain()
-            drain_ms = self._chance.randint(3_000, 10_000)
-            self._show("node_drain", (host.name,), drain_ms)
-            self._world.later(drain_ms, self._replace, host, host.node)
-
-    def _replace(self, host: Host, node: object) -> None:
-        if host.node is node and not self._stopped:
-            host.crash()
-            host.start()
-
-    @strike
-    def clock_jump(self) -> None:
-        host = self._host()
-        if host is not None:
-            self._show("clock_jump", (host.name,))
-            host.ahead_ms += self._chance.choice((500, 5_000, 60_000))
-            host.resume()
-
-    # ------------------------------------------------------------------ links
-
-    def _wire(self) -> Wire | None:
-        wires = [wire for wire in self._cluster.wires if wire.open]
-        if self._aimed_wire in wires:
-            return self._aimed_wire
-        if self._aimed_host is not None:
-            wires = [wire for wire in self._aimed_host.wires.values() if wire.open] or wires
-        return self._chance.choice(wires) if wires else None
-
-    @strike
-    def reset(self) -> None:
-        wire = self._wire()
-        if wire is not None:
-            self._show("reset", self._ends(wire))
-            wire.reset()
-
-    @strike
-    def half_open(self) -> None:
-        wire = self._wire()
-        if wire is not None:
-            client_hears = self._chance.random() < 0.5
-            self._show("half_open", self._ends(wire))
-            wire.reset(client_hears=client_hears, node_hears=not client_hears)
-
-    @strike
-    def partition(self) -> None:
-        """A connection is stopped for a while: one way or both."""
-        wire = self._wire()
-        if wire is None:
-            return
-        pipes = self._chance.choice(((wire.up,), (wire.down,), (wire.up, wire.down)))
-        for pipe in pipes:
-            pipe.stopped = True
-            stop_ms = self._chance.randint(100, 20_000)
-            self._show("partition", (wire.name,), stop_ms)
-            self._world.later(stop_ms, pipe.resume)
-
-    @strike
-    def slow_reader(self) -> None:
-        wire = self._wire()
-        if wire is not None:
-            wire.down.bytes_per_ms = self._chance.choice((1, 2, 8))
-            slow_ms = self._chance.randint(1_000, 30_000)
-            self._show("slow_reader", (wire.name,), slow_ms)
-            self._world.later(slow_ms, self._read_fast, wire)
-
-    def _read_fast(self, wire: Wire) -> None:
-        wire.down.bytes_per_ms = None
-        wire.down.resume()
-
-    @strike
-    def balancer_moves(self) -> None:
-        """The balancer restarts: everyone is put through anew."""
-        for wire in self._cluster.wires:
-            if wire.open and self._chance.random() < 0.7:
-                self._show("balancer_moves", self._ends(wire))
-                wire.reset()
-
-    @strike
-    def reconnect_storm(self) -> None:
-        for device in self._cluster.devices:
-            if not device.away:
-                device.switch_off()
-                away_ms = self._chance.randint(0, 300)
-                self._show("reconnect_storm", (device.name,), away_ms)
-                self._world.later(away_ms, device.switch_on)
-
-    # ------------------------------------------------------------------ store and bus
-
-    @strike
-    def store_restart(self) -> None:
-        self._cluster.store.up = False
-        away_ms = self._chance.randint(200, 6_000)
-        self._show("store_restart", ("store",), away_ms)
-        self._world.later(away_ms, self._store_back)
-
-    def _store_back(self) -> None:
-        self._cluster.store.up = True
-
-    @strike
-    def store_cut(self) -> None:
-        host = self._host()
-        if host is not None:
-            link = host.store_link
-            link.cut = True
-            cut_ms = self._chance.randint(200, 6_000)
-            self._show("store_cut", (host.name, "store"), cut_ms)
-            self._world.later(cut_ms, setattr, link, "cut", False)
-
-    @strike
-    def bus_restart(self) -> None:
-        self._cluster.bus.stop()
-        away_ms = self._chance.randint(200, 10_000)
-        self._show("bus_restart", ("bus",), away_ms)
-        self._world.later(away_ms, self._bus_back)
-
-    def _bus_back(self) -> None:
-        if not self._stopped:
-            self._cluster.bus.start()
-
-    @strike
-    def bus_cut(self) -> None:
-        host = self._host()
-        if host is not None and not host.port.cut:
-            port = host.port
-            port.cut = True
-            port.server_lost()
-            cut_ms = self._chance.randint(200, 10_000)
-            self._show("bus_cut", (host.name, "bus"), cut_ms)
-            self._world.later(cut_ms, setattr, port, "cut", False)
-
-
-KINDS = sorted(
-    [
-        *STRIKES,
-        *(f"store_{fault}" for fault in STORE_FAULTS),
-        *(f"envelope_{fault}" for fault in BUS_FAULTS),
-        *("one_byte_fragments", "delay", "hostile_bytes"),
-    ]
-)
-"""The names of all kinds."""
-
-REACHABLE = frozenset(
-    [
-        *product(STRIKES, Phase),
-        *((f"store_{fault}", Phase.IN_TRANSACTION) for fault in STORE_FAULTS),
-        *((f"envelope_{fault}", Phase.PUBLISHED) for fault in BUS_FAULTS),
-        ("envelope_lost", Phase.ANSWERED),
-        ("store_lost_reply", Phase.COMMITTED),
-    ]
-) - {("store_lost_reply", Phase.IN_TRANSACTION)}
-"""Which kinds can strike a text where."""

@@ -25,7 +25,7 @@ from chat.core.operations import (
     StoreOutcome,
 )
 from sim.bus import BusPort, SimBus
-from sim.moments import Phase
+from sim.moments import Phase, Place
 from sim.network import Wire
 from sim.store import SimStore, StoreLink
 from sim.trace import LinkRecord, StartRecord
@@ -33,6 +33,7 @@ from sim.world import Call, World
 
 VAULT_MS = (1, 30)
 ENTRY = b'{"type":"message"'
+TEXT = b'"kind":"text"'
 Observer = Callable[["Host", AnyEvent, list[AnyEffect]], None]
 
 
@@ -104,6 +105,12 @@ class Host:
     def resume(self) -> None:
         self.paused = False
         self._handle_all()
+
+    def jump(self, ms: int) -> None:
+        """The machine's clock is set ahead."""
+        self.ahead_ms += ms
+        if not self.paused:
+            self._handle_all()
 
     def drain(self) -> None:
         self.draining = True
@@ -205,11 +212,10 @@ class Host:
 
     def _carry_out(self, effect: AnyEffect) -> None:
         if isinstance(effect, fx.Send):
+            self._delivering(effect.connection, effect.data)
             self._write(effect.connection, effect.data)
         elif isinstance(effect, fx.Deliver):
-            wire = self.wires.get(effect.connections[0])
-            if wire is not None and effect.data.startswith(ENTRY):
-                self._store.moments.reached(Phase.DELIVERED, self.name, wire)
+            self._delivering(effect.connections[0], effect.data)
             for connection in effect.connections:
                 self._write(connection, effect.data)
         elif isinstance(effect, fx.Query):
@@ -231,6 +237,13 @@ class Host:
             self.port.unsubscribe(effect.channel)
         else:
             self.port.announce(effect.online, effect.offline)
+
+    def _delivering(self, connection: int, data: bytes) -> None:
+        moments = self._store.moments
+        if moments.awaited(Phase.DELIVERED) and data.startswith(ENTRY) and TEXT in data:
+            wire = self.wires.get(connection)
+            if wire is not None:
+                moments.reached(Phase.DELIVERED, Place(self.name, wire=wire))
 
     def _write(self, connection: int, data: bytes) -> None:
         wire = self.wires.get(connection)

@@ -8,36 +8,53 @@ not take stays in the writer's buffer, as it does in TCP, and the writer is told
 and when it drained.
 
 A wire ends by `close` from one side, after what that side wrote, or by `reset`, at once and with
-whatever was on its way lost. Each side hears of the end once, unless it is deaf to it.
+whatever was on its way lost; with `break_after`, in the middle of whatever it was. Each side hears
+of the end once, unless it is deaf to it.
 """
 
 import random
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from sim.world import World
 
 TAKE_EVERY_MS = 50
 LINGER_MS = 10_000
 """How long a connection that the node closed may take to send what is buffered."""
+BREAK_MS = 2_000
+"""How long a connection that is to break in the middle of something waits for it."""
+SHRED_BYTES = 120
+"""What is longer is not sent byte by byte, which would take too long to simulate."""
+
+
+class Manners(NamedTuple):
+    """How a wire carries what is written: how long that takes, and how likely it is cut into some
+    pieces, or into single bytes."""
+
+    latency_ms: tuple[int, int] = (0, 3)
+    fragments: float = 0.05
+    shreds: float = 0.0
+
+
+PLAIN = Manners()
 
 
 class Pipe:
     """One direction of a wire."""
 
-    def __init__(
-        self, world: World, chance: random.Random, latency_ms: tuple[int, int], fragments: float
-    ) -> None:
+    def __init__(self, world: World, chance: random.Random, manners: Manners) -> None:
         self._world = world
         self._chance = chance
-        self._latency_ms = latency_ms
-        self._fragments = fragments
+        self.manners = manners
         self._waiting = bytearray()
         self._flying: deque[bytes] = deque()
         self._overdue = 0
         self._last_arrival_ms = 0
         self._taking = False
         self._ended = False
+        self._left: int | None = None
+        self._broken: Callable[[], None] = lambda: None
         self.arrive: Callable[[bytes], None] = lambda data: None
         self.buffered: Callable[[int], None] = lambda size: None
         self.bytes_per_ms: int | None = None
@@ -94,16 +111,18 @@ class Pipe:
         self._move()
 
     def _cut(self, data: bytes) -> list[bytes]:
-        chance = self._chance
-        if len(data) < 2 or chance.random() >= self._fragments:
+        chance, manners = self._chance, self.manners
+        if len(data) < 2:
             return [data]
-        if len(data) <= 120 and chance.random() < 0.02:
+        if manners.shreds and len(data) <= SHRED_BYTES and chance.random() < manners.shreds:
             return [data[at : at + 1] for at in range(len(data))]
+        if chance.random() >= manners.fragments:
+            return [data]
         cuts = sorted({chance.randrange(1, len(data)) for _ in range(chance.randint(1, 3))})
         return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
     def _send_off(self, piece: bytes) -> None:
-        delay_ms = self._chance.randint(*self._latency_ms)
+        delay_ms = self._chance.randint(*self.manners.latency_ms)
         at_ms = max(self._world.now_ms + delay_ms, self._last_arrival_ms)
         self._last_arrival_ms = at_ms
         self._flying.append(piece)
@@ -114,31 +133,35 @@ class Pipe:
         moves."""
         if self.stopped:
             self._overdue += 1
-        else:
-            piece = self._flying.popleft()
-            if not self._ended and not self.deaf:
-                self.arrive(piece)
+            return
+        piece = self._flying.popleft()
+        if self._ended or self.deaf:
+            return
+        if self._left is None:
+            self.arrive(piece)
+            return
+        piece, self._left = piece[: self._left], max(0, self._left - len(piece))
+        if piece:
+            self.arrive(piece)
+        if not self._left:
+            self._broken()
+
+    def break_after(self, count: int, broken: Callable[[], None]) -> None:
+        """So many bytes arrive yet, and then `broken` is called."""
+        self._left, self._broken = count, broken
 
 
 class Wire:
     """One connection. `up` is from the client to the node, `down` the other way. `link` is the
     number that a device has for it."""
 
-    def __init__(
-        self,
-        world: World,
-        name: str,
-        *,
-        latency_ms: tuple[int, int] = (0, 3),
-        fragments: float = 0.1,
-        link: int = 0,
-    ) -> None:
+    def __init__(self, world: World, name: str, manners: Manners = PLAIN, *, link: int = 0) -> None:
         self._world = world
         self._chance = chance = world.chance("network")
         self.name = name
         self.link = link
-        self.up = Pipe(world, chance, latency_ms, fragments)
-        self.down = Pipe(world, chance, latency_ms, fragments)
+        self.up = Pipe(world, chance, manners)
+        self.down = Pipe(world, chance, manners)
         self.client_lost: Callable[[str], None] = lambda reason: None
         self.node_lost: Callable[[], None] = lambda: None
         self._client_open = True
@@ -181,10 +204,19 @@ class Wire:
             self.reset()
             self._world.later(self._chance.randint(0, 3), self.node_lost)
 
+    def break_after(self, count: int, *, up: bool) -> None:
+        """The connection is gone once so many bytes more have arrived at the node (`up`) or the
+        client, in the middle of a line perhaps; or, if they do not come, after a while."""
+        (self.up if up else self.down).break_after(count, self.reset)
+        self._world.later(BREAK_MS, self._break)
+
+    def _break(self) -> None:
+        if self.open:
+            self.reset()
+
     def reset(self, *, client_hears: bool = True, node_hears: bool = True) -> None:
         """The connection is gone, and so is what was on its way. A side that does not hear of it
-        has a
-        half-open connection, into which it goes on speaking."""
+        has a half-open connection, into which it goes on speaking."""
         self.up.end()
         self.down.end()
         self.up.deaf = self.down.deaf = True

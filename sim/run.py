@@ -74,6 +74,8 @@ class Report:
     violation: Violation | None
     kinds: tuple[str, ...] = ()
     """The kinds of faults there were, whether they struck or not."""
+    severity: dict[str, float] = field(default_factory=dict)
+    """How severe each kind was."""
     marks: tuple[str, ...] = ()
     """The hash after each thousand records of the trace."""
     cells: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -102,15 +104,13 @@ def run(
         if watch:
             cluster.seen = coverage.device_did
         trouble = Faults(cluster, faults)
-        strangers = Strangers(cluster) if "hostile_bytes" in trouble.kinds else None
+        strangers = None
+        if "hostile_bytes" in trouble.kinds:
+            strangers = Strangers(cluster, severity=trouble.severity["hostile_bytes"])
         start_ms = cluster.world.now_ms
         violation = _violation(cluster, trouble, strangers, steps_ms)
     said = [said for device in cluster.devices for said in device.said.values()]
-    counts = dict(trouble.counts)
-    phases = trouble.all_phases()
-    for (kind, _), count in phases.items():
-        if kind not in trouble.counts:
-            counts[kind] = counts.get(kind, 0) + count
+    counts = trouble.counts()
     if strangers is not None:
         counts["hostile_bytes"] = strangers.visits
     cluster.store.connection.close()
@@ -124,10 +124,11 @@ def run(
         trace_hash=cluster.trace.hexdigest(),
         violation=violation,
         kinds=tuple(trouble.kinds),
+        severity=dict(trouble.severity),
         marks=tuple(cluster.trace.marks),
         cells=coverage.cells,
         facts=coverage.facts,
-        phases=phases,
+        phases=trouble.phases(),
         trace=cluster.trace if keep_trace else None,
     )
 

@@ -1,12 +1,19 @@
-"""The shortest story that still fails: a failing plan, made smaller step by step."""
+"""The shortest story that still fails: a failing plan, made smaller step by step.
+
+What is left out of a plan may have been what brought the failure about by chance, so that the rest
+does not fail any more. Then other seeds are tried without faults, or with one kind of them: a bug
+that needs little shows itself to many seeds.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from time import monotonic
 
 from sim.run import Plan, Report, run_plan
 
 MIN_STEPS_MS = 1_000
+OTHER_SEEDS = 20
 
 
 @dataclass
@@ -22,39 +29,62 @@ def shrink(
     plan: Plan,
     report: Report,
     *,
-    limit_s: float = 15.0,
-    attempts: int = 200,
+    limit_s: float = 20.0,
+    attempts: int = 400,
     run: Callable[[Plan], Report] = run_plan,
 ) -> Shrunk:
     """Makes the plan smaller as long as the same invariant fails, within the limits."""
     assert report.violation is not None
     invariant = report.violation.invariant
     best = Shrunk(plan._replace(faults=report.kinds), report, 0)
-    until = monotonic() + limit_s
-    smaller = True
-    while smaller:
-        smaller = False
-        for candidate in _smaller(best.plan):
-            if best.runs >= attempts or monotonic() >= until:
-                return best
+    began_s = monotonic()
+
+    def follow(candidates: Callable[[Plan], Iterator[Plan]], until_s: float) -> bool:
+        """Takes the first candidate that fails. Whether there was one, in time."""
+        for candidate in candidates(best.plan):
+            if best.runs >= attempts or monotonic() >= until_s:
+                return False
             best.runs += 1
             seen = run(candidate)
             if seen.violation is not None and seen.violation.invariant == invariant:
                 best.plan, best.report = candidate, seen
-                smaller = True
-                break
+                return True
+        return False
+
+    while follow(_smaller, began_s + limit_s / 3):
+        pass
+    follow(_elsewhere, began_s + limit_s * 2 / 3)
+    while follow(_smaller, began_s + limit_s):
+        pass
     return best
 
 
+def _elsewhere(plan: Plan) -> Iterator[Plan]:
+    """The same with other seeds: without faults, or with one kind of them."""
+    kinds = plan.faults or ()
+    seeds = range(plan.seed + 1, plan.seed + 1 + OTHER_SEEDS)
+    if kinds:
+        for seed in seeds:
+            yield plan._replace(seed=seed, faults=())
+    if len(kinds) > 1:
+        for seed, kind in product(seeds, kinds):
+            yield plan._replace(seed=seed, faults=(kind,))
+
+
 def _smaller(plan: Plan) -> Iterator[Plan]:
-    """Plans that are a little smaller: less time, fewer kinds of faults, devices and nodes."""
+    """Plans that are a little smaller: fewer kinds of faults, less time, fewer devices and nodes.
+    A kind that goes leaves the others much as they are, so kinds come first."""
+    kinds = plan.faults or ()
+    if kinds:
+        yield plan._replace(faults=())
+    for part in (2, 4):
+        size = -(-len(kinds) // part)
+        if size > 1:
+            for at in range(0, len(kinds), size):
+                yield plan._replace(faults=kinds[:at] + kinds[at + size :])
     for part in (4, 2):
         if plan.steps_ms // part >= MIN_STEPS_MS:
             yield plan._replace(steps_ms=plan.steps_ms // part)
-    kinds = plan.faults or ()
-    for half in (kinds[: len(kinds) // 2], kinds[len(kinds) // 2 :]):
-        if len(kinds) > 2:
-            yield plan._replace(faults=half)
     for kind in kinds:
         yield plan._replace(faults=tuple(other for other in kinds if other != kind))
     if plan.devices > 2:

@@ -22,12 +22,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chat.core._generated.errors import ErrorCode
-from chat.core.operations import Append, Refused, StoreOperation, StoreOutcome, Unknown
+from chat.core.operations import (
+    Append,
+    Appended,
+    Refused,
+    StoreOperation,
+    StoreOutcome,
+    Unknown,
+)
 from chat.storage.connection import Connection
 from chat.storage.schema import migrate
 from chat.storage.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.transactions import append_batch, execute, is_read
-from sim.moments import Moments, Phase
+from sim.moments import Moments, Phase, Place
 from sim.trace import FaultRecord, StoreRecord, Trace
 from sim.world import World
 
@@ -50,7 +57,9 @@ class StoreFaults:
     slow_ms: tuple[int, int] = (200, 4_000)
     read_ms: tuple[int, int] = (0, 0)
     """How much longer what was read is on its way."""
-    counts: dict[tuple[str, Phase], int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    phases: dict[tuple[str, Phase], int] = field(default_factory=dict)
+    """How often each struck while a text was there."""
 
 
 class SimStore:
@@ -93,7 +102,8 @@ class StoreLink:
         if is_read(operation):
             self._world.later(self._way_ms(), self._read, ticket, operation)
             return
-        self._reached(Phase.QUEUED, operation)
+        if self._writing:
+            self._reached(Phase.QUEUED, operation)
         self._writes.append((ticket, operation))
         self._write_next()
 
@@ -122,8 +132,9 @@ class StoreLink:
         if self._writing or not self._writes:
             return
         self._writing = True
-        self._reached(Phase.IN_TRANSACTION, self._writes[0][1])
-        self._world.later(self._way_ms(), self._commit, 0)
+        first = self._writes[0][1]
+        self._reached(Phase.IN_TRANSACTION, first)
+        self._world.later(self._way_ms(Phase.IN_TRANSACTION, first), self._commit, 0)
 
     def _commit(self, attempts: int) -> None:
         """The instant of the transaction."""
@@ -135,7 +146,11 @@ class StoreLink:
             self._writes.clear()
             self._writing = False
             return
-        if attempts < 4 and (self._strikes("deadlock") or self._strikes("lock_timeout")):
+        first = self._writes[0][1]
+        if attempts < 4 and any(
+            self._strikes(fault, Phase.IN_TRANSACTION, first)
+            for fault in ("deadlock", "lock_timeout")
+        ):
             self._world.later(self._chance.randint(1, 50), self._commit, attempts + 1)
             return
         locked_ms = self._store.locked_until_ms - self._world.now_ms
@@ -143,13 +158,12 @@ class StoreLink:
             self._world.later(locked_ms, self._commit, attempts)
             return
         jobs = self._take()
-        self._reached(Phase.COMMITTED, jobs[0][1])
-        if self._strikes("late_commit"):
+        if self._strikes("late_commit", Phase.IN_TRANSACTION, first):
             self._reply([(ticket, Unknown()) for ticket, _ in jobs])
             delay_ms = self._chance.randint(1, 2_000)
             self._store.locked_until_ms = self._world.now_ms + delay_ms
             self._world.later(delay_ms, self._run_late, [operation for _, operation in jobs])
-        elif self._strikes("lost_reply", Phase.COMMITTED):
+        elif self._strikes("lost_reply", Phase.COMMITTED, first):
             self._lose_reply(jobs)
         else:
             self._reply_each(jobs, self._run([operation for _, operation in jobs]))
@@ -176,6 +190,10 @@ class StoreLink:
         else:
             outcomes = [execute(self._store.connection, operation) for operation in operations]
         self._note(operations, outcomes)
+        for operation, outcome in zip(operations, outcomes, strict=True):
+            if isinstance(outcome, Appended) and not outcome.repeated:
+                self._reached(Phase.COMMITTED, operation)
+                break
         return outcomes
 
     def _note(self, operations: list[StoreOperation], outcomes: list[StoreOutcome]) -> None:
@@ -202,13 +220,13 @@ class StoreLink:
     def _reply_each(
         self, jobs: list[tuple[int, StoreOperation]], outcomes: list[StoreOutcome]
     ) -> None:
-        self._reply(
-            [(ticket, outcome) for (ticket, _), outcome in zip(jobs, outcomes, strict=True)]
-        )
+        answers = [(ticket, outcome) for (ticket, _), outcome in zip(jobs, outcomes, strict=True)]
+        self._reply(answers, jobs[0][1])
 
-    def _reply(self, answers: Answers) -> None:
+    def _reply(self, answers: Answers, operation: StoreOperation | None = None) -> None:
         """What a transaction brought leaves together, and arrives in order."""
-        at_ms = max(self._last_arrival_ms, self._world.now_ms + self._way_ms())
+        way_ms = self._way_ms(Phase.COMMITTED, operation)
+        at_ms = max(self._last_arrival_ms, self._world.now_ms + way_ms)
         self._last_arrival_ms = at_ms
         self._world.later(at_ms - self._world.now_ms, self._arrive, answers)
 
@@ -216,22 +234,25 @@ class StoreLink:
         if not self._dead:
             self._answer(answers)
 
-    def _way_ms(self) -> int:
+    def _way_ms(self, phase: Phase = Phase.QUEUED, operation: StoreOperation | None = None) -> int:
         faults = self._store.faults
-        if self._strikes("slow"):
+        if self._strikes("slow", phase, operation):
             return self._chance.randint(*faults.slow_ms)
         return self._chance.randint(*faults.delay_ms)
 
     def _reached(self, phase: Phase, operation: StoreOperation) -> None:
         if isinstance(operation, Append):
-            self._store.moments.reached(phase, self._node)
+            self._store.moments.reached(phase, Place(self._node, operation.sender))
 
-    def _strikes(self, fault: str, phase: Phase = Phase.IN_TRANSACTION) -> bool:
+    def _strikes(self, fault: str, phase: Phase, operation: StoreOperation | None) -> bool:
+        """Whether the fault strikes this operation, a text perhaps, which is in that phase."""
         faults = self._store.faults
         likely: float = getattr(faults, fault)
-        if likely and self._chance.random() < likely:
-            faults.counts[fault, phase] = faults.counts.get((fault, phase), 0) + 1
-            now_ms, parties = self._world.now_ms, (self._node, "store")
-            self._store.trace.note(FaultRecord(now_ms, f"store_{fault}", parties, now_ms))
-            return True
-        return False
+        if not likely or self._chance.random() >= likely:
+            return False
+        faults.counts[fault] = faults.counts.get(fault, 0) + 1
+        if isinstance(operation, Append):
+            faults.phases[fault, phase] = faults.phases.get((fault, phase), 0) + 1
+        now_ms, parties = self._world.now_ms, (self._node, "store")
+        self._store.trace.note(FaultRecord(now_ms, f"store_{fault}", parties, now_ms))
+        return True

@@ -64,11 +64,11 @@ FLOOD = b"hello\n" * (CONFIG.write_buffer_bytes // 120)
 class Strangers:
     """Visits, one after the other, until `stop`."""
 
-    def __init__(self, cluster: Cluster, pause_ms: tuple[int, int] = (200, 2_500)) -> None:
+    def __init__(self, cluster: Cluster, *, severity: float = 1.0) -> None:
         self._cluster = cluster
         self._world = cluster.world
         self._chance: random.Random = cluster.world.chance("strangers")
-        self._pause_ms = pause_ms
+        self._pause_ms = 200, int(1_500 + 1_000 / severity)
         self._wires: list[Wire] = []
         self._stopped = False
         self.visits = 0
@@ -126,7 +126,7 @@ class Strangers:
         return self._dial_to(host, f"{ADDRESS}{self._chance.randrange(100)}"), host
 
     def _dial_to(self, host: Host, address: str) -> Wire:
-        wire = Wire(self._world, "stranger", fragments=self._cluster.fragments)
+        wire = Wire(self._world, "stranger", self._cluster.manners)
         self._wires = [wire for wire in self._wires if wire.open]
         self._wires.append(wire)
         self._cluster.wires.append(wire)
@@ -222,8 +222,7 @@ class Strangers:
 
     def _jump(self, host: Host) -> None:
         if host.node is not None and not host.paused and not self._stopped:
-            host.ahead_ms += CONFIG.stall_ms
-            host.resume()
+            host.jump(CONFIG.stall_ms)
 
     def _leaves_half_way(self) -> None:
         if dialled := self._dial():

@@ -6,7 +6,7 @@ from time import monotonic
 from chat.core._generated.rules import Input, State
 from sim.checkers import Violation
 from sim.coverage import FACTS, REACHABLE, Coverage
-from sim.faults import KINDS
+from sim.faults import KINDS, SEVERITIES
 from sim.faults import REACHABLE as REACHABLE_PHASES
 from sim.moments import Phase
 from sim.run import Plan, Report
@@ -80,12 +80,10 @@ def tell(totals: Totals) -> list[str]:
         "faults           " + (_faults(totals) or "none"),
         f"spec coverage    {totals.reached} of {len(REACHABLE)} reachable cells",
     ]
-    lines += [f"                 missing: {cell}" for cell in totals.coverage.missing_cells()]
     lines.append(
         f"fault × phase    {len(REACHABLE_PHASES) - len(totals.unstruck())} "
         f"of {len(REACHABLE_PHASES)} reachable"
     )
-    lines += [f"                 missing: {struck}" for struck in totals.unstruck()]
     lines.append("sometimes")
     lines += [f"{totals.coverage.facts[name]:>15,}  {fact}" for name, fact in FACTS.items()]
     wall_s = totals.wall_s
@@ -99,9 +97,14 @@ def tell(totals: Totals) -> list[str]:
 
 def _faults(totals: Totals) -> str:
     """The kinds and how often each struck, a few to a line."""
-    told = [f"{kind} {count}" if count else kind for kind, count in sorted(totals.faults.items())]
-    rows = [told[at : at + 5] for at in range(0, len(told), 5)]
-    return ("\n" + " " * 17).join(", ".join(row) for row in rows)
+    return _in_rows(
+        [f"{kind} {count:,}" if count else kind for kind, count in sorted(totals.faults.items())]
+    )
+
+
+def _in_rows(told: list[str]) -> str:
+    rows = [", ".join(told[at : at + 4]) for at in range(0, len(told), 4)]
+    return (",\n" + " " * 17).join(rows)
 
 
 def tell_failure(plan: Plan, report: Report, violation: Violation) -> list[str]:
@@ -112,8 +115,34 @@ def tell_failure(plan: Plan, report: Report, violation: Violation) -> list[str]:
         f"seen             {violation.seen}",
         f"when             {report.simulated_ms / 1_000:.3f} simulated seconds, "
         f"event {report.events:,}",
+        f"faults           {_severities(report) or 'none'}",
         f"run again        {command(plan)}",
     ]
+
+
+def _severities(report: Report) -> str:
+    """The kinds a run had, how severe each was, and how often it struck."""
+    told = [
+        f"{kind} {SEVERITIES[report.severity[kind]]}"
+        + (f" {report.faults[kind]}" if report.faults.get(kind) else "")
+        for kind in report.kinds
+    ]
+    return _in_rows(told)
+
+
+def tell_story(plan: Plan, report: Report, runs: int) -> list[str]:
+    """The shortest story that was found."""
+    return [
+        f"shortest story   {plan.steps_ms / 1_000:g} s with {_count(plan.nodes, 'node')}, "
+        f"{_count(plan.devices, 'client')}, {_count(len(report.kinds), 'kind of fault')}; "
+        f"{_count(runs, 'run')} to find it",
+        f"                 {report.violation}",
+        f"                 {command(plan)}",
+    ]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number or 'no'} {what.replace(' of fault', ' of faults')}" + "s" * (number != 1)
 
 
 def command(plan: Plan) -> str:

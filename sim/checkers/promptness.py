@@ -88,8 +88,8 @@ def entry_missed(device: SimDevice, user: int, past: deque[Snapshot]) -> str | N
             continue
         if all(place in one.members for one in past):
             return (
-                f"{device.name} is at {cursors.get(conversation)} in conversation {conversation}, "
-                f"whose head was {first.heads[conversation]} "
-                f"{(last.at_ms - first.at_ms) / 1_000:g} s ago"
+                f"{device.name} is at {cursors.get(conversation)} of "
+                f"{first.heads[conversation]} in conversation {conversation}, "
+                f"{(last.at_ms - first.at_ms) / 1_000:g} s later"
             )
     return None

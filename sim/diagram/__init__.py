@@ -26,6 +26,11 @@ SCRIPTS = ("state.js", "drawing.js", "hands.js")
 
 def picture(plan: Plan, report: Report) -> Picture:
     """Of a run whose trace was kept."""
+    return draw(report, f"Seed {plan.seed}", command(plan))
+
+
+def draw(report: Report, title: str, again: str) -> Picture:
+    """Of whatever gave the report; `again` is the command that gives it again."""
     assert report.trace is not None
     records = report.trace.records
     devices: dict[str, None] = {}
@@ -57,9 +62,9 @@ def picture(plan: Plan, report: Report) -> Picture:
         builder.points.append(Point(length_ms, lane, "violation", words, broken.seen, about))
     builder.finish(length_ms)
     return Picture(
-        title=f"Seed {plan.seed}",
-        command=command(plan),
-        facts=_facts(plan, report),
+        title=title,
+        command=again,
+        facts=_facts(report),
         length_ms=length_ms,
         lanes=lanes,
         points=builder.points,
@@ -72,7 +77,9 @@ def picture(plan: Plan, report: Report) -> Picture:
 
 def concerned(seen: str) -> tuple[str, ...]:
     """The entries that the sentence of a violation speaks of, as `conversation:seq`."""
-    found = [f"{c}:{int(at) + 1}" for at, c in re.findall(r"at (\d+) of \d+ in \w+ (\d+)", seen)]
+    found: list[str] = []
+    for at, head, conversation in re.findall(r"at (None|\d+) of (\d+) in \w+ (\d+)", seen):
+        found.append(f"{conversation}:{head if at == 'None' else int(at) + 1}")
     for applied, after, conversation in re.findall(r"applied (\d+) after (\d+) of (\d+)", seen):
         found += [f"{conversation}:{applied}", f"{conversation}:{int(after) + 1}"]
     found += [f"{c}:{seq}" for c, seq in re.findall(r"\b(\d+)/(\d+)\b", seen)]
@@ -86,7 +93,7 @@ def _device_order(name: str) -> tuple[int, str, int]:
     return place, user, int(number) if number.isdigit() else 0
 
 
-def _facts(plan: Plan, report: Report) -> list[tuple[str, str]]:
+def _facts(report: Report) -> list[tuple[str, str]]:
     """What stands under the title."""
     faults = [f"{kind} {count}" for kind, count in sorted(report.faults.items()) if count]
     return [

@@ -33,7 +33,7 @@ function draw() {
   view.from = clamp(view.from, -view.span * .1, Math.max(length - view.span * .9, 0));
   const wide = printing ? 1030 : stage.clientWidth;
   const high = printing ? clamp(data.lanes.length * 34 + 52, 300, 520) : Math.max(stage.clientHeight, 160);
-  laneHeight = Math.max(20, Math.min(64, (high - AXIS - 28) / data.lanes.length));
+  laneHeight = Math.max(20, Math.min(88, (high - AXIS - 28) / data.lanes.length));
   const needed = Math.max(AXIS + 28 + laneHeight * data.lanes.length, high) | 0;
   if (wide !== width || needed !== height) {
     width = wide; height = needed;
@@ -163,17 +163,18 @@ function drawArrows(boxes) {
   for (const arrow of drawn.arrows) {
     if (arrow.from < 0 || (arrow.to < 0 && !arrow.lost)) continue;
     const [x0, y0, x1, y1] = ends(arrow);
-    if (many && hidden(done, arrow.kind, arrow.from, arrow.to, x0, x1)) continue;
+    if (many && !arrow.spoken && hidden(done, arrow.kind, arrow.from, arrow.to, x0, x1)) continue;
     const chosen = arrow === hover || (selected && (arrow.source === selected.n || arrow.target === selected.n));
     sheet.strokeStyle = sheet.fillStyle = colours[arrow.kind];
-    sheet.globalAlpha = chosen ? 1 : many ? .35 : .8;
-    sheet.lineWidth = chosen ? 2.4 : many ? .8 : 1.2;
+    const plain = spoken.size && !wanted ? .5 : .8;
+    sheet.globalAlpha = chosen || arrow.spoken ? 1 : many ? .35 : plain;
+    sheet.lineWidth = chosen || arrow.spoken ? 2.4 : many ? .8 : 1.2;
     sheet.setLineDash(many ? [] : KINDS[arrow.kind][1]);
     line(x0, y0, x1, y1);
     sheet.setLineDash([]);
     if (arrow.lost) { cross(x1, y1); if (!many) boxes.push([x1 - 4, y1 - 4, x1 + 4, y1 + 4]); }
-    else if (!many || chosen) head(x0, y0, x1, y1);
-    if (chosen || (!many && (drawn.arrows.length < 240 || arrow.lost || /chat$/.test(arrow.name))))
+    else if (!many || chosen || arrow.spoken) head(x0, y0, x1, y1);
+    if (chosen || arrow.spoken || (!many && (drawn.arrows.length < 240 || arrow.lost || /chat$/.test(arrow.name))))
       labels.push([arrow, x0, y0, x1, y1, chosen]);
   }
   sheet.globalAlpha = 1; sheet.lineWidth = 1;
@@ -203,7 +204,7 @@ function cross(at, down) {
 
 /** Words beside arrows, as many as there is room for; what is chosen, and texts, first. */
 function label(candidates, boxes) {
-  const worth = ([arrow, , , , , chosen]) => (chosen ? 4 : 0) + (arrow.entries.length ? 2 : 0) + (arrow.lost ? 1 : 0);
+  const worth = ([arrow, , , , , chosen]) => (chosen ? 8 : 0) + (arrow.spoken ? 4 : 0) + (arrow.entries.length ? 2 : 0) + (arrow.lost ? 1 : 0);
   candidates.sort((a, b) => worth(b) - worth(a));
   sheet.font = `11px ${FONT}`; sheet.textAlign = "left"; sheet.textBaseline = "middle";
   boxes.push(...drawn.points.map((p) => [x(p.at) - 3, y(p.lane) - 4, x(p.at) + 3, y(p.lane) + 4]));
@@ -265,7 +266,7 @@ function drawLines() {
     sheet.fillText(words, at + (right ? -6 : 6), AXIS + 10);
   };
   if (healed) mark(healed.at, colours.healed, "everything is healed", [6, 4]);
-  if (broken) mark(broken.at_ms, colours.violation, "violation", []);
+  if (breaking) mark(breaking.at, colours.violation, "violation", []);
   if (view.at >= 0) {
     const at = Math.round(x(points[view.at].at)) + .5;
     sheet.strokeStyle = colours.focus; sheet.globalAlpha = .35; line(at, AXIS, at, height); sheet.globalAlpha = 1;
@@ -318,7 +319,7 @@ function drawMap() {
   mapSheet.fillStyle = colours.healed;
   if (healed) mapSheet.fillRect(at(healed.at) - 1, 0, 2, high);
   mapSheet.fillStyle = colours.violation;
-  if (broken) mapSheet.fillRect(Math.min(at(broken.at_ms) - 1, wide - 3), 0, 3, high);
+  if (breaking) mapSheet.fillRect(Math.min(at(breaking.at) - 1, wide - 3), 0, 3, high);
   const left = at(view.from), broad = Math.max(4, at(view.span));
   mapSheet.fillStyle = colours.window; mapSheet.fillRect(left, 0, broad, high);
   mapSheet.strokeStyle = colours.focus; mapSheet.strokeRect(left + .5, .5, broad - 1, high - 1);

@@ -84,7 +84,7 @@ function tellDetail() {
     panel.replaceChildren(element("p", "Step with ← and →, or click on an event. ? tells all keys."));
     return;
   }
-  const made = [element("h2", point.lane < 0 ? point.words : `${lane(point.lane)} ${point.words}`),
+  const made = [element("h2", point.lane < 0 || point.kind === "fault" ? point.words : `${lane(point.lane)} ${point.words}`),
     element("p", `${time(point.at)}, event ${point.n + 1} of ${points.length}`)];
   const told = element("ul");
   for (const arrow of point.come)
@@ -94,6 +94,11 @@ function tellDetail() {
       : `↗ ${arrow.words} to ${lane(arrow.to)}, ${(arrow.end - arrow.left).toFixed(1)} ms later`));
   if (told.childNodes.length) made.push(told);
   if (point.detail) made.push(element("pre", point.detail));
+  if (point === breaking) for (const entry of spoken) {
+    const last = points.findLast((one) => one !== point && one.entries.includes(entry));
+    const words = last ? `last heard of at ${time(last.at)}: ${lane(last.lane)} ${last.words}` : "never heard of";
+    made.push(element("p", `${entry} was ${words}`));
+  }
   panel.replaceChildren(...made);
   panel.scrollTop = 0;
 }
@@ -131,7 +136,13 @@ function setFilter(text) {
   refilter(); redraw();
 }
 
-function zoom(by, around = view.from + view.span / 2) {
+/** Around what is chosen, if it is in sight, or else the middle. */
+function focus() {
+  const at = view.at >= 0 ? points[view.at].at : -1;
+  return at >= view.from && at <= view.from + view.span ? at : view.from + view.span / 2;
+}
+
+function zoom(by, around = focus()) {
   const span = clamp(view.span * by, LEAST_MS, length * 1.1);
   view.from = around - (around - view.from) * span / view.span;
   view.span = span;
@@ -269,7 +280,7 @@ function heading() {
   if (broken) {
     const sentence = byId("violation");
     sentence.hidden = false;
-    sentence.append(element("strong", `Violated at ${time(broken.at_ms)}: ${broken.invariant}`), broken.seen);
+    sentence.append(element("strong", `Violated at ${(broken.at_ms / 1000).toFixed(3)} s: ${broken.invariant}`), broken.seen);
     for (const entry of broken.entries) {
       const link = element("a", `all of ${entry}`, "entry");
       link.addEventListener("click", (event) => {
@@ -321,5 +332,5 @@ addEventListener("beforeprint", paper);
 addEventListener("afterprint", () => { printing = false; byId("paper").replaceChildren(); readColours(); redraw(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); redraw(); });
 addEventListener("hashchange", () => { fromHash(); tellDetail(); redraw(); });
-new ResizeObserver(draw).observe(stage);
+new ResizeObserver(() => { listAt = -1; draw(); }).observe(stage);
 heading(); legend(); readColours(); start(); fromHash(); draw(); tellDetail();

@@ -19,6 +19,9 @@ const latest = [];
 ordered.reduce((most, arrow, i) => (latest[i] = Math.max(most, arrow.end)), 0);
 const healed = points.find((point) => point.kind === "healed");
 const broken = data.violation;
+const breaking = points.find((point) => point.kind === "violation");
+const spoken = new Set(broken ? broken.entries : []);
+for (const arrow of arrows) arrow.spoken = arrow.entries.some((entry) => spoken.has(entry));
 const length = Math.max(data.length_ms, 1);
 const KINDS = {
   request: ["request", []], reply: ["reply", []], push: ["push", []],
@@ -27,16 +30,20 @@ const KINDS = {
 
 // ------------------------------------------------------------------ the state of the page
 
-const GUTTER = 104, AXIS = 24, ROW = 22, LEAST_MS = 5;
+const GUTTER = 104, AXIS = 24, ROW = 22, LEAST_MS = 5, LONG_MS = 12000, BRIEF_MS = 3000;
 const view = { from: 0, span: length, filter: "", lanes: new Set(), at: -1 };
 let rows = points, wanted = null, colours = {}, hover = null, drawn = { points: [], arrows: [] };
 const laneNumber = new Map(data.lanes.map((lane, n) => [lane.name, n]));
 
+/** Begins with the life of a text, or with that of what the violation speaks of. */
 function start() {
-  if (broken) {
-    view.span = Math.min(length, 3000) * 1.06;
-    view.from = broken.at_ms - Math.min(length, 3000);
-    view.at = points.findIndex((point) => point.kind === "violation");
+  if (breaking) {
+    const until = breaking.at;
+    const told = arrows.filter((arrow) => arrow.spoken && arrow.left > until - LONG_MS).map((arrow) => arrow.left);
+    const from = told.length ? Math.min(...told) : Math.max(0, until - BRIEF_MS);
+    view.span = Math.min(Math.max((until - from) * 1.14, 40), length * 1.1);
+    view.from = until - view.span * .94;
+    view.at = breaking.n;
     return;
   }
   const life = arrows.filter((arrow) => /chat$/.test(arrow.name)).slice(0, 40).map(lifeOf);

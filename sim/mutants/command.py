@@ -52,6 +52,7 @@ def add_options(
         help="seeds a mutant has to survive to fail the run (%(default)s)",
     )
     parser.add_argument("--jobs", type=number(1, 256), default=2, metavar="N", help="(%(default)s)")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="where the one named is drawn")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as Markdown")
 
 
@@ -62,15 +63,14 @@ def run(options: argparse.Namespace, ok: int, violated: int, usage: int) -> int:
     if strange:
         sys.stderr.write(f"There is no mutant {strange[0]!r}; see python -m sim mutants --list.\n")
         return usage
-    if options.markdown is not None and not options.markdown.absolute().parent.is_dir():
-        folder = options.markdown.absolute().parent
-        sys.stderr.write(f"There is no folder {folder}; make it first.\n")
+    if options.html is not None and len(options.names) != 1:
+        sys.stderr.write("Only one mutant can be drawn; name it before --html.\n")
         return usage
     if options.list:
         print("\n".join(f"{mutant.name:36} {mutant.what}" for mutant in known.values()))
         return ok
     hunted = [known[name] for name in options.names] or list(known.values())
-    catches = _hunt(hunted, options.most_seeds, options.jobs)
+    catches = _hunt(hunted, options.most_seeds, options.jobs, options.html)
     wrong = [catch.name for catch in catches if not as_it_should(catch)]
     if options.markdown is not None:
         options.markdown.write_text(markdown(hunted, catches, options.most_seeds), "utf-8")
@@ -92,15 +92,17 @@ def _most(mutant: Mutant, most_seeds: int) -> int:
     return fixed.get(mutant.name, most_seeds)
 
 
-def _hunt(mutants: Sequence[Mutant], most_seeds: int, jobs: int) -> list[Catch]:
+def _hunt(mutants: Sequence[Mutant], most_seeds: int, jobs: int, html: Path | None) -> list[Catch]:
     """Hunts them and tells of each as soon as it and all before it are done."""
     hunted = [(mutant, _most(mutant, most_seeds)) for mutant in mutants]
     catches: list[Catch] = []
-    for catch in hunt_all(hunted, jobs):
+    for catch in hunt_all(hunted, jobs, html):
         catches.append(catch)
         print(f"{catch.name:36} {catch.seeds:>5,}  {_verdict(catch)}", flush=True)
-        if not as_it_should(catch):
+        if not as_it_should(catch) or html is not None:
             print(f"{'':36} {'':5}  {catch.seen}", flush=True)
+        if html is not None and catch.invariant is not None:
+            print(f"{'':36} {'':5}  {html.absolute()}", flush=True)
     return catches
 
 

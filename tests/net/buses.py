@@ -156,7 +156,7 @@ class _SimulatedBus:
 async def simulated_ports(count: int) -> AsyncIterator[list[Port]]:
     world = World(seed=1)
     bus = SimBus(world, Moments(world), Trace(keep=False))
-    bus.faults.delay_ms = (1, 1)
+    bus.faults.delay_ms = (0, 3)
 
     def step() -> None:
         world.run_until(world.now_ms + 10)

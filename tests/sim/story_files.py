@@ -6,19 +6,12 @@ After a change that is meant, `python -m tests.sim.story_files FILE` writes what
 import sys
 from pathlib import Path
 
-from sim.story import Story
+from sim.story import Story, transcript
 
 
 def play(text: str) -> str:
     """The story with what is seen after each line, and the group's log at the end."""
-    story = Story()
-    lines: list[str] = []
-    for line in text.splitlines():
-        if line.startswith(("#", ">")) or not line:
-            lines.append(line)
-        if line.startswith("> "):
-            lines += story.do(line[2:])
-    return "\n".join([*lines, "log:", *story.log()]) + "\n"
+    return "\n".join(transcript(Story(), text)) + "\n"
 
 
 def asked(text: str) -> str:

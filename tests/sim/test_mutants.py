@@ -66,6 +66,15 @@ def test_the_command_tells_and_its_code_says_whether_all_is_as_it_should_be(
     assert "no-sweep" in capsys.readouterr().out
 
 
+def test_what_a_planted_bug_does_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "canary.html"
+    assert cli.main(["mutants", "canary", "--html", str(path)]) == cli.OK
+    assert str(path) in capsys.readouterr().out
+    assert "Planted: canary" in path.read_text()
+
+
 @pytest.mark.parametrize("argv", [["nobody"], ["--markdown", "/no/such/folder/table.md"]])
 def test_a_wrong_option_gets_one_sentence(
     argv: list[str], capsys: pytest.CaptureFixture[str]

@@ -79,6 +79,19 @@ def test_what_fails_is_shrunk_to_what_it_needs() -> None:
     assert shrunk.report.violation.invariant == "it broke"
 
 
+def test_what_fails_by_chance_is_looked_for_among_other_seeds() -> None:
+    """It fails in this run as it is, and in every seventh run whatever there is in it."""
+
+    def fails(plan: Plan) -> Report:
+        return _report(plan, "it broke" if plan.seed % 7 == 0 or plan == whole else None)
+
+    whole = Plan(3, faults=tuple(KINDS))
+    shrunk = shrink(whole, fails(whole), run=fails)
+    assert shrunk.plan.seed == 7
+    assert shrunk.plan.faults == ()
+    assert (shrunk.plan.nodes, shrunk.plan.devices) == (1, 2)
+
+
 def test_shrinking_ends() -> None:
     plan = Plan(7, faults=tuple(KINDS))
     report = _report(plan, "it broke")

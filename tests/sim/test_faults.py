@@ -1,0 +1,129 @@
+"""Every fault has its name, is drawn with its severity, and counts only where it hit something."""
+
+import random
+
+import pytest
+
+from sim.cluster import Cluster
+from sim.faults import DRAWN, KINDS, REACHABLE, SEVERITIES, STANDING, Faults
+from sim.moments import Phase, Place
+from sim.run import Plan, run, run_plan
+from sim.strikes import STRIKES
+
+DESIGN = {
+    "node": "node_crash node_restart node_pause node_drain clock_jump",
+    "client–balancer": "delay reset half_open partition one_byte_fragments",
+    "node–Redis": "bus_delay bus_cut bus_cut_one_way bus_restart",
+    "envelopes": "envelope_lost envelope_repeated envelope_stale envelope_reordered",
+    "store": "store_lost_reply store_late_commit store_deadlock store_lock_timeout store_restart"
+    " store_slow store_cut",
+    "clients": "slow_reader reconnect_storm many_devices old_cursors hostile_bytes",
+    "balancer": "balancer_moves balancer_picks_dead",
+}
+"""What the design wants to go wrong, and where."""
+
+
+def test_all_faults_of_the_design_are_there_by_name() -> None:
+    assert sorted(" ".join(DESIGN.values()).split()) == KINDS
+
+
+def test_every_strike_is_possible_at_every_point_of_a_texts_way() -> None:
+    assert {(kind, phase) for kind in STRIKES for phase in Phase} <= REACHABLE
+    assert {kind for kind, _ in REACHABLE} == set(KINDS) - set(STANDING)
+
+
+def test_kinds_and_severities_are_drawn_by_each_seed() -> None:
+    drawn = [Faults(Cluster(seed, devices=0)) for seed in range(60)]
+    for kind in KINDS:
+        severities = [faults.severity[kind] for faults in drawn if kind in faults.kinds]
+        assert DRAWN / 3 < len(severities) / len(drawn) < DRAWN * 2
+        assert set(severities) == set(SEVERITIES)
+
+
+def test_a_kind_that_is_left_out_leaves_the_severity_of_the_others() -> None:
+    plan = Plan(5, steps_ms=2_000)
+    whole = run_plan(plan)
+    for kind in whole.kinds:
+        others = tuple(other for other in whole.kinds if other != kind)
+        severity = run_plan(plan._replace(faults=others)).severity
+        assert severity == {other: whole.severity[other] for other in others}
+
+
+@pytest.fixture(name="cluster")
+def fixture_cluster() -> Cluster:
+    cluster = Cluster(3, nodes=2, devices=4)
+    cluster.world.run_for(1_000)
+    return cluster
+
+
+@pytest.mark.parametrize("kind", sorted(STRIKES))
+def test_each_strike_hits_what_it_is_aimed_at_and_heals(cluster: Cluster, kind: str) -> None:
+    faults = Faults(cluster, [kind])
+    host = next(host for host in cluster.hosts if host.wires)
+    wire = next(iter(host.wires.values()))
+    before = (host.node, wire.open, len(cluster.devices), host.ahead_ms)
+    assert faults.carry_out(kind, Place(host.name, wire=wire))
+    assert faults.counts() == {kind: 1}
+    cluster.world.run_for(5_000)
+    after = (host.node, wire.open, len(cluster.devices), host.ahead_ms)
+    hidden = ("node_pause", "partition", "slow_reader", "node_drain")
+    links = ("bus_cut", "bus_cut_one_way", "bus_restart", "store_cut", "store_restart")
+    assert before != after or kind in hidden + links
+    faults.heal()
+    cluster.world.run_for(60_000)
+    assert all(host.node is not None and not host.paused for host in cluster.hosts)
+    assert all(device.session.online for device in cluster.devices)
+
+
+def test_a_strike_that_hits_nothing_does_not_count(cluster: Cluster) -> None:
+    faults = Faults(cluster, ["node_crash", "reset"])
+    cluster.hosts[0].crash()
+    assert not faults.carry_out("node_crash", Place("node-1"))
+    assert not faults.carry_out("reset", Place("node-1"))
+    assert not faults.counts()
+
+
+def test_a_fault_of_the_store_meets_a_text_only_if_there_is_one() -> None:
+    cluster = Cluster(0, nodes=1, devices=0)
+    cluster.found(["ann", "bob"])
+    Faults(cluster, ["store_slow"]).set_rate("store_slow", 10.0)
+    cluster.add_device("ann")
+    cluster.world.run_for(20_000)
+    assert cluster.store.faults.counts["slow"]
+    assert not cluster.store.faults.phases
+
+
+def test_a_connection_breaks_after_any_byte(cluster: Cluster) -> None:
+    device = cluster.devices[0]
+    heard: list[bytes] = []
+    assert device.wire is not None
+    device.wire.down.arrive = heard.append
+    device.wire.break_after(5, up=False)
+    device.wire.down.write(b"0123456789")
+    cluster.world.run_for(100)
+    assert b"".join(heard) == b"01234"
+    assert device.wire is None
+
+
+def test_an_old_cursor_forgets_what_was_applied_after_it(cluster: Cluster) -> None:
+    device = cluster.devices[0]
+    (group,) = cluster.groups
+    for number in range(5):
+        device.say(("group", group), f"text {number}")
+    cluster.world.run_for(5_000)
+    had = list(device.applied[group])
+    device.switch_off()
+    chance = random.Random(1)
+    while device.session.cursors.all()[group] == had[-1].seq:
+        device.set_back(chance)
+    back = device.session.cursors.all()[group]
+    assert device.applied[group] == [entry for entry in had if entry.seq <= back]
+    device.switch_on()
+    cluster.world.run_for(5_000)
+    assert [entry.seq for entry in device.applied[group]][-len(had) :] == [e.seq for e in had]
+
+
+def test_all_faults_at_once_are_survived_and_each_strikes() -> None:
+    report = run(11, faults=list(KINDS), steps_ms=60_000)
+    assert report.violation is None
+    assert set(STRIKES) <= {kind for kind, count in report.faults.items() if count}
