@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, cast
 
 from bench.contest import Contestant, compare
 from bench.figures import Figure, median_of
-from bench.machine import cpu_s, quantile
+from bench.machine import cpu_s
 from bench.peer import Wrong
 from bench.stage import Stage
 from bench.stock import PASSWORD, add_friends, add_users, token
@@ -88,16 +88,9 @@ class Door:
         await asyncio.gather(*walkers)
         elapsed = time.perf_counter() - start
         used = {name: cpu_s(pid) - cpu[name] for name, pid in self._pids.items()}
-        latencies = sorted(self._latencies_s)
-        return Measured(
-            elapsed,
-            len(latencies),
-            quantile(latencies, 0.5) * 1e6,
-            quantile(latencies, 0.99) * 1e6,
-            latencies[-1] * 1e6,
-            {name: seconds / len(latencies) * 1e6 for name, seconds in used.items()},
-            (time.process_time() - own) / elapsed,
-        )
+        latencies = self._latencies_s
+        each = {name: seconds / len(latencies) * 1e6 for name, seconds in used.items()}
+        return Measured.of(elapsed, latencies, time.process_time() - own, each)
 
     async def _walk(self) -> None:
         while True:

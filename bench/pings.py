@@ -11,7 +11,6 @@ from functools import partial
 from typing import Final
 
 from bench.figures import Figure, median_of, values_of
-from bench.machine import quantile
 from bench.peer import Chat, log_in
 from bench.shapes import PAIRS, fill_pairs, pair_flows
 from bench.stage import Stage
@@ -66,16 +65,7 @@ async def _ping(port: int, seconds: float) -> Measured:
         await asyncio.sleep(EVERY_S)
     elapsed = time.perf_counter() - begin
     peer.close()
-    latencies.sort()
-    return Measured(
-        elapsed,
-        len(latencies),
-        quantile(latencies, 0.5) * 1e6,
-        quantile(latencies, 0.99) * 1e6,
-        latencies[-1] * 1e6,
-        {},
-        (time.process_time() - own) / elapsed,
-    )
+    return Measured.of(elapsed, latencies, time.process_time() - own, {})
 
 
 async def pings(stage: Stage) -> list[Figure]:

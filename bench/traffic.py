@@ -32,6 +32,27 @@ class Measured(NamedTuple):
     load: float
     """How busy the load generator's core was, 1.0 at most; near that it is the bottleneck."""
 
+    @classmethod
+    def of(
+        cls,
+        seconds: float,
+        latencies_s: Sequence[float],
+        own_s: float,
+        cpu_us: dict[str, float],
+        delivered: int | None = None,
+    ) -> "Measured":
+        """`own_s` is the load generator's CPU time. Without `delivered`, as many as latencies."""
+        ordered = sorted(latencies_s)
+        return cls(
+            seconds,
+            len(ordered) if delivered is None else delivered,
+            quantile(ordered, 0.5) * 1e6,
+            quantile(ordered, 0.99) * 1e6,
+            ordered[-1] * 1e6,
+            cpu_us,
+            own_s / seconds,
+        )
+
     @property
     def rate(self) -> float:
         return self.delivered / self.seconds
@@ -182,18 +203,11 @@ class Traffic:
         delivered += self._delivered()
         await self._rest()
         # What was under way at the end is as late as it is.
-        latencies = sorted(one for flow in self.flows for one in flow.latencies_s)
+        latencies = [one for flow in self.flows for one in flow.latencies_s]
         if not delivered:
             raise Wrong("nothing was delivered in the time that was measured")
-        return Measured(
-            elapsed,
-            delivered,
-            quantile(latencies, 0.5) * 1e6,
-            quantile(latencies, 0.99) * 1e6,
-            latencies[-1] * 1e6,
-            {name: used / delivered * 1e6 for name, used in cpu.items()},
-            own / elapsed,
-        )
+        each = {name: used / delivered * 1e6 for name, used in cpu.items()}
+        return Measured.of(elapsed, latencies, own, each, delivered)
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
