@@ -30,6 +30,7 @@ PACKAGES: Final = {
 }
 """What Debian calls the packages of the programs."""
 
+_given: Final[set[int]] = set()
 _SBIN: Final = "/usr/local/sbin:/usr/sbin:/sbin"
 _STREAM_MODULE: Final = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
@@ -57,9 +58,15 @@ def missing(*programs: str) -> str | None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """One that nobody listens on, and another one each time: whoever asked before may not have
+    taken theirs yet."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 class Server:

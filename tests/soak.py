@@ -279,6 +279,15 @@ class Soak:
                     fault.longest_sent_s = max(fault.longest_sent_s, sent_s)
                     fault.longest_seen_s = max(fault.longest_seen_s, seen_s)
 
+    def check_times(self) -> None:
+        """Nobody's way is broken for longer than a node stands still; then the contract counts."""
+        most_s = HEALED_S + max(
+            (fault.to_s - fault.from_s for fault in self.faults if "SIGSTOP" in fault.what),
+            default=0.0,
+        )
+        for fault in self.faults:
+            assert fault.longest_seen_s < most_s, f"{fault.what}: {fault.longest_seen_s:.1f} s"
+
     def tell(self) -> str:
         said = sum(len(device.said) for device in self.devices)
         acked = sum(one.settled is not None for d in self.devices for one in d.said.values())
@@ -386,6 +395,7 @@ def main(argv: list[str] | None = None) -> int:
             cluster.start()
             run = asyncio.run(soak(cluster, long(options.rounds)))
             print(run.tell())
+            run.check_times()
         finally:
             with contextlib.suppress(Exception):
                 cluster.stop()

@@ -6,7 +6,8 @@ import signal
 import sqlite3
 from pathlib import Path
 
-from tests.processes import ClientProcess, NodeProcess, free_port
+from deploy.servers import free_port
+from tests.processes import ClientProcess, NodeProcess
 
 CHATS = 1_000
 KILLS = (120, 450, 800)

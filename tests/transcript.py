@@ -25,7 +25,8 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.processes import NodeProcess, free_port
+from deploy.servers import free_port
+from tests.processes import NodeProcess
 
 MASKED = ("at", "now", "token", "registered_at", "node")
 ANSWER_S = 10.0

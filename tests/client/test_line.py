@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from chat.client.main import main
-from tests.processes import ClientProcess, NodeProcess, free_port
+from deploy.servers import free_port
+from tests.processes import ClientProcess, NodeProcess
 
 RUN_S = 30.0
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pyte
 import pytest
 
-from tests.processes import NodeProcess, free_port
+from deploy.servers import free_port
+from tests.processes import NodeProcess
 
 COLUMNS, ROWS = 80, 30
 WAIT_S = 20.0

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cluster import EXIT_MISSING, EXIT_OK
+from deploy.servers import free_port
 from tests.conftest import need
 from tests.processes import ClientProcess, Process
 
@@ -95,6 +96,11 @@ def test_it_can_be_stopped_while_it_starts(cluster: Process, tmp_path: Path) -> 
     assert cluster.exit_code(START_S) == EXIT_OK
     assert cluster.out[-1] == "stopped"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_free_port_is_given_once() -> None:
+    ports = [free_port() for _ in range(500)]
+    assert len(set(ports)) == len(ports)
 
 
 def test_a_program_that_is_missing_is_named_with_its_cure(tmp_path: Path) -> None:

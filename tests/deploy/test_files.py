@@ -84,6 +84,7 @@ def test_only_the_addresses_differ_from_the_deployed_file() -> None:
     generated = directives(nginx_conf(7000, [7001, 7002, 7003]))
     servers = deployed.pop("server")
     assert len(servers) == 2
+    assert all(re.search(r" max_fails=1 fail_timeout=2s\b", server) for server in servers)
     assert generated.pop("server") == [
         servers[0].replace("6001", str(port)) for port in (7001, 7002, 7003)
     ]

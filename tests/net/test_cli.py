@@ -19,9 +19,9 @@ from chat.core.config import NodeConfig
 from chat.options import EXIT_USAGE
 from chat.storage.schema import migrate
 from chat.storage.sqlite import open_sqlite
-from deploy.servers import MariaDb, Redis
+from deploy.servers import MariaDb, Redis, free_port
 from tests.conftest import need
-from tests.processes import NodeProcess, Process, free_port
+from tests.processes import NodeProcess, Process
 
 HOST = "127.0.0.1"
 
