@@ -17,7 +17,6 @@ from bench.stage import Stage
 from bench.stock import token
 from bench.subjects import ChatNode
 from bench.traffic import Measured, Traffic
-from chat.cli import SWITCH_S
 
 PYTHONS_SWITCH_S: Final = 0.005
 EVERY_S: Final = 0.002
@@ -73,7 +72,7 @@ async def pings(stage: Stage) -> list[Figure]:
     figures = []
     for store in stage.stores:
         for subject, kind in (
-            (f"node, {store}, switch {SWITCH_S * 1e3:g} ms", ChatNode),
+            (f"node, {store}", ChatNode),
             (f"node, {store}, switch {PYTHONS_SWITCH_S * 1e3:g} ms", SwitchingNode),
         ):
             with stage.scene() as scene:
