@@ -166,8 +166,9 @@ def test_two_people_at_once(town: Town) -> None:
     ann, bob = ClientProcess(town.port), ClientProcess(town.port)
     try:
         for client, name in ((ann, "ann"), (bob, "bob")):
-            client.write("1", name, f"secret-{name}")
-            client.wait_for("^Groups")
+            client.write("1", name, f"secret-{name}", "showme")
+            # What comes before the first command counts as missed.
+            client.wait_for("^-> showme$")
         ann.write("chat:bob:are you there?")
         bob.wait_for(r"^\d\d:\d\d ann: are you there\?$")
         bob.write("/chat ann I am.")
