@@ -80,16 +80,15 @@ def entry_missed(device: SimDevice, user: int, past: deque[Snapshot]) -> str | N
     conversation counts if the user was a member all along."""
     first, last = past[0], past[-1]
     cursors = device.session.cursors.all()
-    for place, (_, since) in first.members.items():
+    for place, number in first.members.items():
         id, conversation = place
-        if id != user or last.members.get(place, ("", 0))[1] != since:
+        if id != user or last.members.get(place) != number:
             continue
         if cursors.get(conversation, 0) >= first.heads[conversation]:
             continue
-        if all(place in one.members for one in past):
-            return (
-                f"{device.name} is at {cursors.get(conversation)} of "
-                f"{first.heads[conversation]} in conversation {conversation}, "
-                f"{(last.at_ms - first.at_ms) / 1_000:g} s later"
-            )
+        return (
+            f"{device.name} is at {cursors.get(conversation)} of "
+            f"{first.heads[conversation]} in conversation {conversation}, "
+            f"{(last.at_ms - first.at_ms) / 1_000:g} s later"
+        )
     return None

@@ -11,8 +11,8 @@ class Snapshot:
 
     at_ms: int
     heads: dict[int, int]
-    members: dict[tuple[int, int], tuple[str, int]]
-    """Role, and the first seq that may be seen."""
+    members: dict[tuple[int, int], int]
+    """The number of the membership, which is another one after an end and a new beginning."""
     marks: dict[tuple[int, int], int]
     friends: dict[int, dict[int, int]]
     """By user: the conversation with each friend."""
@@ -25,6 +25,7 @@ class Snapshot:
 
 
 def snapshot(connection: Connection, now_ms: int) -> Snapshot:
+    """Of a store that is audited (sim/checkers/audit.py)."""
     query = connection.query
     heads: dict[int, int] = {}
     is_group: set[int] = set()
@@ -34,9 +35,12 @@ def snapshot(connection: Connection, now_ms: int) -> Snapshot:
             is_group.add(id)
     versions: dict[int, int] = dict(query("SELECT id, roster_version FROM users"))
     taken = Snapshot(now_ms, heads, {}, {}, {}, {}, {}, versions)
-    rows = query("SELECT user_id, conversation_id, role, since_seq, read_seq FROM members")
-    for user, conversation, role, since, read in rows:
-        taken.members[user, conversation] = role, since
+    for number, user, conversation in query(
+        "SELECT rowid, user_id, conversation_id FROM spans WHERE last IS NULL"
+    ):
+        taken.members[user, conversation] = number
+    rows = query("SELECT user_id, conversation_id, role, read_seq FROM members")
+    for user, conversation, role, read in rows:
         taken.marks[user, conversation] = read
         if conversation in is_group:
             taken.groups.setdefault(user, {})[conversation] = role
