@@ -5,9 +5,12 @@ a line with what was measured: `{"outstanding": 1, "seconds": 2}` or `{"every_s"
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import uvloop
@@ -52,8 +55,11 @@ class Crowd:
         self._process = process
 
     @classmethod
-    async def gather(cls, port: int, pid: int, group: int, first: int, count: int) -> "Crowd":
-        """Returns when everybody is logged in."""
+    @asynccontextmanager
+    async def gathered(
+        cls, port: int, pid: int, group: int, first: int, count: int
+    ) -> AsyncIterator["Crowd"]:
+        """Begins when everybody is logged in, and sees the process to its end."""
         with on_core(LOAD_CORE):
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -62,9 +68,14 @@ class Crowd:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
             )
-        crowd = cls(process)
-        await crowd._answer()
-        return crowd
+        try:
+            crowd = cls(process)
+            await crowd._answer()
+            yield crowd
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
 
     async def run(self, outstanding: int, seconds: float) -> Measured:
         return await self._ask({"outstanding": outstanding, "seconds": seconds})
@@ -93,10 +104,6 @@ class Crowd:
         if not line:
             raise RuntimeError("the crowd is gone; its last words are above")
         return line
-
-    def close(self) -> None:
-        if self._process.returncode is None:
-            self._process.kill()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from bench.contest import Contestant, compare
 from bench.crowd import Crowd
 from bench.figures import Figure, median_of, values_of
 from bench.shapes import GROUP, fill_pairs, group_flow, pair_flows
-from bench.stage import Stage
+from bench.stage import Scale, Stage
 from bench.stock import add_group, add_users
 from bench.traffic import Traffic
 from chat.storage.connection import Connection
@@ -26,7 +26,6 @@ async def crowd(stage: Stage) -> list[Figure]:
     """10,000 members, all online, on one node. 10 pairs of friends talk there too, 20 texts a
     second each, in quiet and while the group gets a text a second."""
     count = max(50, int(CROWD * stage.scale.size))
-    seconds = 2 * stage.scale.seconds
 
     def fill(connection: Connection) -> None:
         fill_pairs(connection)
@@ -39,24 +38,33 @@ async def crowd(stage: Stage) -> list[Figure]:
             node = stage.node(stage.new_store(store, fill))
             pairs = Traffic(await pair_flows(node.port, node.port), stage.pids(node, store))
             scene.callback(pairs.close)
-            group = await Crowd.gather(node.port, node.pid, GROUP, FIRST, count)
-            scene.callback(group.close)
-            figures += await compare(
-                f"group of {count:,} × 1",
-                [Contestant(f"node, {store}", group)],
-                1,
-                stage.scale,
-            )
-            quiet, loud = [], []
-            for _ in range(stage.scale.rounds):
-                quiet.append(values_of(await pairs.run_paced(PAIR_EVERY_S, seconds)))
-                every_s = min(EVERY_S, seconds / 2)
-                talk = asyncio.ensure_future(group.run_paced(every_s, seconds))
-                loud.append(values_of(await pairs.run_paced(PAIR_EVERY_S, seconds)))
-                await talk
-            figures.append(median_of("others, quiet", f"node, {store}", quiet))
-            figures.append(median_of(f"others, group of {count:,}", f"node, {store}", loud))
+            async with Crowd.gathered(node.port, node.pid, GROUP, FIRST, count) as group:
+                figures += await compare(
+                    f"group of {count:,} × 1",
+                    [Contestant(f"node, {store}", group)],
+                    1,
+                    stage.scale,
+                )
+                figures += await _watch_others(stage.scale, store, pairs, group, count)
     return figures
+
+
+async def _watch_others(
+    scale: Scale, store: str, pairs: Traffic, group: Crowd, count: int
+) -> list[Figure]:
+    """The pairs in quiet and beside the group, by turns."""
+    seconds = 2 * scale.seconds
+    every_s = min(EVERY_S, seconds / 2)
+    quiet, loud = [], []
+    for _ in range(scale.rounds):
+        quiet.append(values_of(await pairs.run_paced(PAIR_EVERY_S, seconds)))
+        talk = asyncio.ensure_future(group.run_paced(every_s, seconds))
+        loud.append(values_of(await pairs.run_paced(PAIR_EVERY_S, seconds)))
+        await talk
+    return [
+        median_of("others, quiet", f"node, {store}", quiet),
+        median_of(f"others, group of {count:,}", f"node, {store}", loud),
+    ]
 
 
 async def members(stage: Stage) -> list[Figure]:

@@ -31,6 +31,7 @@ from chat.core.presence import Presence
 from chat.core.requests import Requests
 from chat.core.session import Session, Waiting
 from chat.core.sweep import Sweep
+from chat.storage.memory import Memory
 from sim.bus import BusPort, SimBus
 from sim.device import SimDevice
 from sim.store import StoreLink
@@ -40,6 +41,8 @@ FACTS = {
     "gap": "a lost envelope was found by the next one",
     "repeat": "an envelope came again, or too late, and was passed over",
     "batch": "a batch was run again after a lost reply",
+    "memory": "a batch went by what its node remembered",
+    "stale": "what a node remembered of a conversation was not so any more",
     "slow": "a slow reader went behind and came back",
     "page": "a page of the log could not be read and was asked for again",
     "place": "a `sent` waited for its place in the stream",
@@ -363,5 +366,7 @@ def _watch_the_rest(coverage: Coverage, before: Before) -> None:
     before(Presence, "flap_over", flapped)
     before(Requests, "_fail", failed)
     before(StoreLink, "_lose_reply", reply_lost)
+    before(Memory, "held", lambda memory, heads: fact("memory"))
+    before(Memory, "failed", lambda memory: fact("stale"))
     before(StoreLink, "_run_late", lambda link, operations: fact("late"))
     before(SimBus, "online", coverage.expired)

@@ -54,8 +54,8 @@ def storm(cluster: Cluster, chance: random.Random) -> None:
     for device in list(cluster.logged_in()):
         device.switch_off()
         later(chance.randint(0, STORM_MS), device.switch_on)
-        for _ in range(2):
-            later(chance.randint(STORM_MS // 4, 2 * STORM_MS), _greet, cluster, chance, device)
+        for _ in range(5):
+            later(chance.randint(STORM_MS // 8, 2 * STORM_MS), _greet, cluster, chance, device)
 
 
 def quarrel(cluster: Cluster, chance: random.Random) -> None:

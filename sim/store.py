@@ -31,6 +31,7 @@ from chat.core.operations import (
     Unknown,
 )
 from chat.storage.connection import Connection
+from chat.storage.memory import Memory
 from chat.storage.schema import migrate
 from chat.storage.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.transactions import append_batch, execute, is_read
@@ -88,6 +89,7 @@ class StoreLink:
         self._world = store.world
         self._chance = store.world.chance("store")
         self._answer = answer
+        self._memory = Memory()
         self._writes: deque[tuple[int, StoreOperation]] = deque()
         self._writing = False
         self._dead = False
@@ -186,7 +188,7 @@ class StoreLink:
         appends = [operation for operation in operations if isinstance(operation, Append)]
         outcomes: list[StoreOutcome]
         if appends:
-            outcomes = list(append_batch(self._store.connection, appends))
+            outcomes = list(append_batch(self._store.connection, self._memory, appends))
         else:
             outcomes = [execute(self._store.connection, operation) for operation in operations]
         self._note(operations, outcomes)

@@ -26,10 +26,6 @@ class Connection(Protocol):
     name: str
     """What a person calls the store: its path or its address, without a password."""
 
-    pairs: dict[tuple[int, int], int]
-    """The conversations between two users, lower number first, that this connection has come to
-    know. They are kept because they never change."""
-
     for_update: str
     """What is put after a SELECT to lock its rows until the commit: " FOR UPDATE", or nothing
     where `begin(write=True)` locks the whole store."""
@@ -68,7 +64,8 @@ class Connection(Protocol):
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
         """A statement without rows. What it raises may be raised by a later call, the commit at
-        the latest, so that it can be sent along with that."""
+        the latest, so that it can be sent along with that; what comes after it is then not carried
+        out. Raises Stale if it makes a column NULL that may not be."""
         ...
 
     def insert_rows(self, sql: str, rows: Sequence[Row]) -> None:
@@ -84,8 +81,9 @@ class Connection(Protocol):
         """Keeps others from changing the schema for as long as it is entered."""
         ...
 
-    def adapt_ddl(self, statement: str) -> str:
-        """A statement of a migration, as this database writes it."""
+    def define(self, statement: str) -> None:
+        """A statement of a migration, as this database writes it. It is no mistake if the table or
+        column that it adds is there."""
         ...
 
     def doubts(self) -> list[str]:

@@ -21,6 +21,10 @@ class DuplicateKey(StoreError):
     """Somebody else has just stored that unique key. Roll back; the next run will see it."""
 
 
+class Stale(StoreError):
+    """What a statement took for granted is not so any more. Roll back, and read it anew."""
+
+
 class LostConnection(StoreError):
     """The connection is of no more use; close it and open another.
 

@@ -2,7 +2,8 @@
 
 A friendship is two rows, one from each side; a request is one of them alone. When the second
 comes, both get the number of the conversation between the two, which is made once and lasts,
-and both users become its members. They stop being so with the friendship.
+and both users become its members. They stop being so with the friendship. Whatever changes who of
+them may write to it raises its `access_version`.
 
 Every change here locks the row of that conversation, if there is one, and then the rows of both
 users. So what two users are to each other stands still under any one of these locks: an append
@@ -54,23 +55,26 @@ def remove_friend(connection: Connection, operation: RemoveFriend) -> Friendship
     )
     if conversation is not None:
         connection.execute("DELETE FROM members WHERE conversation_id = ?", (conversation,))
+        _raise_access_version(connection, conversation)
     touched = raise_versions(connection, changed)
     return FriendshipChanged(load_roster(connection, user), touched)
 
 
 def block(connection: Connection, operation: Block) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
-    _begin(connection, user, other, DirectAction.BLOCK)
+    conversation, _ = _begin(connection, user, other, DirectAction.BLOCK)
     row = (user, other.id)
     if not connection.query("SELECT user_id FROM blocks WHERE user_id = ? AND blocked_id = ?", row):
         connection.execute("INSERT INTO blocks (user_id, blocked_id) VALUES (?, ?)", row)
+        _raise_access_version(connection, conversation)
     return FriendshipChanged(load_roster(connection, user), ())
 
 
 def unblock(connection: Connection, operation: Unblock) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
-    _begin(connection, user, other, DirectAction.UNBLOCK)
+    conversation, _ = _begin(connection, user, other, DirectAction.UNBLOCK)
     connection.execute("DELETE FROM blocks WHERE user_id = ? AND blocked_id = ?", (user, other.id))
+    _raise_access_version(connection, conversation)
     return FriendshipChanged(load_roster(connection, user), ())
 
 
@@ -111,6 +115,7 @@ def _befriend(connection: Connection, user: int, other: int, conversation: int |
     else:
         rows = connection.query("SELECT head FROM conversations WHERE id = ?", (conversation,))
         head = rows[0][0]
+        _raise_access_version(connection, conversation)
     connection.execute(
         "UPDATE friendships SET conversation_id = ? WHERE user_id = ? AND friend_id = ?",
         (conversation, other, user),
@@ -121,3 +126,12 @@ def _befriend(connection: Connection, user: int, other: int, conversation: int |
         (conversation, user, MEMBER, head, conversation, other, MEMBER, head),
     )
     return conversation
+
+
+def _raise_access_version(connection: Connection, conversation: int | None) -> None:
+    """Who may write there has changed, or may have."""
+    if conversation is not None:
+        connection.execute(
+            "UPDATE conversations SET access_version = access_version + 1 WHERE id = ?",
+            (conversation,),
+        )

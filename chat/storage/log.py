@@ -127,7 +127,8 @@ def append_membership(
     ]
     connection.insert_rows(INSERT_ENTRIES, rows)
     connection.execute(
-        "UPDATE conversations SET head = ? WHERE id = ?", (head + len(entries), conversation)
+        "UPDATE conversations SET head = ?, access_version = access_version + 1 WHERE id = ?",
+        (head + len(entries), conversation),
     )
     return entries
 

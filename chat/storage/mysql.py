@@ -34,6 +34,7 @@ from chat.storage.errors import (
     DuplicateKey,
     LockTimeout,
     LostConnection,
+    Stale,
     StoreCannotOpen,
     StoreError,
     StoreNotThere,
@@ -127,7 +128,6 @@ class MySqlConnection:
         self._writes: bool | None = None
         self._unsent: list[str] = []
         self._unsent_chars = 0
-        self.pairs: dict[tuple[int, int], int] = {}
 
     def begin(self, *, write: bool) -> None:
         if write is not self._writes:
@@ -193,11 +193,17 @@ class MySqlConnection:
         finally:
             self.query("SELECT RELEASE_LOCK(?)", (name,))
 
-    def adapt_ddl(self, statement: str) -> str:
+    def define(self, statement: str) -> None:
         statement = statement.replace(
             "INTEGER PRIMARY KEY AUTOINCREMENT", "BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY"
         )
-        return statement + _TABLE_OPTIONS if statement.startswith("CREATE TABLE") else statement
+        if statement.startswith("CREATE TABLE"):
+            statement += _TABLE_OPTIONS
+        try:
+            self._run(statement)
+        except pymysql.Error as error:
+            if error.args[0] != ER.DUP_FIELDNAME:
+                raise
 
     def doubts(self) -> list[str]:
         ((flush, has_binlog),) = self.query(
@@ -307,6 +313,8 @@ def _translated(error: pymysql.Error) -> Exception:
         known = LockTimeout(text)
     elif code == ER.DUP_ENTRY:
         known = DuplicateKey(text)
+    elif code == ER.BAD_NULL_ERROR:
+        known = Stale(text)
     elif code in _LOST or not isinstance(code, int):
         known = LostConnection(text)
     elif code in _UNAVAILABLE:

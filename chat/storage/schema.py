@@ -72,14 +72,14 @@ def cluster_name(connection: Connection, fresh: str) -> str:
 def _apply(connection: Connection, migration: Migration) -> None:
     def work() -> None:
         for statement in migration.statements:
-            connection.execute(connection.adapt_ddl(statement))
+            connection.define(statement)
         connection.execute("UPDATE schema_version SET version = ?", (migration.version,))
 
     in_transaction(connection, work, write=True)
 
 
 def _read_version(connection: Connection) -> int:
-    connection.execute(connection.adapt_ddl(_VERSION_TABLE))
+    connection.define(_VERSION_TABLE)
     rows = connection.query("SELECT version FROM schema_version")
     if rows:
         return int(rows[0][0])

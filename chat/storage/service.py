@@ -49,6 +49,7 @@ from chat.storage.errors import (
     StoreError,
     StoreUnavailable,
 )
+from chat.storage.memory import Memory
 from chat.storage.schema import cluster_name, migrate
 from chat.storage.transactions import READS, append_batch, execute, read_batch
 
@@ -286,6 +287,7 @@ class _Runner:
     def __init__(self, open_connection: Callable[[], Connection]) -> None:
         self._open_connection = open_connection
         self._connection: Connection | None = None
+        self._memory = Memory()
         self._not_before_s = 0.0
         self.unreachable = False
 
@@ -304,7 +306,12 @@ class _Runner:
 
     def append(self, appends: Sequence[Append]) -> Sequence[StoreOutcome]:
         """The outcomes of a batch, in its order."""
-        return self._together(append_batch, appends)
+        return self._together(self._append_batch, appends)
+
+    def _append_batch(
+        self, connection: Connection, appends: Sequence[Append]
+    ) -> Sequence[StoreOutcome]:
+        return append_batch(connection, self._memory, appends)
 
     def read(self, operations: Sequence[StoreOperation]) -> Sequence[StoreOutcome]:
         """The outcomes of what changes nothing, in its order."""

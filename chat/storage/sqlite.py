@@ -25,6 +25,7 @@ from chat.storage.errors import (
     DuplicateKey,
     LockTimeout,
     LostConnection,
+    Stale,
     StoreCannotOpen,
     StoreUnavailable,
 )
@@ -58,7 +59,6 @@ class SqliteConnection:
 
     def __init__(self, db: sqlite3.Connection, name: str, lock: "_FileLock | None") -> None:
         self.name = name
-        self.pairs: dict[tuple[int, int], int] = {}
         self._db = db
         self._lock = lock
 
@@ -114,9 +114,15 @@ class SqliteConnection:
     def schema_lock(self) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
 
-    def adapt_ddl(self, statement: str) -> str:
+    def define(self, statement: str) -> None:
         # Rows that are found by a key of more than a number lie in the order of that key.
-        return f"{statement} WITHOUT ROWID" if "PRIMARY KEY (" in statement else statement
+        if "PRIMARY KEY (" in statement:
+            statement += " WITHOUT ROWID"
+        try:
+            self.execute(statement)
+        except sqlite3.OperationalError as error:
+            if "duplicate column" not in str(error):
+                raise
 
     def doubts(self) -> list[str]:
         return []
@@ -226,6 +232,8 @@ def _translated(error: sqlite3.Error) -> Exception:
         return StoreUnavailable(str(error))
     if getattr(error, "sqlite_errorcode", None) in _DUPLICATE:
         return DuplicateKey(str(error))
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_CONSTRAINT_NOTNULL:
+        return Stale(str(error))
     return error
 
 

@@ -9,6 +9,7 @@ so that nothing of it is stored. What is raised is a StoreError, of which each s
 anything may be stored, or, for a bug, anything else after a rollback.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -41,9 +42,10 @@ from chat.core.operations import (
 )
 from chat.storage import accounts, friendships, groups, log, rosters
 from chat.storage.access import Refusal
-from chat.storage.appends import MAX_BATCH, append_all
+from chat.storage.appends import MAX_BATCH, append_all, append_guessed, guess
 from chat.storage.connection import Connection, in_transaction
-from chat.storage.errors import DuplicateKey
+from chat.storage.errors import DuplicateKey, Stale
+from chat.storage.memory import Memory
 
 # Each takes a connection and operations of the type it stands under, all at once.
 _READS_TOGETHER: Final[dict[type, Callable[[Connection, Any], Sequence[StoreOutcome]]]] = {
@@ -87,7 +89,7 @@ def is_read(operation: StoreOperation) -> bool:
 def execute(connection: Connection, operation: StoreOperation) -> StoreOutcome:
     """Carries out one operation as one transaction. Raises StoreError; never gives Unknown."""
     if isinstance(operation, Append):
-        return append_batch(connection, [operation])[0]
+        return append_batch(connection, Memory(), [operation])[0]
     if is_read(operation):
         return read_batch(connection, [operation])[0]
     work = _WRITES[type(operation)]
@@ -126,7 +128,9 @@ def _read(connection: Connection, operation: StoreOperation) -> StoreOutcome:
         return Refused(refusal.code)
 
 
-def append_batch(connection: Connection, operations: Sequence[Append]) -> list[Appended | Refused]:
+def append_batch(
+    connection: Connection, memory: Memory, operations: Sequence[Append]
+) -> list[Appended | Refused]:
     """Up to MAX_BATCH appends as one transaction, answered in their order, with the outcomes
     they would have one by one. One that is refused does not harm the others.
 
@@ -135,11 +139,32 @@ def append_batch(connection: Connection, operations: Sequence[Append]) -> list[A
     """
     if not 0 < len(operations) <= MAX_BATCH:
         raise ValueError(f"a batch has 1 to {MAX_BATCH} appends, not {len(operations)}")
-    try:
-        return in_transaction(
-            connection, lambda: append_all(connection, operations, hopeful=True), write=True
-        )
-    except DuplicateKey:
-        return in_transaction(
-            connection, lambda: append_all(connection, operations, hopeful=False), write=True
-        )
+    hopeful = True
+    guessed = guess(memory, operations)
+    if guessed is not None:
+        try:
+            in_transaction(connection, lambda: append_guessed(connection, guessed), write=True)
+        except Stale:
+            memory.failed()
+        except DuplicateKey:
+            hopeful = False
+        else:
+            memory.held({conversation: head for conversation, _, _, head in guessed.granted})
+            return guessed.outcomes
+    if hopeful:
+        with contextlib.suppress(DuplicateKey):
+            return _append_asking(connection, memory, operations, hopeful=True)
+    return _append_asking(connection, memory, operations, hopeful=False)
+
+
+def _append_asking(
+    connection: Connection, memory: Memory, operations: Sequence[Append], *, hopeful: bool
+) -> list[Appended | Refused]:
+    batch = in_transaction(
+        connection,
+        lambda: append_all(connection, memory, operations, hopeful=hopeful),
+        write=True,
+    )
+    for learned in batch.learned:
+        memory.learn_conversation(*learned)
+    return batch.outcomes

@@ -68,7 +68,14 @@ MUTANTS = (
     Mutant(
         "answers-mixed-up",
         "the answers of a batch go to its sends in the wrong order",
-        (Edit(APPENDS, "    return outcomes\n", "    return outcomes[::-1]\n"),),
+        (
+            Edit(
+                APPENDS,
+                "    return Batch(\n        outcomes,",
+                "    return Batch(\n        outcomes[::-1],",
+            ),
+            Edit(APPENDS, "    return Guess(outcomes,", "    return Guess(outcomes[::-1],"),
+        ),
     ),
     Mutant(
         "membership-outside-the-transaction",
@@ -98,6 +105,45 @@ MUTANTS = (
                 APPENDS,
                 "DirectRole.BLOCKED_FRIEND if is_blocked else DirectRole.FRIEND",
                 "DirectRole.FRIEND",
+            ),
+        ),
+    ),
+    Mutant(
+        "version-taken-for-granted",
+        "a batch that goes by memory compares heads alone, and whoever once might write may still",
+        (
+            Edit(
+                APPENDS,
+                "WHEN head = ? AND access_version = ? THEN",
+                "WHEN head = ? AND access_version <> -1 - ? THEN",
+            ),
+        ),
+    ),
+    Mutant(
+        "version-not-raised",
+        "a block does not raise the access version of the conversation of the two",
+        (
+            Edit(
+                FRIENDSHIPS,
+                '(user_id, blocked_id) VALUES (?, ?)", row)\n'
+                "        _raise_access_version(connection, conversation)\n",
+                '(user_id, blocked_id) VALUES (?, ?)", row)\n',
+            ),
+        ),
+    ),
+    Mutant(
+        "version-not-compared",
+        "a batch that asks under locks takes those who once might write for members still",
+        (Edit(APPENDS, "        remembered - outdated,\n", "        remembered,\n"),),
+    ),
+    Mutant(
+        "writers-of-old-versions",
+        "who might write at an earlier version is remembered as one who may at the present one",
+        (
+            Edit(
+                "chat.storage.memory",
+                "            remembered.writers.clear()\n",
+                "            pass\n",
             ),
         ),
     ),

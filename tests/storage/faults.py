@@ -72,7 +72,6 @@ class FaultyConnection:
     """The connection it is given, but for the faults of its world."""
 
     def __init__(self, inner: Connection, world: World) -> None:
-        self.pairs = inner.pairs
         self.name = inner.name
         self.for_update = inner.for_update
         self.pack = inner.pack
@@ -131,8 +130,8 @@ class FaultyConnection:
     def schema_lock(self) -> AbstractContextManager[None]:
         return self._inner.schema_lock()
 
-    def adapt_ddl(self, statement: str) -> str:
-        return self._inner.adapt_ddl(statement)
+    def define(self, statement: str) -> None:
+        self._inner.define(statement)
 
     def doubts(self) -> list[str]:
         return self._inner.doubts()

@@ -22,6 +22,7 @@ from chat.core.operations import (
     RemoveFriend,
 )
 from chat.storage.connection import Connection
+from chat.storage.memory import Memory
 from chat.storage.transactions import append_batch, execute
 from tests.storage.stores import (
     NOW_MS,
@@ -119,10 +120,11 @@ def test_a_history_is_a_window_on_what_the_member_may_see(
     group = make_group(store, ann)
     append_batch(
         store,
+        Memory(),
         [say_group(ann, group, key=str(number)) for number in range(since - 1)],
     )
     execute(store, JoinGroup(bob, group, NOW_MS))
-    append_batch(store, [say_group(bob, group, key=str(number)) for number in range(4)])
+    append_batch(store, Memory(), [say_group(bob, group, key=str(number)) for number in range(4)])
     seen = [entry for entry in read_all(store, group) if entry.seq > since]
     outcome = execute(store, ReadHistory(bob, group, before, after, limit))
     assert isinstance(outcome, HistoryRead)
@@ -146,7 +148,7 @@ def test_a_read_mark_never_goes_back_nor_past_the_head(store: Connection) -> Non
     ann, bob = people(store, 2)
     conversation = befriend(store, ann, bob)
     group = make_group(store, ann, bob)
-    append_batch(store, [say(ann, bob, key=str(number)) for number in range(5)])
+    append_batch(store, Memory(), [say(ann, bob, key=str(number)) for number in range(5)])
     version = roster(store, bob).version
     for seq, mark in ((3, 3), (2, 3), (4, 4), (99, 5), (1, 5)):
         assert execute(store, MarkRead(bob, conversation, seq)) == ReadMarked(mark, ann)
@@ -187,13 +189,14 @@ def test_a_full_batch_is_one_transaction(store: Connection) -> None:
             say_group(bob, group, key=key),
             say_group(cyd, group, key=key),
         ]
-    outcomes = append_batch(store, batch)
+    memory = Memory()
+    outcomes = append_batch(store, memory, batch)
     assert [o.seq for o in outcomes[0::4] if isinstance(o, Appended)] == list(range(1, 65))
     in_group = [o.seq for o in outcomes if isinstance(o, Appended) and o.conversation == group]
     assert in_group == list(range(3, 131))
     assert outcomes[3::4] == [refused("not_member")] * 64
     assert len(read_all(store, direct)) == 64
     assert len(read_all(store, group)) == 130
-    repeated = append_batch(store, batch)
+    repeated = append_batch(store, memory, batch)
     assert all(o.repeated for o in repeated if isinstance(o, Appended))
     assert len(read_all(store, group)) == 130

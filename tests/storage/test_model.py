@@ -28,6 +28,7 @@ from chat.core.operations import (
     Touched,
     Unblock,
 )
+from chat.storage.memory import Memory
 from chat.storage.transactions import append_batch, execute
 from tests.storage.model import Model
 from tests.storage.stores import memory_store, people, read_all, roster
@@ -47,6 +48,8 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store = memory_store()
+        self.memories = (Memory(), Memory())
+        """Of two nodes, which take turns on one connection."""
         self.model = Model()
         self.now_ms = 0
 
@@ -177,14 +180,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     # -------------------------------------------------------------------------- logs
 
-    @rule(drawn=st.lists(appends, min_size=1, max_size=12))
-    def append(self, drawn: list[tuple[int, int | str | None, int, str, str]]) -> None:
+    @rule(node=st.integers(0, 1), drawn=st.lists(appends, min_size=1, max_size=12))
+    def append(self, node: int, drawn: list[tuple[int, int | str | None, int, str, str]]) -> None:
         batch = [
             Append(user, to, self.place(place) if to is None else None, text, key, self.tick())
             for user, to, place, text, key in drawn
         ]
         expected = [self.model.append(append) for append in batch]
-        assert append_batch(self.store, batch) == expected
+        assert append_batch(self.store, self.memories[node], batch) == expected
 
     @rule(user=users, place=places, seq=st.integers(1, 12))
     def mark_read(self, user: int, place: int, seq: int) -> None:
@@ -244,7 +247,7 @@ def test_a_batch_is_answered_as_one_by_one(
     answers = [
         outcome
         for start, end in pairwise(edges)
-        for outcome in append_batch(together.store, batch[start:end])
+        for outcome in append_batch(together.store, together.memories[0], batch[start:end])
     ]
     assert answers == [execute(alone.store, append) for append in batch]
     for id in together.model.conversations:

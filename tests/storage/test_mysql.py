@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from chat.core._generated.errors import ErrorCode
 from chat.core.operations import Append, Appended, CreateGroup, GroupChanged, Refused, Unknown
+from chat.storage.appends import Guess, append_guessed
 from chat.storage.connection import Connection
 from chat.storage.errors import StoreCannotOpen, StoreNotThere
 from chat.storage.mysql import Address, open_mysql
@@ -61,6 +62,14 @@ class Friends:
             self.service.submit(self.tickets, append)
             tickets.append(self.tickets)
         return tickets
+
+    def submit_all(self, *keys: str) -> list[int]:
+        """As one batch, if the writer has nothing to do."""
+        tickets = range(self.tickets + 1, self.tickets + 1 + len(keys))
+        self.tickets += len(keys)
+        appends = [Append(self.ann, self.bob, None, f"text {key}", key, NOW_MS) for key in keys]
+        self.service.submit_all(list(zip(tickets, appends, strict=True)))
+        return list(tickets)
 
     def keys(self) -> list[str | None]:
         """Those of the log, in order."""
@@ -124,6 +133,43 @@ def test_a_commit_whose_exchange_is_cut_anywhere_is_neither_lost_nor_doubled(
         said += keys
         assert friends.keys() == said, (way, k)
     assert len(opened) >= len(CUTS)
+    proxy.close()
+
+
+GUESS_CUTS = [("up", k) for k in range(0, 400, 40)] + [("down", k) for k in range(3 * COMMIT_BYTES)]
+"""A batch that goes by memory is one packet up, and three down: raised, inserted, committed."""
+
+
+def test_nor_is_a_batch_that_goes_by_memory(
+    mariadb: MariaDb, friends: Friends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat.storage.memory.MOST_CAUTION", 0)
+    proxy = Proxy(mariadb.port)
+    opened: list[CutAtCommit] = []
+    cut_short: list[bool] = []
+
+    def open_cut() -> Connection:
+        opened.append(CutAtCommit(open_mysql(friends.address._replace(port=proxy.port)), proxy))
+        return opened[-1]  # type: ignore[return-value]
+
+    def count(connection: Connection, guessed: Guess) -> None:
+        cut_short.append(any(one.cut is not None for one in opened))
+        append_guessed(connection, guessed)
+
+    monkeypatch.setattr("chat.storage.transactions.append_guessed", count)
+    friends.serve(open_cut)
+    said: list[str] = []
+    for number, (way, k) in enumerate(GUESS_CUTS):
+        writer = opened[0] if number == 0 else opened[-1]
+        for place in range(3):
+            # The reader's connection came second and is of no interest.
+            writer.cut = {way: k} if place == 2 else None
+            keys = [f"{way}{k}.{place}.{text}" for text in range(3)]
+            outcomes = friends.answers.wait_for(*friends.submit_all(*keys))
+            assert all(isinstance(outcome, Appended) for outcome in outcomes), (way, k, outcomes)
+            said += keys
+            assert friends.keys() == said, (way, k)
+    assert sum(cut_short) == len(GUESS_CUTS)
     proxy.close()
 
 
