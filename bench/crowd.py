@@ -107,7 +107,7 @@ class Crowd:
 
 
 if __name__ == "__main__":
-    os.nice(NICE)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as _runner:
         _port, _pid, _group, _first, _count = map(int, sys.argv[1:])
         _runner.run(_serve(_port, _pid, _group, _first, _count))

@@ -13,10 +13,13 @@ SERVER_CORE: Final = 0
 LOAD_CORE: Final = 1
 
 
+_CORES: Final = sorted(os.sched_getaffinity(0))
+"""Those this process had when it began, whatever it is bound to by now."""
+
+
 def _core(number: int) -> set[int]:
     """The core, or the last one there is."""
-    cores = sorted(os.sched_getaffinity(0))
-    return {number} if number in cores else {cores[-1]}
+    return {_CORES[min(number, len(_CORES) - 1)]}
 
 
 @contextlib.contextmanager
