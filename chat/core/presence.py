@@ -119,5 +119,8 @@ class Presence:
             user = self._context.users.get(id)
             if user is not None:
                 for friend in user.friends:
+                    is_online = friend in online
+                    if is_online and user.states.get(friend) is PresenceState.ONLINE:
+                        continue  # The common case.
                     if friend in asked:
-                        self.found(user, friend, online=friend in online)
+                        self.found(user, friend, online=is_online)

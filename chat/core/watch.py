@@ -57,11 +57,18 @@ class Watch:
     def look(self, at_ms: int) -> None:
         """Does what is due for those who were to be looked at at that time."""
         silent: list[int] = []
+        now_ms = self._context.now_ms
         for connection in self._looks.pop(at_ms):
             session = self._context.sessions.get(connection)
             if session is not None and session.next_check_ms == at_ms:
                 session.next_check_ms = None
                 try:
+                    if self._is_just_silent(session):
+                        session.step(Input.SILENCE, now_ms)
+                        session.pinged = True
+                        silent.append(connection)
+                        self._look_at(session, self._after_ping_ms(session))
+                        continue
                     if self._check(session):
                         silent.append(connection)
                     self.arm(session)
@@ -69,6 +76,17 @@ class Watch:
                     self._context.bugs.append(bug)
         if silent:
             self._context.effects.append(Deliver(tuple(silent), _PING))
+
+    def _is_just_silent(self, session: Session) -> bool:
+        """The common case: nothing else can be due for it than a ping, and that is."""
+        return (
+            session.state is _READY
+            and not session.pinged
+            and session.heard_at_ms + self._context.config.ping_ms <= self._context.now_ms
+            and session.line_since_ms is None
+            and not session.full
+            and not session.reading_paused
+        )
 
     def _check(self, session: Session) -> bool:
         """Does what is due for a session. Whether it has been silent, and is to be pinged."""
@@ -132,16 +150,23 @@ class Watch:
         if due:
             at_ms = _together(min(due)[0])
             if session.pinged:
-                # Most answer, and are silent again then: one look will do for both.
-                again_ms = self._context.now_ms + self._context.config.ping_ms + 1
-                at_ms = min(at_ms, _together(again_ms))
+                at_ms = min(at_ms, self._after_ping_ms(session))
             if session.next_check_ms is None or at_ms < session.next_check_ms:
-                session.next_check_ms = at_ms
-                looked_at = self._looks.get(at_ms)
-                if looked_at is None:
-                    looked_at = self._looks[at_ms] = {}
-                    self._context.deadlines.set(at_ms, ("look", at_ms))
-                looked_at[session.connection] = None
+                self._look_at(session, at_ms)
+
+    def _after_ping_ms(self, session: Session) -> int:
+        """Most answer a ping, and are silent again after ping_ms: one look will do for both."""
+        config = self._context.config
+        again_ms = self._context.now_ms + config.ping_ms + 1
+        return _together(min(again_ms, session.heard_at_ms + config.dead_ms))
+
+    def _look_at(self, session: Session, at_ms: int) -> None:
+        session.next_check_ms = at_ms
+        looked_at = self._looks.get(at_ms)
+        if looked_at is None:
+            looked_at = self._looks[at_ms] = {}
+            self._context.deadlines.set(at_ms, ("look", at_ms))
+        looked_at[session.connection] = None
 
 
 def _together(at_ms: int) -> int:
