@@ -1,4 +1,10 @@
-"""What it may cost, and whether it does. A budget that is not met is said to be so."""
+"""What it may cost, and whether it does. A budget that is not met is said to be so.
+
+Microseconds of CPU hold for a machine of a certain speed, and machines are not alike, nor is one of
+them from one moment to the next. So these budgets are compared as ratios: what ngircd took for the
+same shape where the budgets were set is the yardstick, and a figure counts as what it would be if
+ngircd took as long here. Where there is no ngircd it counts as it is.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
@@ -10,6 +16,10 @@ GROUP: Final = "group of 100 × "
 TWO: Final = "two nodes, 10 pairs × 32"
 STEADY: Final = 1.25
 """What still counts as the same cost, on a machine that is never quite quiet."""
+
+
+NGIRCD_US: Final = {DIRECT + "32": 1.85, GROUP + "1": 6.6, GROUP + "8": 1.32}
+"""By shape: the CPU that ngircd took for each delivery where the budgets were set."""
 
 
 class NotMeasured(Exception):
@@ -47,7 +57,7 @@ Value: TypeAlias = Callable[[Figures], float]
 
 class Budget(NamedTuple):
     """`limit` is the most, or with `least` the least, that `value` may be; `reach` is what one
-    would like."""
+    would like. `shape`: the one whose ngircd tells the machine's speed."""
 
     what: str
     value: Value
@@ -55,9 +65,20 @@ class Budget(NamedTuple):
     reach: float | None = None
     unit: str = "µs"
     least: bool = False
+    shape: str = ""
 
     def is_met(self, value: float) -> bool:
         return value >= self.limit if self.least else value <= self.limit
+
+    def slowness(self, figures: Figures) -> float:
+        """How many times slower than the one for which the budget was set this machine is."""
+        if not self.shape:
+            return 1.0
+        try:
+            here_us = figures.get(self.shape, "ngircd", "cpu_us.ngircd")
+        except NotMeasured:
+            return 1.0
+        return here_us / NGIRCD_US[self.shape]
 
 
 def _value(shape: str, subject: str, name: str) -> Value:
@@ -94,10 +115,19 @@ def _others(figures: Figures) -> float:
 
 _CPU: Final = "cpu_us.node"
 _MYSQL: Final = "node, mysql"
-_IRC_GROUP: Final = _value(GROUP + "8", "ngircd", "cpu_us.ngircd")
+_SQLITE: Final = "node, sqlite"
+
+
+def _cpu(what: str, shape: str, subject: str, limit: float, reach: float | None = None) -> Budget:
+    return Budget(what, _value(shape, subject, _CPU), limit, reach, shape=shape)
+
+
+def _by_ngircd(shape: str) -> Value:
+    return _ratio(_value(shape, _MYSQL, _CPU), _value(shape, "ngircd", "cpu_us.ngircd"))
+
 
 BUDGETS: Final = (
-    Budget("direct × 32, MySQL: CPU a message", _value(DIRECT + "32", _MYSQL, _CPU), 14, 8),
+    _cpu("direct × 32, MySQL: CPU a message", DIRECT + "32", _MYSQL, 14, 8),
     Budget(
         "direct × 32, MySQL: messages",
         _value(DIRECT + "32", _MYSQL, "rate"),
@@ -105,14 +135,7 @@ BUDGETS: Final = (
         unit="/s",
         least=True,
     ),
-    Budget(
-        "direct × 32, MySQL: CPU by ngircd's",
-        _ratio(
-            _value(DIRECT + "32", _MYSQL, _CPU), _value(DIRECT + "32", "ngircd", "cpu_us.ngircd")
-        ),
-        8,
-        unit="×",
-    ),
+    Budget("direct × 32, MySQL: CPU by ngircd's", _by_ngircd(DIRECT + "32"), 8, unit="×"),
     Budget(
         "direct × 1, MySQL: p50 by a bare transaction's",
         _ratio(
@@ -122,15 +145,9 @@ BUDGETS: Final = (
         2,
         unit="×",
     ),
-    Budget("group × 8, MySQL: CPU a delivery", _value(GROUP + "8", _MYSQL, _CPU), 2.6),
-    Budget(
-        "group × 8, MySQL: CPU by ngircd's",
-        _ratio(_value(GROUP + "8", _MYSQL, _CPU), _IRC_GROUP),
-        2,
-        1,
-        unit="×",
-    ),
-    Budget("group × 1, MySQL: CPU a delivery", _value(GROUP + "1", _MYSQL, _CPU), 9, 7),
+    _cpu("group × 8, MySQL: CPU a delivery", GROUP + "8", _MYSQL, 2.6),
+    Budget("group × 8, MySQL: CPU by ngircd's", _by_ngircd(GROUP + "8"), 2, 1, unit="×"),
+    _cpu("group × 1, MySQL: CPU a delivery", GROUP + "1", _MYSQL, 9, 7),
     Budget(
         "two nodes × 32: CPU of both by that of one",
         _ratio(_both_nodes, _value(TWO, "one node, mysql", "cpu_us.node 1")),
@@ -138,10 +155,8 @@ BUDGETS: Final = (
         1.6,
         unit="×",
     ),
-    Budget(
-        "direct × 32, SQLite: CPU a message", _value(DIRECT + "32", "node, sqlite", _CPU), 18, 11
-    ),
-    Budget("group × 8, SQLite: CPU a delivery", _value(GROUP + "8", "node, sqlite", _CPU), 2.6, 2),
+    _cpu("direct × 32, SQLite: CPU a message", DIRECT + "32", _SQLITE, 18, 11),
+    _cpu("group × 8, SQLite: CPU a delivery", GROUP + "8", _SQLITE, 2.6, 2),
     Budget(
         "backlog to one client: entries",
         _worst("backlog of", "rate", least=True),
@@ -185,9 +200,11 @@ def verdicts(figures: Sequence[Figure]) -> tuple[str, bool]:
             is_well = False
             lines.append(f"NOT MEASURED  {budget.what:48} {limit}{reach} (lacks {missing})")
             continue
-        is_met = budget.is_met(value)
+        slowness = budget.slowness(found)
+        is_met = budget.is_met(value / slowness)
         is_well = is_well and is_met
         verdict = "met" if is_met else "NOT MET"
-        number = f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
-        lines.append(f"{verdict:13} {budget.what:48} {number} {budget.unit} ({limit}{reach})")
+        number = f"{value / slowness:,.0f}" if value >= 1_000 else f"{value / slowness:.3g}"
+        here = f"; here {value:.3g}, as ngircd is {slowness:.2f} × slower" if budget.shape else ""
+        lines.append(f"{verdict:13} {budget.what:48} {number} {budget.unit} ({limit}{reach}{here})")
     return "\n".join(lines), is_well

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, cast
 from bench.contest import Contestant, compare
 from bench.figures import Figure, median_of
 from bench.machine import cpu_s
-from bench.peer import Wrong
+from bench.peer import Wrong, dial
 from bench.stage import Stage
 from bench.stock import PASSWORD, add_friends, add_users, token
 from bench.subjects import ChatNode, Ngircd, Relay, has_ngircd, ready_ms
@@ -104,11 +104,9 @@ class Door:
         loop = asyncio.get_running_loop()
         way = self._way(number)
         done: asyncio.Future[bytes] = loop.create_future()
+        source = SOURCES[number % len(SOURCES)]
         await loop.create_connection(
-            lambda: _Entrant(way, done),
-            "127.0.0.1",
-            self._port,
-            local_addr=(SOURCES[number % len(SOURCES)], 0),
+            lambda: _Entrant(way, done), sock=await dial(self._port, source)
         )
         heard = await asyncio.wait_for(done, ENTER_S)
         if way.hears not in heard:

@@ -20,11 +20,14 @@ without a gap, a repeat or a step back; anything else raises `Wrong` and ends th
 import asyncio
 import json
 import re
+import socket
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 ANSWER_S: Final = 30.0
 TEXT_BYTES: Final = 64
+IP_BIND_ADDRESS_NO_PORT: Final = 24
+"""As ip(7) has it; Python knows it from 3.12 on."""
 
 _decimals: list[bytes] = []
 
@@ -246,15 +249,28 @@ class Peer(asyncio.Protocol):
         self._transport.abort()
 
 
+async def dial(port: int, source: str | None = None) -> socket.socket:
+    """A connection to 127.0.0.1, from that address of this machine. The kernel looks for a free
+    port of the address only among those that lead to the same port, and so finds one at once."""
+    one = socket.socket()
+    one.setblocking(False)
+    try:
+        if source is not None:
+            one.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            one.bind((source, 0))
+        await asyncio.get_running_loop().sock_connect(one, ("127.0.0.1", port))
+    except BaseException:
+        one.close()
+        raise
+    return one
+
+
 async def connect(
     dialect: Dialect, port: int, name: str = "peer", source: str | None = None
 ) -> Peer:
     """A connection to 127.0.0.1."""
     _, peer = await asyncio.get_running_loop().create_connection(
-        lambda: Peer(dialect, name),
-        "127.0.0.1",
-        port,
-        local_addr=(source, 0) if source else None,
+        lambda: Peer(dialect, name), sock=await dial(port, source)
     )
     return peer
 

@@ -32,8 +32,9 @@ STABLE_S = 10.0
 """A worker that lived so long died of something new."""
 FIRST_PAUSE_S = 0.5
 MOST_PAUSE_S = 10.0
-PATIENCE_S = 5.0
-"""How much longer than they may take for stopping workers are waited for."""
+PATIENCE_S = 12.0
+"""How much longer than they may take for stopping workers are waited for. A call to a database that
+is silent takes 10 s."""
 READY, WAITING = "ready:", "waiting:"
 """How the lines begin that a worker says when it serves, and when it waits for what it needs."""
 

@@ -180,7 +180,7 @@ class Strangers:
         """What comes after a line that ends the connection is dropped."""
         if dialled := self._dial():
             wire = dialled[0]
-            if self._chance.random() < 0.5:
+            if self._chance.random() < 0.75:
                 wire.down.stopped = True
             wire.up.write(FLOOD + LONG)
             for delay_ms in range(4):
@@ -210,8 +210,8 @@ class Strangers:
         """The buffers of some stand too long while it is decided who they are."""
         host = self._host()
         if host is not None:
-            for number in range(6):
-                self._world.later(4 * number, self._stall, host)
+            for number in range(20):
+                self._world.later(2 * number, self._stall, host)
             self._world.later(self._chance.randint(20, 40), self._jump, host)
 
     def _stall(self, host: Host) -> None:

@@ -7,7 +7,8 @@ A head that is higher than known starts a catch-up, as any hint does: the sweep 
 delivery of its own.
 """
 
-from math import ceil
+from itertools import pairwise
+from typing import TypeAlias
 
 from chat.core.channels import Channels
 from chat.core.context import Context
@@ -19,7 +20,10 @@ from chat.core.presence import Presence
 
 STEP_MS = 1_000
 COMPARE_AT_ONCE = 500
-"""Conversations and users in one query."""
+"""Conversations, and users, in one query."""
+
+Turn: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
+"""Users and conversations that are compared in one step."""
 
 
 class Sweep:
@@ -40,8 +44,8 @@ class Sweep:
         self._presence = presence
         self.armed = False
         """The next step is set."""
-        self._turns: list[tuple[bool, int]] = []
-        self._step = 1
+        self._turns: list[Turn] = []
+        """Those that are left of a round, the next one last."""
         self._under_way = 0
 
     def arm(self) -> None:
@@ -60,29 +64,33 @@ class Sweep:
             self.compare_all()
             return
         if not self._turns:
-            self._turns = self._all()
-            self._step = max(1, ceil(len(self._turns) * STEP_MS / self._context.config.sweep_ms))
-        turns, self._turns = self._turns[: self._step], self._turns[self._step :]
-        self._compare(turns)
+            self._turns = self._round()
+        if self._turns:
+            self._compare(*self._turns.pop())
 
     def compare_all(self) -> None:
         """Gives everyone a turn now."""
-        self._compare(self._all())
+        self._compare(tuple(self._context.users), tuple(self._delivery.conversations))
 
-    def _all(self) -> list[tuple[bool, int]]:
-        users = [(True, id) for id in self._context.users]
-        return users + [(False, id) for id in self._delivery.conversations]
+    def _round(self) -> list[Turn]:
+        """A turn for each, in as many steps as there are within `sweep_ms`."""
+        users, conversations = tuple(self._context.users), tuple(self._delivery.conversations)
+        steps = self._context.config.sweep_ms // STEP_MS
+        count = max(1, min(steps, len(users) + len(conversations)))
+        turns = zip(_parts(users, count), _parts(conversations, count), strict=True)
+        return list(turns)[::-1]
 
-    def _compare(self, turns: list[tuple[bool, int]]) -> None:
-        for start in range(0, len(turns), COMPARE_AT_ONCE):
-            part = turns[start : start + COMPARE_AT_ONCE]
-            users = tuple(id for is_user, id in part if is_user)
-            conversations = tuple(id for is_user, id in part if not is_user)
+    def _compare(self, users: tuple[int, ...], conversations: tuple[int, ...]) -> None:
+        here = self._context.users
+        for start in range(0, max(len(users), len(conversations)), COMPARE_AT_ONCE):
+            end = start + COMPARE_AT_ONCE
+            asked = users[start:end]
             self._under_way += 1
-            self._context.query(HeadsCompared(sweep=True), ReadHeads(conversations, users))
+            self._context.query(
+                HeadsCompared(sweep=True), ReadHeads(conversations[start:end], asked)
+            )
             if self._channels.up:
-                here = self._context.users
-                self._presence.compare([here[id] for id in users if id in here])
+                self._presence.compare([here[id] for id in asked if id in here])
 
     def compared(self, record: HeadsCompared, outcome: StoreOutcome) -> None:
         if record.sweep:
@@ -92,3 +100,9 @@ class Sweep:
                 self._delivery.learn(id, head)
             for id, version in outcome.versions.items():
                 self._people.news(id, version)
+
+
+def _parts(ids: tuple[int, ...], count: int) -> list[tuple[int, ...]]:
+    """As many parts, as equal as can be."""
+    edges = [len(ids) * place // count for place in range(count + 1)]
+    return [ids[start:end] for start, end in pairwise(edges)]

@@ -327,9 +327,10 @@ class Driver:
         try:
             if self._parcel:
                 self._write_parcel()
+            take, find = self._written.pop, self._transports.get
             for connection in connections:
-                written = self._written.pop(connection, None)
-                transport = self._transports.get(connection)
+                written = take(connection, None)
+                transport = find(connection)
                 if written is not None and transport is not None:
                     transport.write(_joined(written))
         finally:

@@ -184,7 +184,13 @@ MUTANTS = (
     Mutant(
         "no-sweep",
         "heads and versions are compared only while the bus is down",
-        (Edit(SWEEP, "        self._compare(turns)\n", ""),),
+        (
+            Edit(
+                SWEEP,
+                "            self._compare(*self._turns.pop())\n",
+                "            self._turns.pop()\n",
+            ),
+        ),
     ),
     Mutant(
         "sweep-without-heads",

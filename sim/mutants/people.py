@@ -105,9 +105,8 @@ MUTANTS = (
             Edit(
                 "chat.core.sweep",
                 "            if self._channels.up:\n"
-                "                here = self._context.users\n"
                 "                self._presence.compare([here[id] for id in "
-                "users if id in here])\n",
+                "asked if id in here])\n",
                 "",
             ),
         ),

@@ -19,6 +19,27 @@ def test_a_budget_is_met_up_to_its_limit(ready_ms: float, verdict: str) -> None:
     assert text.splitlines()[-1].startswith(f"{verdict} ")
 
 
+@pytest.mark.parametrize(
+    ("node_us", "ngircd_us", "verdict"),
+    [(9.0, 6.6, "met"), (9.1, 6.6, "NOT MET"), (18.0, 13.2, "met"), (4.6, 3.3, "NOT MET")],
+)
+def test_microseconds_are_those_of_a_machine_on_which_ngircd_takes_what_it_took(
+    node_us: float, ngircd_us: float, verdict: str
+) -> None:
+    shape = "group of 100 × 1"
+    node = Figure(shape, "node, mysql", {"cpu_us.node": node_us})
+    ngircd = Figure(shape, "ngircd", {"cpu_us.ngircd": ngircd_us})
+    text, _ = verdicts([node, ngircd])
+    (line,) = [line for line in text.splitlines() if "group × 1" in line]
+    assert line.startswith(f"{verdict} ")
+    assert f"here {node_us:.3g}" in line
+
+
+def test_without_ngircd_they_count_as_they_are() -> None:
+    text, _ = verdicts([Figure("group of 100 × 1", "node, mysql", {"cpu_us.node": 9.0})])
+    assert "met           group × 1" in text
+
+
 def test_what_was_not_measured_is_not_met() -> None:
     text, is_well = verdicts([])
     assert not is_well

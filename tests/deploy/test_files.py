@@ -12,6 +12,7 @@ import yaml
 
 from chat.core.config import NodeConfig
 from chat.options import EXIT_USAGE, parser
+from chat.storage.mysql import CALL_S
 from deploy.cluster import NGINX_CONF, nginx_conf
 from deploy.servers import find_program, free_port
 from tests.conftest import need
@@ -106,7 +107,9 @@ def test_the_nodes_of_compose_are_told_what_chat_node_takes() -> None:
         assert (options.name, options.port) == (name, 6000)
         assert options.proxy_from.trusts(balancer)
         assert not options.proxy_from.trusts(services[name]["networks"]["chat"]["ipv4_address"])
-        assert seconds(services[name]["stop_grace_period"]) * 1_000 > options.drain_ms
+        assert (
+            seconds(services[name]["stop_grace_period"]) * 1_000 > options.drain_ms + CALL_S * 1_000
+        )
         assert set(services[name]["depends_on"]) <= set(services)
         assert f":{SECRET}@mariadb:3306/chat" in " ".join(services[name]["command"])
     database = services["mariadb"]["environment"]
@@ -148,6 +151,6 @@ def test_the_service_starts_chat_node_with_flags_that_it_has() -> None:
     options = parser().parse_args(arguments)
     assert (options.port, options.name) == (6001, "here-6001")
     assert options.proxy_from.trusts("127.0.0.1")
-    assert int(service["TimeoutStopSec"]) * 1_000 > options.drain_ms
+    assert int(service["TimeoutStopSec"]) * 1_000 > options.drain_ms + CALL_S * 1_000
     assert service["Restart"] == "on-failure"
     assert int(service["RestartPreventExitStatus"]) == EXIT_USAGE

@@ -18,7 +18,7 @@ from chat.core.operations import (
     Unblock,
 )
 from chat.storage import memory as module
-from chat.storage.appends import append_guessed, guess
+from chat.storage.appends import MAX_BATCH, append_guessed, guess
 from chat.storage.connection import Connection, in_transaction
 from chat.storage.errors import DuplicateKey, Stale
 from chat.storage.memory import Memory
@@ -148,6 +148,17 @@ def test_a_head_that_somebody_else_raised_is_found_out(store: Connection) -> Non
         assert outcome == [Appended(conversation, 2 + number, NOW_MS, ANN)]
     keys = ["first", *[str(number) for number in range(12)]]
     assert [entry.key for entry in read_all(store, conversation)] == keys
+
+
+def test_a_full_batch_may_be_of_as_many_conversations(store: Connection) -> None:
+    (ann,) = people(store, 1)
+    groups = [make_group(store, ann) for _ in range(MAX_BATCH)]
+    memory = Memory()
+    for seq in (2, 3):
+        batch = [say_group(ann, group, key=f"{seq}.{group}") for group in reversed(groups)]
+        assert (guess(memory, batch) is not None) == (seq == 3)
+        outcomes = append_batch(store, memory, batch)
+        assert outcomes == [Appended(group, seq, NOW_MS, None) for group in reversed(groups)]
 
 
 def test_of_a_batch_that_is_stale_in_part_nothing_is_stored_by_guess(store: Connection) -> None:
