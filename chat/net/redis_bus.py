@@ -281,6 +281,9 @@ class RedisBus:
             wire.push((command, *names[start : start + CHANNELS_AT_ONCE]))
 
     def _hear(self, reply: Reply) -> None:
+        if isinstance(reply, bytes) and self._heard:
+            # A PING on a connection with subscriptions is answered by a list.
+            raise ConnectionError("Redis has forgotten the subscriptions")
         if isinstance(reply, list) and len(reply) == 3:
             kind, channel, data = reply
             if kind == b"message":

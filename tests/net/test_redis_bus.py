@@ -223,6 +223,29 @@ def test_one_envelope_is_swallowed(run: Run, redis: Redis, proxy: Proxy) -> None
     run(work())
 
 
+@pytest.mark.usefixtures("often")
+def test_forgotten_subscriptions_are_noticed(run: Run, redis: Redis, proxy: Proxy) -> None:
+    """As by a proxy that goes on with another Redis, and tells nobody."""
+
+    async def work() -> None:
+        async with port_at(redis.port) as ann, port_at(proxy.port) as bob:
+
+            def forget(data: bytes) -> bytes:
+                if b"SUBSCRIBE" not in data:
+                    return data
+                proxy.edit.clear()
+                return data + b"*1\r\n$11\r\nUNSUBSCRIBE\r\n"
+
+            proxy.edit["up"] = forget
+            await bob.subscribes("u:1", 1)
+            await bob.hears(BusDown())
+            await bob.hears(BusUp(), 2)
+            ann.publish("u:1", news(1))
+            await bob.hears(EnvelopeReceived("u:1", news(1)))
+
+    run(work())
+
+
 def test_the_lease_of_the_dead_runs_out(run: Run, redis: Redis, proxy: Proxy) -> None:
     async def work() -> None:
         async with port_at(redis.port, SHORT) as ann, port_at(proxy.port, SHORT) as bob:
