@@ -70,15 +70,15 @@ class Budget(NamedTuple):
     def is_met(self, value: float) -> bool:
         return value >= self.limit if self.least else value <= self.limit
 
-    def slowness(self, figures: Figures) -> float:
-        """How many times slower than the one for which the budget was set this machine is."""
+    def ngircd_us(self, figures: Figures) -> float | None:
+        """What ngircd takes here; None if the budget has nothing to do with that, or it is not
+        there."""
         if not self.shape:
-            return 1.0
+            return None
         try:
-            here_us = figures.get(self.shape, "ngircd", "cpu_us.ngircd")
+            return figures.get(self.shape, "ngircd", "cpu_us.ngircd")
         except NotMeasured:
-            return 1.0
-        return here_us / NGIRCD_US[self.shape]
+            return None
 
 
 def _value(shape: str, subject: str, name: str) -> Value:
@@ -200,11 +200,15 @@ def verdicts(figures: Sequence[Figure]) -> tuple[str, bool]:
             is_well = False
             lines.append(f"NOT MEASURED  {budget.what:48} {limit}{reach} (lacks {missing})")
             continue
-        slowness = budget.slowness(found)
-        is_met = budget.is_met(value / slowness)
+        here = ""
+        ngircd_us = budget.ngircd_us(found)
+        if ngircd_us is not None:
+            there_us = NGIRCD_US[budget.shape]
+            here = f"; here {value:.3g}, where ngircd takes {ngircd_us:.3g} and not {there_us:g}"
+            value *= there_us / ngircd_us
+        is_met = budget.is_met(value)
         is_well = is_well and is_met
         verdict = "met" if is_met else "NOT MET"
-        number = f"{value / slowness:,.0f}" if value >= 1_000 else f"{value / slowness:.3g}"
-        here = f"; here {value:.3g}, as ngircd is {slowness:.2f} × slower" if budget.shape else ""
+        number = f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
         lines.append(f"{verdict:13} {budget.what:48} {number} {budget.unit} ({limit}{reach}{here})")
     return "\n".join(lines), is_well

@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
 
 import uvloop
 
@@ -22,8 +21,6 @@ from bench.machine import LOAD_CORE, on_core
 from bench.peer import Chat, Peer, log_in
 from bench.stock import token
 from bench.traffic import Flow, Measured, Traffic
-
-NICE: Final = 10
 
 
 async def _serve(port: int, pid: int, group: int, first: int, count: int) -> None:

@@ -67,7 +67,8 @@ class Watch:
                         session.step(Input.SILENCE, now_ms)
                         session.pinged = True
                         silent.append(connection)
-                        self._look_at(session, self._after_ping_ms(session))
+                        dead_ms = session.heard_at_ms + self._context.config.dead_ms
+                        self._look_at(session, min(_together(dead_ms), self._again_ms()))
                         continue
                     if self._check(session):
                         silent.append(connection)
@@ -150,17 +151,17 @@ class Watch:
         if due:
             at_ms = _together(min(due)[0])
             if session.pinged:
-                at_ms = min(at_ms, self._after_ping_ms(session))
+                at_ms = min(at_ms, self._again_ms())
             if session.next_check_ms is None or at_ms < session.next_check_ms:
                 self._look_at(session, at_ms)
 
-    def _after_ping_ms(self, session: Session) -> int:
-        """Most answer a ping, and are silent again after ping_ms: one look will do for both."""
-        config = self._context.config
-        again_ms = self._context.now_ms + config.ping_ms + 1
-        return _together(min(again_ms, session.heard_at_ms + config.dead_ms))
+    def _again_ms(self) -> int:
+        """Most answer a ping, and are silent again by then: one look will do for both."""
+        return _together(self._context.now_ms + self._context.config.ping_ms + 1)
 
     def _look_at(self, session: Session, at_ms: int) -> None:
+        # Never in this instant: whoever is looked at again and again lets nobody else have a turn.
+        at_ms = max(at_ms, _together(self._context.now_ms + 1))
         session.next_check_ms = at_ms
         looked_at = self._looks.get(at_ms)
         if looked_at is None:

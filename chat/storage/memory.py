@@ -13,8 +13,9 @@ An append that goes by memory is *optimistic*: it takes the remembered head and 
 granted, and its first statement, which locks the row, fails if either is not so any more (`Stale`).
 Then nothing was stored, and the batch goes the long way, which locks first and asks afterwards.
 
-So memory decides nothing: it may be wrong, lost or of another connection, and costs no more than
-a vain attempt. To keep those few, a conversation is taken for granted only while nobody else
+So what is outdated costs no more than a vain attempt. A database that knows less than before, as
+one that was restored does, is another matter: whoever opens a new connection begins with an empty
+memory. To keep vain attempts few, a conversation is taken for granted only while nobody else
 was found to have raised its head; and after a batch that failed the next ones go the long way, the
 more of them, the more failed in a row.
 """
@@ -47,7 +48,7 @@ class Remembered:
 
 
 class Memory:
-    """Of one writer, which may change its connection."""
+    """Of one writer and one connection."""
 
     def __init__(self) -> None:
         self.names: dict[str, int] = {}

@@ -45,6 +45,7 @@ from chat.storage.errors import (
     DuplicateKey,
     LockTimeout,
     LostConnection,
+    Stale,
     StoreCannotOpen,
     StoreError,
     StoreUnavailable,
@@ -356,25 +357,29 @@ class _Runner:
                 failed = _UNKNOWN if error.maybe_committed else _worse(failed)
                 if error.maybe_committed and not repeatable:
                     break
-            except StoreError as error:
-                _log.error("store: %s", error)
+            except Exception as error:
+                # Whatever goes wrong in a commit is a LostConnection, so this came before it. Only
+                # what was guessed may be stale, and whoever guessed has seen to that.
+                is_bug = isinstance(error, Stale) or not isinstance(error, StoreError)
+                if is_bug:
+                    _log.exception("store: a bug; the transaction was rolled back")
+                else:
+                    _log.error("store: %s", error)
                 self.drop()
                 self.unreachable = isinstance(error, (StoreUnavailable, StoreCannotOpen))
-                return _Run(None, _worse(failed))
-            except Exception:
-                # Whatever goes wrong in a commit is a LostConnection, so this came before it.
-                _log.exception("store: a bug; the transaction was rolled back")
-                self.drop()
-                return _Run(None, _worse(failed), is_bug=True)
+                return _Run(None, _worse(failed), is_bug)
         return _Run(None, failed)
 
     def _open(self) -> Connection:
         """Whoever could not be reached is left alone for a while."""
         try:
-            return self._open_connection()
+            connection = self._open_connection()
         except StoreCannotOpen:
             self._not_before_s = monotonic() + RETRY_S
             raise
+        # It may be to a database that knows less: one that was restored, or a replica.
+        self._memory = Memory()
+        return connection
 
 
 def _worse(failed: StoreOutcome) -> StoreOutcome:

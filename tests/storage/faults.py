@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chat.core.operations import StoreOutcome
 from chat.storage.connection import Connection, Row, Value
-from chat.storage.errors import Deadlock, LockTimeout, LostConnection, StoreUnavailable
+from chat.storage.errors import Deadlock, LockTimeout, LostConnection, Stale, StoreUnavailable
 from chat.storage.sqlite import open_sqlite
 
 PATIENCE_S = 20.0
@@ -29,6 +29,8 @@ class Fault(Enum):
     """It is lost with the commit's reply on its way back: stored, which nobody can know."""
     UNAVAILABLE = auto()
     BUG = auto()
+    NULL = auto()
+    """A column is made NULL that may not be, by whoever did not guess: a bug, too."""
     ODD_COMMIT = auto()
     """A commit raises what no commit should, after it was done."""
 
@@ -39,6 +41,7 @@ RAISED_AT_BEGIN: dict[Fault, Callable[[], Exception]] = {
     Fault.LOST_BEFORE: lambda: LostConnection("lost"),
     Fault.UNAVAILABLE: lambda: StoreUnavailable("unavailable"),
     Fault.BUG: lambda: RuntimeError("bug"),
+    Fault.NULL: lambda: Stale("null"),
 }
 
 

@@ -136,8 +136,9 @@ def test_a_commit_whose_exchange_is_cut_anywhere_is_neither_lost_nor_doubled(
     proxy.close()
 
 
-GUESS_CUTS = [("up", k) for k in range(0, 400, 40)] + [("down", k) for k in range(3 * COMMIT_BYTES)]
-"""A batch that goes by memory is one packet up, and three down: raised, inserted, committed."""
+GUESS_CUTS = [("up", k) for k in range(0, 381, 38)] + [("down", k) for k in range(0, 113, 3)]
+"""A batch of three that goes by memory is one packet up, of 391 bytes, and three down: raised,
+inserted, committed, of 113 in all."""
 
 
 def test_nor_is_a_batch_that_goes_by_memory(

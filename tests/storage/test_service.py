@@ -1,6 +1,7 @@
 """The service: every ticket is answered once, in order, and says what can have been stored."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from chat.core.operations import (
     Unknown,
     UserCreated,
 )
+from chat.storage.connection import in_transaction
 from chat.storage.errors import StoreUnavailable
 from chat.storage.schema import migrate
 from chat.storage.service import ATTEMPTS, StoreService
@@ -232,6 +234,7 @@ APPEND_FATES: list[tuple[tuple[Fault, ...], StoreOutcome | None, bool]] = [
     ((Fault.LOST_REPLY, Fault.BUG), Unknown(), True),
     ((Fault.UNAVAILABLE,), refused("unavailable"), False),
     ((Fault.BUG,), refused("unavailable"), False),
+    ((Fault.NULL,), refused("unavailable"), False),
 ]
 
 
@@ -268,6 +271,7 @@ WRITE_FATES: list[tuple[tuple[Fault, ...], StoreOutcome | None, bool]] = [
     ((Fault.LOCK_TIMEOUT,) * ATTEMPTS, refused("busy"), False),
     ((Fault.UNAVAILABLE,), refused("unavailable"), False),
     ((Fault.BUG,), refused("unavailable"), False),
+    ((Fault.NULL,), refused("unavailable"), False),
 ]
 
 
@@ -331,6 +335,22 @@ def test_a_read_fails_only_if_it_must(
     service.submit(2, ReadRoster(ANN))
     (outcome,) = answers.wait_for(2)
     assert isinstance(outcome, RosterRead)
+
+
+def test_what_was_remembered_is_not_believed_of_a_database_that_was_restored(
+    world: World, service: StoreService, answers: Answers
+) -> None:
+    for number in (1, 2):
+        service.submit(number, text(number))
+        answers.wait_for(number)
+    connection = open_sqlite(world.path)
+    for table in ("entries", "members", "friendships", "conversations"):
+        in_transaction(connection, partial(connection.execute, f"DELETE FROM {table}"), write=True)
+    connection.close()
+    world.plan.append(Fault.LOST_BEFORE)
+    service.submit(3, text(3))
+    assert answers.wait_for(3) == [refused("not_friends")]
+    assert stored(world) == []
 
 
 def test_an_append_that_breaks_its_batch_fails_alone(

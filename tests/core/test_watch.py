@@ -1,0 +1,54 @@
+"""When sessions are looked at."""
+
+from chat.core.config import NodeConfig
+from chat.core.events import WriteBufferDrained, WriteBufferFull
+from chat.core.watch import TOGETHER_MS
+from tests.core.house import House, Peer
+
+CONFIG = NodeConfig("")
+
+
+def pinged_and_full(house: House) -> Peer:
+    """Bob is silent, and pinged; before his answer comes his buffer is full, so that he is not read
+    from."""
+    house.register("bob")
+    bob = house.login("bob")
+    house.pass_time(CONFIG.ping_ms + 2 * TOGETHER_MS)
+    assert len(bob.pushes("ping")) == 1
+    bob.node.feed(WriteBufferFull(bob.connection))
+    house.run()
+    assert bob.paused
+    return bob
+
+
+def test_a_slow_reader_who_was_pinged_stays_as_long_as_something_is_taken() -> None:
+    house = House()
+    bob = pinged_and_full(house)
+    for left_bytes in range(900_000, 800_000, -10_000):
+        house.pass_time(CONFIG.stall_ms - 1)
+        bob.node.feed(WriteBufferDrained(bob.connection, left_bytes))
+        house.run()
+    assert not bob.closed
+
+
+def test_a_reader_who_was_pinged_and_takes_nothing_is_closed() -> None:
+    house = House()
+    bob = pinged_and_full(house)
+    house.pass_time(CONFIG.stall_ms - 1)
+    assert not bob.closed
+    house.pass_time(1 + 2 * TOGETHER_MS)
+    assert bob.closed
+
+
+def test_the_silent_are_pinged_and_then_closed_all_at_once() -> None:
+    house = House()
+    house.register("ann")
+    peers = [house.login("ann") for _ in range(100)]
+    house.pass_time(CONFIG.ping_ms - 1)
+    assert not any(peer.pushes("ping") for peer in peers)
+    house.pass_time(1 + TOGETHER_MS)
+    assert all(len(peer.pushes("ping")) == 1 for peer in peers)
+    for peer in peers[::2]:
+        assert peer.call("ping")["type"] == "pong"
+    house.pass_time(CONFIG.dead_ms - CONFIG.ping_ms + TOGETHER_MS)
+    assert [peer.closed for peer in peers] == [False, True] * 50
