@@ -15,8 +15,9 @@ channel has been confirmed and not been left. `PING up`, sent behind all the sub
 a new link, comes back when the last of them is confirmed: that is `BusUp`.
 
 All names begin with `chat:CLUSTER:`, after the store that the nodes share, so that several clusters
-may use one Redis. What a node publishes carries its mark, the random name of this run of it; a
-node passes over what bears its own.
+may use one Redis. What a turn of the loop has for one channel is published together, a line for
+each envelope, behind the node's mark, the random name of this run of it; a node passes over what
+bears its own.
 
 Presence: the set `p:MARK` holds the users on one node and a dot. It expires unless it is
 renewed, and with it goes whatever a dead node held; a node that starts again has another mark.
@@ -49,7 +50,9 @@ DOT: Final = "."
 """The member that a node's set has even if nobody is there."""
 CHANNELS_AT_ONCE: Final = 500
 """Channels in one SUBSCRIBE, users in one SADD."""
-MOST_WAITING: Final = 20_000
+ENVELOPES_AT_ONCE: Final = 32
+"""Envelopes in one PUBLISH."""
+MOST_WAITING: Final = 2_000
 """Commands that wait to be written; beyond, envelopes are dropped."""
 CONNECT_S: Final = 2.0
 CLOSE_S: Final = 1.0
@@ -110,6 +113,7 @@ class RedisBus:
         self._joins: list[str] = []
         self._leaves: list[str] = []
         self._changed: dict[int, bool] = {}
+        self._published: dict[str, list[bytes]] = {}
         self._complain_at_s = 0.0
 
     async def check(self) -> None:
@@ -139,14 +143,19 @@ class RedisBus:
     # ------------------------------------------------------------------ what the node asks for
 
     def publish(self, channel: str, envelope: AnyEnvelope) -> None:
-        wire = self._commands
-        if wire is None or wire.backlog > MOST_WAITING:
+        if self._commands is None:
             return
         last, data = self._last
         if last is not envelope:
-            data = self._mark + encode_envelope(envelope)
+            data = encode_envelope(envelope)
             self._last = (envelope, data)
-        wire.push(("PUBLISH", self._prefix + channel, data))
+        envelopes = self._published.get(channel)
+        if envelopes is not None:
+            envelopes.append(data)
+            return
+        if not self._published:
+            asyncio.get_running_loop().call_soon(self._send_published)
+        self._published[channel] = [data]
 
     def subscribe(self, channel: str, ticket: int) -> None:
         self._wanted[channel] = ticket
@@ -194,6 +203,7 @@ class RedisBus:
         self._left = True
         wire = self._commands
         if wire is not None:
+            self._send_published()
             self._send_changes()
             try:
                 async with asyncio.timeout(CLOSE_S):
@@ -305,8 +315,12 @@ class RedisBus:
             self._tell(Subscribed(ticket))
 
     def _take(self, name: str, data: bytes) -> None:
+        for line in data[len(self._mark) :].split(b"\n"):
+            self._take_line(name, line)
+
+    def _take_line(self, name: str, line: bytes) -> None:
         try:
-            envelope = decode_envelope(data[len(self._mark) :])
+            envelope = decode_envelope(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             now_s = asyncio.get_running_loop().time()
             if now_s >= self._complain_at_s:
@@ -314,6 +328,19 @@ class RedisBus:
                 _log.warning("what came on channel %s is no envelope: %s", name, error)
             return
         self._feed(EnvelopeReceived(name, envelope))
+
+    def _send_published(self) -> None:
+        """What a turn has for a channel goes out together, a line for each envelope."""
+        published, self._published = self._published, {}
+        wire = self._commands
+        if wire is None:
+            return
+        for channel, envelopes in published.items():
+            for start in range(0, len(envelopes), ENVELOPES_AT_ONCE):
+                if wire.backlog > MOST_WAITING:
+                    return
+                lines = b"\n".join(envelopes[start : start + ENVELOPES_AT_ONCE])
+                wire.push(("PUBLISH", self._prefix + channel, self._mark + lines))
 
     # ------------------------------------------------------------------ presence
 
