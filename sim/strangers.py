@@ -210,9 +210,9 @@ class Strangers:
         """The buffers of some stand too long while it is decided who they are."""
         host = self._host()
         if host is not None:
-            for number in range(20):
-                self._world.later(2 * number, self._stall, host)
-            self._world.later(self._chance.randint(20, 40), self._jump, host)
+            for number in range(40):
+                self._world.later(number, self._stall, host)
+            self._world.later(self._chance.randint(10, 40), self._jump, host)
 
     def _stall(self, host: Host) -> None:
         if host.node is not None and not self._stopped:

@@ -290,6 +290,10 @@ def reconnect_storm(aim: Aim) -> bool:
     return bool(here)
 
 
+MOST_DEVICES = 16
+"""So many bring no more, when all speak at once, than small pages carry in time."""
+
+
 @strike
 def many_devices(aim: Aim) -> bool:
     """Somebody logs in with several devices more."""
@@ -300,9 +304,6 @@ def many_devices(aim: Aim) -> bool:
     for _ in range(min(room, aim.length_ms(1, 4))):
         aim.show(aim.cluster.add_device(device.user).name)
     return True
-
-
-MOST_DEVICES = 24
 
 
 @strike

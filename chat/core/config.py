@@ -35,7 +35,7 @@ class NodeConfig(Struct, frozen=True, gc=False):
     pages_in_flight: Annotated[int, Meta(description="reads of logs under way at once")] = 64
     sweep_ms: Annotated[
         int, Meta(description="time in which all heads are compared with the store")
-    ] = 12_000
+    ] = 20_000
     confirm_ms: Annotated[
         int, Meta(description="how long a login waits for the bus to confirm a channel")
     ] = 2_000
