@@ -52,11 +52,12 @@ async def crowd(stage: Stage) -> list[Figure]:
 async def _watch_others(
     scale: Scale, store: str, pairs: Traffic, group: Crowd, count: int
 ) -> list[Figure]:
-    """The pairs in quiet and beside the group, by turns."""
+    """The pairs in quiet and beside the group, by turns. Once in 20 s everybody is pinged, which
+    befalls some of the turns; the median of many is one without."""
     seconds = 2 * scale.seconds
     every_s = min(EVERY_S, seconds / 2)
     quiet, loud = [], []
-    for _ in range(scale.rounds):
+    for _ in range(2 * scale.rounds + 1):
         quiet.append(values_of(await pairs.run_paced(PAIR_EVERY_S, seconds)))
         talk = asyncio.ensure_future(group.run_paced(every_s, seconds))
         loud.append(values_of(await pairs.run_paced(PAIR_EVERY_S, seconds)))

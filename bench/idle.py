@@ -21,7 +21,7 @@ BASELINE: Final = 4_000
 AT_ONCE: Final = 64
 WATCH_S: Final = 20.0
 """As long as the node lets a connection be silent, so that each is pinged once."""
-SETTLE_S: Final = 1.0
+SETTLE_S: Final = 3.0
 
 
 async def open_many(count: int, connect: Callable[[int], Awaitable[Peer]]) -> list[Peer]:
