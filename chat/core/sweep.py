@@ -1,13 +1,13 @@
 """Asking the store what the bus may have failed to tell.
 
 Every second a part of all conversations and users that are followed here has its heads and versions
-compared with the store, so that within `sweep_ms` each has had its turn; the states of the
-users' friends are asked for along with it. While the bus is down all are compared every second.
-A head that is higher than known starts a catch-up, as any hint does: the sweep has no
-delivery of its own.
+compared with the store, so that each has its turn once in `sweep_ms`; the states of the users'
+friends are asked for along with it. A turn that could not be read comes again at the next step.
+While the bus is down all are compared every second. A head that is higher than known starts a
+catch-up, as any hint does: the sweep has no delivery of its own.
 """
 
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from chat.core.channels import Channels
@@ -46,6 +46,8 @@ class Sweep:
         """The next step is set."""
         self._turns: list[Turn] = []
         """Those that are left of a round, the next one last."""
+        self._turn: Turn = ((), ())
+        """The one that was last begun."""
         self._under_way = 0
 
     def arm(self) -> None:
@@ -66,19 +68,21 @@ class Sweep:
         if not self._turns:
             self._turns = self._round()
         if self._turns:
-            self._compare(*self._turns.pop())
+            self._turn = self._turns.pop()
+            self._compare(*self._turn)
 
     def compare_all(self) -> None:
         """Gives everyone a turn now."""
         self._compare(tuple(self._context.users), tuple(self._delivery.conversations))
 
     def _round(self) -> list[Turn]:
-        """A turn for each, in as many steps as there are within `sweep_ms`."""
-        users, conversations = tuple(self._context.users), tuple(self._delivery.conversations)
-        steps = self._context.config.sweep_ms // STEP_MS
-        count = max(1, min(steps, len(users) + len(conversations)))
-        turns = zip(_parts(users, count), _parts(conversations, count), strict=True)
-        return list(turns)[::-1]
+        """A turn for each, in at most as many steps as there are within `sweep_ms`. Which one it is
+        follows from the number, so that whoever stays has the next turn no later than that,
+        however many come and go."""
+        steps = max(1, self._context.config.sweep_ms // STEP_MS)
+        users, conversations = self._context.users, self._delivery.conversations
+        turns = zip(_parts(users, steps), _parts(conversations, steps), strict=True)
+        return [turn for turn in turns if any(turn)][::-1]
 
     def _compare(self, users: tuple[int, ...], conversations: tuple[int, ...]) -> None:
         here = self._context.users
@@ -95,6 +99,8 @@ class Sweep:
     def compared(self, record: HeadsCompared, outcome: StoreOutcome) -> None:
         if record.sweep:
             self._under_way -= 1
+            if not isinstance(outcome, HeadsRead) and self._turn not in self._turns:
+                self._turns.append(self._turn)
         if isinstance(outcome, HeadsRead):
             for id, head in outcome.conversations.items():
                 self._delivery.learn(id, head)
@@ -102,7 +108,8 @@ class Sweep:
                 self._people.news(id, version)
 
 
-def _parts(ids: tuple[int, ...], count: int) -> list[tuple[int, ...]]:
-    """As many parts, as equal as can be."""
-    edges = [len(ids) * place // count for place in range(count + 1)]
-    return [ids[start:end] for start, end in pairwise(edges)]
+def _parts(ids: Iterable[int], count: int) -> list[tuple[int, ...]]:
+    parts: list[list[int]] = [[] for _ in range(count)]
+    for id in ids:
+        parts[id % count].append(id)
+    return list(map(tuple, parts))

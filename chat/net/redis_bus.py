@@ -52,8 +52,8 @@ CHANNELS_AT_ONCE: Final = 500
 """Channels in one SUBSCRIBE, users in one SADD."""
 ENVELOPES_AT_ONCE: Final = 32
 """Envelopes in one PUBLISH."""
-MOST_WAITING: Final = 2_000
-"""Commands that wait to be written; beyond, envelopes are dropped."""
+MOST_WAITING: Final = 10_000
+"""Commands that wait to be written; beyond, what a turn publishes is dropped."""
 CONNECT_S: Final = 2.0
 CLOSE_S: Final = 1.0
 COMPLAIN_S: Final = 10.0
@@ -109,6 +109,8 @@ class RedisBus:
         # What the listening connection has confirmed, and what is to be confirmed, in order.
         self._heard: dict[bytes, str] = {}
         self._asked: deque[tuple[str, int]] = deque()
+        self._subscribed: set[bytes] = set()
+        """What Redis should be sending: it says with each change how many those are."""
         # What goes out at the end of this turn.
         self._joins: list[str] = []
         self._leaves: list[str] = []
@@ -257,6 +259,7 @@ class RedisBus:
         finally:
             self._commands = self._hearing = None
             self._heard.clear()
+            self._subscribed.clear()
             for waiting in (self._asked, self._joins, self._leaves, self._changed):
                 waiting.clear()
             for connection in connections:
@@ -301,12 +304,21 @@ class RedisBus:
                 if name is not None and not data.startswith(self._mark):
                     self._take(name, data)
             elif kind == b"subscribe":
+                self._subscribed.add(channel)
+                self._check_count(data)
                 self._confirmed(channel)
+            elif kind == b"unsubscribe":
+                self._subscribed.discard(channel)
+                self._check_count(data)
         elif reply in (b"up", [b"pong", b"up"]):
             self._up = True
             self._tell(BusUp())
         elif isinstance(reply, Exception):
             raise ConnectionError(f"Redis refused a subscription: {reply}")
+
+    def _check_count(self, count: int) -> None:
+        if count != len(self._subscribed):
+            raise ConnectionError("Redis has forgotten subscriptions")
 
     def _confirmed(self, channel: bytes) -> None:
         name, ticket = self._asked.popleft()
@@ -333,12 +345,10 @@ class RedisBus:
         """What a turn has for a channel goes out together, a line for each envelope."""
         published, self._published = self._published, {}
         wire = self._commands
-        if wire is None:
+        if wire is None or wire.backlog > MOST_WAITING:
             return
         for channel, envelopes in published.items():
             for start in range(0, len(envelopes), ENVELOPES_AT_ONCE):
-                if wire.backlog > MOST_WAITING:
-                    return
                 lines = b"\n".join(envelopes[start : start + ENVELOPES_AT_ONCE])
                 wire.push(("PUBLISH", self._prefix + channel, self._mark + lines))
 

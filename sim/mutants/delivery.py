@@ -187,8 +187,8 @@ MUTANTS = (
         (
             Edit(
                 SWEEP,
-                "            self._compare(*self._turns.pop())\n",
-                "            self._turns.pop()\n",
+                "            self._compare(*self._turn)\n",
+                "",
             ),
         ),
     ),

@@ -246,6 +246,30 @@ def test_forgotten_subscriptions_are_noticed(run: Run, redis: Redis, proxy: Prox
     run(work())
 
 
+def test_forgotten_subscriptions_are_noticed_with_the_next_one(
+    run: Run, redis: Redis, proxy: Proxy
+) -> None:
+    async def work() -> None:
+        async with port_at(proxy.port) as bob:
+
+            def forget(data: bytes) -> bytes:
+                if b"SUBSCRIBE" not in data:
+                    return data
+                del proxy.edit["up"]
+                return data + b"*1\r\n$11\r\nUNSUBSCRIBE\r\n"
+
+            proxy.edit["up"] = forget
+            proxy.edit["down"] = lambda data: data.partition(b"*3\r\n$11\r\nunsubscribe")[0]
+            await bob.subscribes("u:1", 1)
+            assert BusDown() not in bob.events
+            bob.bus.subscribe("u:2", 2)
+            await bob.hears(BusDown())
+            proxy.edit.clear()
+            await bob.hears(BusUp(), 2)
+
+    run(work())
+
+
 def test_the_lease_of_the_dead_runs_out(run: Run, redis: Redis, proxy: Proxy) -> None:
     async def work() -> None:
         async with port_at(redis.port, SHORT) as ann, port_at(proxy.port, SHORT) as bob:
