@@ -43,6 +43,7 @@ REQUESTS: list[dict[str, object]] = [
     {"type": "resume", "token": "0" * 64, "cursors": {"7": 3}},
 ]
 NONSENSE = [
+    b"\n\n",
     b"hello\n",
     b"{" * 200 + b"\n",
     b'{"type": "chat", "id": 1, "text": 5}\n',

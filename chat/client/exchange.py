@@ -101,6 +101,10 @@ class Exchange:
     def ping(self, now_ms: int) -> None:
         self.write(wire.PingRequest(id=self.expect(Ping(), now_ms)))
 
+    def answer_ping(self) -> None:
+        """An empty line: the node hears that somebody is there, and has nothing to answer."""
+        self._outgoing.append(b"\n")
+
     def data(self) -> bytes:
         """What is to be transmitted now; given once."""
         data = b"".join(self._outgoing)

@@ -237,7 +237,7 @@ class ClientSession:
 
     def _pinged(self, push: wire.PingPush) -> None:
         if self._connection.phase >= Phase.ANONYMOUS:
-            self._exchange.ping(self._now_ms)
+            self._exchange.answer_ping()
 
     # ------------------------------------------------------------------ the way in
 

@@ -2,7 +2,8 @@
 
 A frame is one line: a JSON object in UTF-8 that a newline ends. A `FrameSplitter` keeps what
 has come and gives out one line at a time, so that a session can leave lines unread while it
-has to wait; how the bytes were cut on their way makes no difference to the lines.
+has to wait; how the bytes were cut on their way makes no difference to the lines. Empty lines are
+passed over: they say that the peer is there, and nothing else.
 
 Decoding never raises on bad input. It gives a `Problem`: the error code that the peer gets,
 the request id if one could be read, and a sentence.
@@ -44,6 +45,7 @@ _TEXT_KIND: Final = EntryKind.TEXT
 _LEFT: Final = EntryKind.LEFT
 _DELETED: Final = EntryKind.DELETED
 _PATTERN: Final = re.compile(r"matching regex '.*'")
+_NEWLINES: Final = re.compile(rb"\n*")
 
 
 class Problem(Struct, frozen=True, gc=False):
@@ -64,9 +66,9 @@ class _Header(Struct):
 class FrameSplitter:
     """Cuts a stream of bytes into lines.
 
-    `take()` gives the next whole line without its newline, or None if there is none yet. A line
-    that is longer than `limit_bytes` is told by `too_long`, as soon as it is certain; after that
-    nothing more is given.
+    `take()` gives the next whole line without its newline, or None if there is none yet; never an
+    empty one. A line that is longer than `limit_bytes` is told by `too_long`, as soon as it is
+    certain; after that nothing more is given.
     """
 
     __slots__ = ("_scanned", "_start", "buffer", "too_long")
@@ -99,6 +101,9 @@ class FrameSplitter:
             elif self._start == self._scanned:
                 self.buffer, self._start, self._scanned = b"", 0, 0
             return None
+        if end == self._start:
+            self._pass_over_newlines()
+            return self.take(limit_bytes)
         if end - self._start > limit_bytes:
             self._refuse()
             return None
@@ -107,6 +112,13 @@ class FrameSplitter:
         if self._start == len(self.buffer):
             self.buffer, self._start, self._scanned = b"", 0, 0
         return line
+
+    def _pass_over_newlines(self) -> None:
+        newlines = _NEWLINES.match(self.buffer, self._start)
+        assert newlines is not None
+        self._start = self._scanned = newlines.end()
+        if self._start == len(self.buffer):
+            self.buffer, self._start, self._scanned = b"", 0, 0
 
     def _refuse(self) -> None:
         self.too_long = True

@@ -170,6 +170,17 @@ def test_a_session_that_says_nothing_is_kept(street: Street) -> None:
     assert ann.session.online
 
 
+def test_a_ping_is_answered_by_an_empty_line(street: Street) -> None:
+    ann, _, _ = both(street)
+    assert ann.wire is not None
+    ann.handle(io.BytesReceived(ann.wire.number, b'{"type":"ping"}\n'))
+    assert list(ann.wire.to_node) == [b"\n"]
+    street.run()
+    street.pass_time(60_000)
+    assert ann.session.online
+    assert len(ann.told(io.LoggedIn)) == 1
+
+
 def test_a_draining_node_is_left_and_come_back_to(street: Street) -> None:
     ann, bob, conversation = both(street)
     assert ann.wire is not None

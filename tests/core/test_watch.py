@@ -52,3 +52,16 @@ def test_the_silent_are_pinged_and_then_closed_all_at_once() -> None:
         assert peer.call("ping")["type"] == "pong"
     house.pass_time(CONFIG.dead_ms - CONFIG.ping_ms + TOGETHER_MS)
     assert [peer.closed for peer in peers] == [False, True] * 50
+
+
+def test_an_empty_line_answers_a_ping_and_is_not_answered() -> None:
+    house = House()
+    house.register("ann")
+    ann = house.login("ann")
+    for count in range(1, 5):
+        house.pass_time(CONFIG.ping_ms + 2 * TOGETHER_MS)
+        assert len(ann.pushes("ping")) == count
+        ann.write(b"\n")
+    house.pass_time(CONFIG.dead_ms - CONFIG.ping_ms)
+    assert not ann.closed
+    assert {line["type"] for line in ann.got[2:]} == {"ping"}

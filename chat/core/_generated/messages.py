@@ -576,7 +576,7 @@ class DrainingPush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"
 
 
 class PingPush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="ping"):
-    """The node has heard nothing for a while; any line answers it."""
+    """The node has heard nothing for a while; any line answers it, best an empty one."""
 
 
 Request: TypeAlias = (
