@@ -24,6 +24,7 @@ from chat.core.delivery import Delivery
 from chat.core.entrance import Entrance
 from chat.core.events import Answer, Answers, AnyEvent, BytesReceived, Drain
 from chat.core.frames import Problem, decode_request
+from chat.core.intake import Intake
 from chat.core.node import Node
 from chat.core.operations import AnyOutcome, Append, Appended, HeadsRead, Unknown
 from chat.core.pending import EntrancePresence, LoginCheck, LogoutAsked, RegisterStore, Waiter
@@ -206,7 +207,7 @@ def _watch_tables(coverage: Coverage, before: Before) -> None:
     def deliver(delivery: Delivery, *_: object) -> None:
         coverage.cell(State.READY, Input.ENTRY)
 
-    def took(node: Node, session: Session, request: Waiting) -> None:
+    def took(intake: Intake, session: Session, request: Waiting) -> None:
         coverage.cell(session.state, input_of(request))
 
     def asking(requests: Requests, record: Waiter) -> None:
@@ -215,7 +216,7 @@ def _watch_tables(coverage: Coverage, before: Before) -> None:
             coverage.cell(session.state, Input.ANSWER)
 
     before(Session, "step", step)
-    before(Node, "_take", took)
+    before(Intake, "_take", took)
     before(Requests, "_asking", asking)
     before(Session, "rule", step)
     before(Delivery, "_hand_out", handed_out)
@@ -238,7 +239,7 @@ def _watch_endings(coverage: Coverage, before: Before) -> None:
         coverage.cell(State.CLOSING, input)
 
     def lines(data: bytes) -> None:
-        for line in data.split(b"\n")[:-1]:
+        for line in filter(None, data.split(b"\n")[:-1]):
             missed(Input.TOO_LONG if len(line) > 65_536 else input_of(decode_request(line)))
 
     def closes(context: Context, session: Session, why: Input, *, abort: bool = False) -> None:
@@ -246,8 +247,8 @@ def _watch_endings(coverage: Coverage, before: Before) -> None:
         if session.waiting is not None and why is not Input.DRAINED:
             missed(input_of(session.waiting))
 
-    def bytes_come(node: Node, event: BytesReceived) -> None:
-        session = node._context.sessions.get(event.connection)
+    def bytes_come(intake: Intake, event: BytesReceived) -> None:
+        session = intake._context.sessions.get(event.connection)
         if session is not None and session.state is State.CLOSING:
             lines(event.data)
 
@@ -285,7 +286,7 @@ def _watch_endings(coverage: Coverage, before: Before) -> None:
                     missed(Input.ENTRY)
 
     before(Context, "close", closes)
-    before(Node, "_bytes", bytes_come)
+    before(Intake, "received", bytes_come)
     before(Node, "_settle", answered)
     before(Node, "_lost", lost)
     before(Context, "push", pushed)

@@ -13,6 +13,7 @@ The parts and what each is the only one to do:
 
     Context     the tables, the tickets, the effects of the event in hand
     Entrance    register, login, resume
+    Intake      requests as they come in: which is taken now, which has to wait
     Requests    what those who are logged in may ask for
     People      rosters of the users here, and news of them
     Delivery    entries to connections, by conversation and cursor
@@ -29,21 +30,13 @@ one operation that was asked for and not answered.
 from collections.abc import Callable, Sized
 from typing import Final
 
-from chat.core._generated.errors import ErrorCode
-from chat.core._generated.messages import (
-    DrainingPush,
-    Limits,
-    LoginRequest,
-    RegisterRequest,
-    ResumeRequest,
-    WelcomePush,
-)
-from chat.core._generated.rules import PROTOCOL, REQUEST_INPUT, RULES, Input, Rule, State, Verdict
+from chat.core._generated.messages import DrainingPush, Limits, WelcomePush
+from chat.core._generated.rules import PROTOCOL, Input, State, Verdict
 from chat.core.channels import Channels
 from chat.core.config import NodeConfig
-from chat.core.context import Context, error_frame
+from chat.core.context import Context
 from chat.core.delivery import Delivery
-from chat.core.effects import AnyEffect, PauseReading, ResumeReading
+from chat.core.effects import AnyEffect
 from chat.core.entrance import Entrance
 from chat.core.envelopes import EntryEnvelope, PresenceEnvelope, ReceiptEnvelope, RosterEnvelope
 from chat.core.events import (
@@ -63,7 +56,7 @@ from chat.core.events import (
     WriteBufferDrained,
     WriteBufferFull,
 )
-from chat.core.frames import SENDS, Problem, decode_request
+from chat.core.intake import Intake
 from chat.core.operations import AnyOutcome
 from chat.core.pending import (
     AppendAsked,
@@ -96,21 +89,14 @@ from chat.core.pending import (
 from chat.core.people import People
 from chat.core.presence import Presence
 from chat.core.requests import Requests
-from chat.core.session import Session, Waiting
+from chat.core.session import Session
 from chat.core.sweep import Sweep
 from chat.core.watch import Watch
 
-_PROBLEM_INPUT: Final = {
-    ErrorCode.BAD_FRAME: Input.BAD_FRAME,
-    ErrorCode.BAD_MESSAGE: Input.BAD_MESSAGE,
-    ErrorCode.UNKNOWN_TYPE: Input.UNKNOWN_TYPE,
-    ErrorCode.TOO_LONG: Input.TOO_LONG,
-}
 # Members of enumerations are looked up slowly, so those of the hot path are constants.
 _CLOSING: Final = State.CLOSING
 _READY: Final = State.READY
 _ACCEPT: Final = Verdict.ACCEPT
-_TOO_LONG: Final = Problem(ErrorCode.TOO_LONG, None, "")
 
 
 class Node:
@@ -126,13 +112,9 @@ class Node:
         self._requests = Requests(context, self._delivery, self._people, self._entrance)
         self._sweep = Sweep(context, self._channels, self._delivery, self._people, self._presence)
         self._watch = Watch(context)
+        self._intake = Intake(context, self._watch, self._entrance, self._requests)
         self._draining: Drain | None = None
-        self._line_bytes = tuple(
-            [config.line_bytes if state is _READY else config.login_line_bytes for state in State]
-        )
-        """The longest line in each state."""
         self._handlers = self._event_handlers()
-        self._takers = self._request_takers()
         self._outcomes = self._outcome_handlers()
         self._confirmed: dict[type[Pending], Callable[..., None]] = {
             LoginSubscribed: self._entrance.login_subscribed,
@@ -158,7 +140,7 @@ class Node:
                 connection, _ = context.pump.popitem()
                 session = context.sessions.get(connection)
                 if session is not None:
-                    self._pump(session)
+                    self._intake.pump(session)
         if self._delivery.compare:
             self._delivery.compare_heads()
         if not self._sweep.armed:
@@ -242,103 +224,6 @@ class Node:
         self._watch.count_out(session)
         session.waiting = None
 
-    def _bytes(self, event: BytesReceived) -> None:
-        session = self._context.sessions.get(event.connection)
-        if session is None or session.state is _CLOSING:
-            return
-        session.heard_at_ms = self._context.now_ms
-        session.pinged = False
-        if not session.draining:  # No more requests are taken, so none are kept.
-            session.frames.feed(event.data)
-        self._pump(session)
-
-    # ------------------------------------------------------------------ requests
-
-    def _pump(self, session: Session) -> None:
-        """Takes the session's requests, one by one, until it has to wait."""
-        while session.state is not _CLOSING:
-            if session.draining:
-                if not session.under_way:
-                    self._context.close(session, Input.DRAINED)
-                break
-            request = session.waiting
-            if request is None:
-                line = session.frames.take(self._line_bytes[session.state])
-                if line is not None:
-                    session.line_since_ms = None
-                    request = decode_request(line)
-                elif session.frames.too_long:
-                    request = _TOO_LONG
-                else:
-                    break
-            if not self._take(session, request):
-                session.waiting = request
-                break
-        if session.state is not _CLOSING:
-            self._pace(session)
-            self._watch.arm(session)
-
-    def _take(self, session: Session, request: Waiting) -> bool:
-        """Takes a request, if its turn has come."""
-        taker = self._takers.get(type(request))
-        if taker is None:
-            assert isinstance(request, Problem)
-            return self._take_problem(session, request)
-        input, take = taker
-        rule = RULES[session.state][input]
-        if session.under_way and not self._goes_beside(session, request):
-            return False
-        if rule.verdict is _ACCEPT:
-            session.waiting = None
-            session.under_way += 1
-            if rule.next is not None:
-                session.step(input, self._context.now_ms)
-            take(session, request)
-            return True
-        return self._decline(session, input, rule, request)
-
-    def _take_problem(self, session: Session, problem: Problem) -> bool:
-        if session.under_way:
-            return False
-        input = _PROBLEM_INPUT[problem.code]
-        return self._decline(session, input, session.rule(input), problem)
-
-    def _decline(self, session: Session, input: Input, rule: Rule, request: Waiting) -> bool:
-        """What is not accepted waits for another state, ends the connection, or is an error."""
-        if rule.verdict is Verdict.HOLD:
-            return False
-        session.waiting = None
-        if rule.verdict is Verdict.CLOSE:
-            self._context.close(session, input)
-            return True
-        assert rule.code is not None
-        session.under_way += 1
-        if isinstance(request, Problem):
-            frame = error_frame(rule.code, request.re, request.message)
-        else:
-            frame = error_frame(rule.code, request.id)
-        self._context.reply(session, frame)
-        return True
-
-    def _goes_beside(self, session: Session, request: Waiting) -> bool:
-        """Whether a request may be taken while others are under way: a send after sends may."""
-        return (
-            isinstance(request, SENDS)
-            and len(session.sending) == session.under_way < self._context.config.in_flight
-            and request.key not in session.sending
-            and self._requests.may_send(session)
-        )
-
-    def _pace(self, session: Session) -> None:
-        """Reads from the peer only while there is room for what it sends."""
-        room = session.frames.buffered_bytes <= self._context.config.line_bytes
-        pause = session.full or (session.waiting is not None and not room)
-        if pause != session.reading_paused:
-            session.reading_paused = pause
-            session.heard_at_ms = self._context.now_ms
-            effect = PauseReading if pause else ResumeReading
-            self._context.effects.append(effect(session.connection))
-
     # ------------------------------------------------------------------ buffers
 
     def _buffer_full(self, event: WriteBufferFull) -> None:
@@ -349,7 +234,7 @@ class Node:
             session.full = True
             session.progress_at_ms = self._context.now_ms
             self._delivery.hold(session)
-            self._pace(session)
+            self._intake.pace(session)
             self._watch.arm(session)
 
     def _buffer_drained(self, event: WriteBufferDrained) -> None:
@@ -425,6 +310,8 @@ class Node:
                 self._presence.flap_over(number)
             elif kind == "confirm":
                 self._resume_waiting(self._channels.give_up(number))
+            elif kind == "turn":
+                self._intake.next_turn()
             else:
                 self._sweep.run()
 
@@ -447,7 +334,7 @@ class Node:
     def _event_handlers(self) -> dict[type[Event], Callable[..., None]]:
         return {
             ConnectionOpened: self._opened,
-            BytesReceived: self._bytes,
+            BytesReceived: self._intake.received,
             ConnectionLost: self._lost,
             WriteBufferFull: self._buffer_full,
             WriteBufferDrained: self._buffer_drained,
@@ -460,15 +347,6 @@ class Node:
             Tick: self._tick,
             Drain: self._drain,
         }
-
-    def _request_takers(self) -> dict[type, tuple[Input, Callable[..., None]]]:
-        """Each request is taken by the method that has the name of its wire type."""
-        entrance = (RegisterRequest, LoginRequest, ResumeRequest)
-        takers: dict[type, tuple[Input, Callable[..., None]]] = {}
-        for request, input in REQUEST_INPUT.items():
-            part = self._entrance if request in entrance else self._requests
-            takers[request] = input, getattr(part, input.name.lower())
-        return takers
 
     def _outcome_handlers(self) -> dict[type[Pending], Callable[..., None]]:
         entrance, requests = self._entrance, self._requests

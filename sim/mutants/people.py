@@ -2,6 +2,7 @@
 
 from sim.mutants import Edit, Mutant
 
+INTAKE = "chat.core.intake"
 NODE = "chat.core.node"
 PEOPLE = "chat.core.people"
 PRESENCE = "chat.core.presence"
@@ -205,7 +206,7 @@ MUTANTS = (
         "a line may be no longer after login than before",
         (
             Edit(
-                NODE,
+                INTAKE,
                 "line = session.frames.take(self._line_bytes[session.state])",
                 "line = session.frames.take(256 if session.user else 4_096)",
             ),

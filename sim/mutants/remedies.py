@@ -4,6 +4,7 @@ from sim.mutants import Edit, Mutant
 
 APPENDS = "chat.storage.appends"
 DELIVERY = "chat.core.delivery"
+INTAKE = "chat.core.intake"
 NODE = "chat.core.node"
 PEOPLE = "chat.core.people"
 REQUESTS = "chat.core.requests"
@@ -89,7 +90,7 @@ MUTANTS = (
         "who was not read from while the buffer was full is never read from again",
         (
             Edit(
-                NODE,
+                INTAKE,
                 "        if pause != session.reading_paused:\n",
                 "        if pause and not session.reading_paused:\n",
             ),
@@ -100,7 +101,7 @@ MUTANTS = (
         "a node that drains cuts connections off with what was not read yet",
         (
             Edit(
-                NODE,
+                INTAKE,
                 "                    self._context.close(session, Input.DRAINED)\n",
                 "                    self._context.close(session, Input.DRAINED, abort=True)\n",
             ),
@@ -111,7 +112,7 @@ MUTANTS = (
         "a node that drains ends connections whose requests it has not answered yet",
         (
             Edit(
-                NODE,
+                INTAKE,
                 "                if not session.under_way:\n"
                 "                    self._context.close(session, Input.DRAINED)\n",
                 "                self._context.close(session, Input.DRAINED)\n",

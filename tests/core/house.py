@@ -277,7 +277,13 @@ def check_tables(node: Node) -> None:
             continue
         waits, frames = session.waiting, session.frames
         assert session.draining or waits or b"\n" not in frames.buffer[frames._start :]
-        assert session.under_way or not waits or session.state is State.AUTHENTICATING
+        assert (
+            session.under_way
+            or not waits
+            or session.state is State.AUTHENTICATING
+            or session.full
+            or session.connection in node._intake._resting
+        )
         assert session.under_way or not session.draining
         assert session.counted == (session.state is not State.READY)
         if watch._deadlines(session):

@@ -1,0 +1,192 @@
+"""Requests, as they come in on connections: which is taken now, and which has to wait.
+
+Theory of operation
+-------------------
+
+What has come on a connection is cut into lines and taken line by line, until a request has to
+wait: for the one before it, for another state, for its peer to read what it was sent. The request
+that waits is kept as `waiting`, what came after it stays as bytes, and if that is much the peer is
+not read from.
+
+A peer that sends a great many lines at once has its turn like everybody else: after
+`REQUESTS_A_TURN` it *rests*, and goes on a millisecond later. Those who rest go on one at a time,
+so all of them together take no more of the node than one of them alone.
+
+Invariant: whoever rests has a request that waits.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from chat.core._generated.errors import ErrorCode
+from chat.core._generated.messages import LoginRequest, RegisterRequest, ResumeRequest
+from chat.core._generated.rules import REQUEST_INPUT, RULES, Input, Rule, State, Verdict
+from chat.core.context import Context, error_frame
+from chat.core.effects import PauseReading, ResumeReading
+from chat.core.entrance import Entrance
+from chat.core.events import BytesReceived
+from chat.core.frames import SENDS, Problem, decode_request
+from chat.core.requests import Requests
+from chat.core.session import Session, Waiting
+from chat.core.watch import Watch
+
+REQUESTS_A_TURN: Final = 128
+"""How many requests of one connection are taken in one go."""
+TURN_MS: Final = 1
+"""How long after one who rests the next one goes on."""
+
+_PROBLEM_INPUT: Final = {
+    ErrorCode.BAD_FRAME: Input.BAD_FRAME,
+    ErrorCode.BAD_MESSAGE: Input.BAD_MESSAGE,
+    ErrorCode.UNKNOWN_TYPE: Input.UNKNOWN_TYPE,
+    ErrorCode.TOO_LONG: Input.TOO_LONG,
+}
+# Members of enumerations are looked up slowly, so those of the hot path are constants.
+_CLOSING: Final = State.CLOSING
+_READY: Final = State.READY
+_ACCEPT: Final = Verdict.ACCEPT
+_TOO_LONG: Final = Problem(ErrorCode.TOO_LONG, None, "")
+
+
+class Intake:
+    """Takes the requests of all connections."""
+
+    def __init__(
+        self, context: Context, watch: Watch, entrance: Entrance, requests: Requests
+    ) -> None:
+        self._context = context
+        self._watch = watch
+        self._requests = requests
+        self._takers = _takers(entrance, requests)
+        config = context.config
+        self._line_bytes = tuple(
+            [config.line_bytes if state is _READY else config.login_line_bytes for state in State]
+        )
+        """The longest line in each state."""
+        self._resting: dict[int, None] = {}
+        """Connections that have had their turn and have more to ask, the next one first."""
+
+    def received(self, event: BytesReceived) -> None:
+        """Something has come on a connection."""
+        session = self._context.sessions.get(event.connection)
+        if session is None or session.state is _CLOSING:
+            return
+        session.heard_at_ms = self._context.now_ms
+        session.pinged = False
+        if not session.draining:  # No more requests are taken, so none are kept.
+            session.frames.feed(event.data)
+        self.pump(session)
+
+    def pump(self, session: Session) -> None:
+        """Takes the session's requests, one by one, until it has to wait or has had its turn."""
+        left, resting = REQUESTS_A_TURN, self._resting
+        while session.state is not _CLOSING:
+            if session.draining:
+                if not session.under_way:
+                    self._context.close(session, Input.DRAINED)
+                break
+            request = session.waiting
+            if request is None:
+                line = session.frames.take(self._line_bytes[session.state])
+                if line is not None:
+                    session.line_since_ms = None
+                    request = decode_request(line)
+                elif session.frames.too_long:
+                    request = _TOO_LONG
+                else:
+                    break
+            if not left:
+                self._rest(session)
+            if session.full or session.connection in resting or not self._take(session, request):
+                session.waiting = request
+                break
+            left -= 1
+        if session.state is not _CLOSING:
+            self.pace(session)
+            self._watch.arm(session)
+
+    def _rest(self, session: Session) -> None:
+        if not self._resting:
+            self._context.deadlines.set(self._context.now_ms + TURN_MS, ("turn", 0))
+        self._resting[session.connection] = None
+
+    def next_turn(self) -> None:
+        """The next of those who rest goes on."""
+        connection = next(iter(self._resting))
+        del self._resting[connection]
+        self._context.pump[connection] = None
+        if self._resting:
+            self._context.deadlines.set(self._context.now_ms + TURN_MS, ("turn", 0))
+
+    def _take(self, session: Session, request: Waiting) -> bool:
+        """Takes a request, if its turn has come."""
+        taker = self._takers.get(type(request))
+        if taker is None:
+            assert isinstance(request, Problem)
+            return self._take_problem(session, request)
+        input, take = taker
+        rule = RULES[session.state][input]
+        if session.under_way and not self._goes_beside(session, request):
+            return False
+        if rule.verdict is _ACCEPT:
+            session.waiting = None
+            session.under_way += 1
+            if rule.next is not None:
+                session.step(input, self._context.now_ms)
+            take(session, request)
+            return True
+        return self._decline(session, input, rule, request)
+
+    def _take_problem(self, session: Session, problem: Problem) -> bool:
+        if session.under_way:
+            return False
+        input = _PROBLEM_INPUT[problem.code]
+        return self._decline(session, input, session.rule(input), problem)
+
+    def _decline(self, session: Session, input: Input, rule: Rule, request: Waiting) -> bool:
+        """What is not accepted waits for another state, ends the connection, or is an error."""
+        if rule.verdict is Verdict.HOLD:
+            return False
+        session.waiting = None
+        if rule.verdict is Verdict.CLOSE:
+            self._context.close(session, input)
+            return True
+        assert rule.code is not None
+        session.under_way += 1
+        if isinstance(request, Problem):
+            frame = error_frame(rule.code, request.re, request.message)
+        else:
+            frame = error_frame(rule.code, request.id)
+        self._context.reply(session, frame)
+        return True
+
+    def _goes_beside(self, session: Session, request: Waiting) -> bool:
+        """Whether a request may be taken while others are under way: a send after sends may."""
+        return (
+            isinstance(request, SENDS)
+            and len(session.sending) == session.under_way < self._context.config.in_flight
+            and request.key not in session.sending
+            and self._requests.may_send(session)
+        )
+
+    def pace(self, session: Session) -> None:
+        """Reads from the peer only while there is room for what it sends."""
+        room = session.frames.buffered_bytes <= self._context.config.line_bytes
+        pause = session.full or (session.waiting is not None and not room)
+        if pause != session.reading_paused:
+            session.reading_paused = pause
+            session.heard_at_ms = self._context.now_ms
+            effect = PauseReading if pause else ResumeReading
+            self._context.effects.append(effect(session.connection))
+
+
+def _takers(
+    entrance: Entrance, requests: Requests
+) -> dict[type, tuple[Input, Callable[..., None]]]:
+    """Each request is taken by the method that has the name of its wire type."""
+    at_the_door = (RegisterRequest, LoginRequest, ResumeRequest)
+    takers: dict[type, tuple[Input, Callable[..., None]]] = {}
+    for request, input in REQUEST_INPUT.items():
+        part = entrance if request in at_the_door else requests
+        takers[request] = input, getattr(part, input.name.lower())
+    return takers
