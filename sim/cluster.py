@@ -31,6 +31,7 @@ CONFIG = NodeConfig(
     page_entries=8,
     pages_in_flight=4,
     in_flight=8,
+    requests_a_turn=7,
     unauthenticated_per_address=40,
     failed_logins_per_minute=1_000,
     line_ms=4_000,

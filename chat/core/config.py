@@ -13,6 +13,9 @@ class NodeConfig(Struct, frozen=True, gc=False):
     login_line_bytes: Annotated[int, Meta(description="longest line before login")] = 4_096
     line_bytes: Annotated[int, Meta(description="longest line after login")] = 65_536
     in_flight: Annotated[int, Meta(description="sends of a connection under way at once")] = 64
+    requests_a_turn: Annotated[
+        int, Meta(description="requests taken in one go before all others have their turn")
+    ] = 128
     sends_per_second: Annotated[int, Meta(description="sends of a user over time")] = 20
     send_burst: Annotated[int, Meta(description="sends of a user at once after a pause")] = 40
     failed_logins_per_minute: Annotated[

@@ -8,13 +8,17 @@ wait: for the one before it, for another state, for its peer to read what it was
 that waits is kept as `waiting`, what came after it stays as bytes, and if that is much the peer is
 not read from.
 
-A peer that sends a great many lines at once has its turn like everybody else: after
-`REQUESTS_A_TURN` it *rests*, and goes on a millisecond later. Those who rest go on one at a time,
-so all of them together take no more of the node than one of them alone.
+What is taken in one event is limited, whoever it is of, by a *turn* of `requests_a_turn`, of which
+a long one counts as several. Who has more to ask when the turn is over *rests*. For those who rest
+there is a turn of their own as soon as the driver has looked after everybody else, and after that
+another one; they go on in the order in which they came to rest, as many as the turn lasts for. So a
+peer that sends a hundred thousand lines at once has them all answered, and nobody else waits for
+longer than a turn.
 
-Invariant: whoever rests has a request that waits.
+Invariants: whoever rests has a request that waits; as long as anybody rests, the next turn is set.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -22,7 +26,7 @@ from chat.core._generated.errors import ErrorCode
 from chat.core._generated.messages import LoginRequest, RegisterRequest, ResumeRequest
 from chat.core._generated.rules import REQUEST_INPUT, RULES, Input, Rule, State, Verdict
 from chat.core.context import Context, error_frame
-from chat.core.effects import PauseReading, ResumeReading
+from chat.core.effects import Close, PauseReading, ResumeReading
 from chat.core.entrance import Entrance
 from chat.core.events import BytesReceived
 from chat.core.frames import SENDS, Problem, decode_request
@@ -30,10 +34,8 @@ from chat.core.requests import Requests
 from chat.core.session import Session, Waiting
 from chat.core.watch import Watch
 
-REQUESTS_A_TURN: Final = 128
-"""How many requests of one connection are taken in one go."""
-TURN_MS: Final = 1
-"""How long after one who rests the next one goes on."""
+REQUEST_BYTES: Final = 256
+"""So many bytes of a line cost as much of a turn as a request does."""
 
 _PROBLEM_INPUT: Final = {
     ErrorCode.BAD_FRAME: Input.BAD_FRAME,
@@ -63,8 +65,38 @@ class Intake:
             [config.line_bytes if state is _READY else config.login_line_bytes for state in State]
         )
         """The longest line in each state."""
-        self._resting: dict[int, None] = {}
-        """Connections that have had their turn and have more to ask, the next one first."""
+        self._requests_a_turn = config.requests_a_turn
+        self._left = 0
+        """How many requests the turn in hand still has room for."""
+        self._resting: OrderedDict[int, None] = OrderedDict()
+        """Connections that have more to ask than there was room for, the next one first."""
+        self._armed = False
+        """The next turn of those is set."""
+
+    def __len__(self) -> int:
+        return len(self._resting)
+
+    def begin(self) -> None:
+        """An event begins, and with it a turn."""
+        self._left = self._requests_a_turn
+
+    def arm(self) -> None:
+        """Sees to it that there is a next turn as long as anybody rests. To be asked at the end of
+        an event, for the turn is due at once."""
+        if self._resting and not self._armed:
+            self._armed = True
+            self._context.deadlines.set(self._context.now_ms, ("turn", 0))
+
+    def run(self) -> None:
+        """The turn of those who rest."""
+        self._armed = False
+        while self._resting and self._left > 0:
+            connection, _ = self._resting.popitem(last=False)
+            self.go_on(self._context.sessions[connection])
+
+    def forget(self, session: Session) -> None:
+        """The session has nothing to ask any more."""
+        self._resting.pop(session.connection, None)
 
     def received(self, event: BytesReceived) -> None:
         """Something has come on a connection."""
@@ -78,8 +110,8 @@ class Intake:
         self.pump(session)
 
     def pump(self, session: Session) -> None:
-        """Takes the session's requests, one by one, until it has to wait or has had its turn."""
-        left, resting = REQUESTS_A_TURN, self._resting
+        """Takes the session's requests, one by one, until it has to wait or the turn is over."""
+        resting = self._resting
         while session.state is not _CLOSING:
             if session.draining:
                 if not session.under_way:
@@ -90,33 +122,30 @@ class Intake:
                 line = session.frames.take(self._line_bytes[session.state])
                 if line is not None:
                     session.line_since_ms = None
+                    self._left -= len(line) // REQUEST_BYTES
                     request = decode_request(line)
                 elif session.frames.too_long:
                     request = _TOO_LONG
                 else:
                     break
-            if not left:
-                self._rest(session)
+            if self._left <= 0:
+                resting[session.connection] = None
             if session.full or session.connection in resting or not self._take(session, request):
                 session.waiting = request
                 break
-            left -= 1
+            self._left -= 1
         if session.state is not _CLOSING:
             self.pace(session)
             self._watch.arm(session)
 
-    def _rest(self, session: Session) -> None:
-        if not self._resting:
-            self._context.deadlines.set(self._context.now_ms + TURN_MS, ("turn", 0))
-        self._resting[session.connection] = None
-
-    def next_turn(self) -> None:
-        """The next of those who rest goes on."""
-        connection = next(iter(self._resting))
-        del self._resting[connection]
-        self._context.pump[connection] = None
-        if self._resting:
-            self._context.deadlines.set(self._context.now_ms + TURN_MS, ("turn", 0))
+    def go_on(self, session: Session) -> None:
+        """Takes requests in an event that is not the session's own, and that a bug is not to take
+        from others; it costs the connection."""
+        try:
+            self.pump(session)
+        except Exception as bug:
+            self._context.bugs.append(bug)
+            self._context.effects.append(Close(session.connection, abort=True))
 
     def _take(self, session: Session, request: Waiting) -> bool:
         """Takes a request, if its turn has come."""

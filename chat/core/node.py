@@ -133,6 +133,7 @@ class Node:
         if now_ms > context.now_ms:
             context.now_ms = now_ms
         context.effects = []
+        self._intake.begin()
         self._handlers[type(event)](event)
         while context.pump or context.closed:
             self._take_out_closed()
@@ -140,16 +141,17 @@ class Node:
                 connection, _ = context.pump.popitem()
                 session = context.sessions.get(connection)
                 if session is not None:
-                    self._intake.pump(session)
+                    self._intake.go_on(session)
         if self._delivery.compare:
             self._delivery.compare_heads()
+        self._intake.arm()
         if not self._sweep.armed:
             self._sweep.arm()
         return context.effects
 
     def take_bugs(self) -> list[Exception]:
-        """To be asked after each `handle`: exceptions that came from one of many answers, or from a
-        look at one of many sessions. They took nothing from the others."""
+        """To be asked after each `handle`: exceptions that came from one of many answers or of many
+        sessions that the event was about. They took nothing from the others."""
         if not self._context.bugs:
             return []
         bugs, self._context.bugs = self._context.bugs, []
@@ -171,6 +173,7 @@ class Node:
             "users on their way in": self._people,
             "conversations": self._delivery.conversations,
             "channels": self._channels,
+            "connections that rest": self._intake,
             "operations under way": self._context.pending,
             "not logged in": self._watch,
         }
@@ -219,6 +222,7 @@ class Node:
     def _take_out(self, session: Session) -> None:
         """Nothing is left of the session anywhere but in the table of sessions."""
         session.acks.clear()
+        self._intake.forget(session)
         self._people.leave(session)
         self._entrance.forget(session)
         self._watch.count_out(session)
@@ -311,7 +315,7 @@ class Node:
             elif kind == "confirm":
                 self._resume_waiting(self._channels.give_up(number))
             elif kind == "turn":
-                self._intake.next_turn()
+                self._intake.run()
             else:
                 self._sweep.run()
 

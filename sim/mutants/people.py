@@ -213,6 +213,22 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "rests-for-good",
+        "who asks for more than a turn has room for never has another turn",
+        (
+            Edit(
+                INTAKE,
+                "        if self._resting and not self._armed:\n",
+                "        if False:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "rests-though-gone",
+        "who is gone keeps a place among those who wait for their turn",
+        (Edit(NODE, "        self._intake.forget(session)\n", ""),),
+    ),
+    Mutant(
         "stall-timeout-never",
         "a connection whose peer takes no bytes is never given up",
         (

@@ -16,7 +16,6 @@ from chat.core.events import (
     WriteBufferDrained,
     WriteBufferFull,
 )
-from chat.core.intake import REQUESTS_A_TURN
 from tests.net.loops import Run
 from tests.net.stage import Peer, Stage, WatchedNode, stage
 
@@ -197,7 +196,7 @@ def test_a_peer_that_asked_for_several_turns_full_and_shut_down_its_side_gets_it
     async def work() -> None:
         async with stage(tmp_path / "chat.db") as up:
             peer = await up.connect()
-            many = 5 * REQUESTS_A_TURN
+            many = 5 * NodeConfig().requests_a_turn
             await peer.write(b"".join(ping(id) for id in range(many)))
             peer.shut_down()
             replies = [json.loads(line) for line in (await peer.rest()).splitlines()]
