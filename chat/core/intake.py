@@ -111,7 +111,8 @@ class Intake:
 
     def pump(self, session: Session) -> None:
         """Takes the session's requests, one by one, until it has to wait or the turn is over."""
-        resting = self._resting
+        left = self._left
+        has_to_wait = session.full or session.connection in self._resting
         while session.state is not _CLOSING:
             if session.draining:
                 if not session.under_way:
@@ -122,18 +123,20 @@ class Intake:
                 line = session.frames.take(self._line_bytes[session.state])
                 if line is not None:
                     session.line_since_ms = None
-                    self._left -= len(line) // REQUEST_BYTES
+                    left -= len(line) // REQUEST_BYTES
                     request = decode_request(line)
                 elif session.frames.too_long:
                     request = _TOO_LONG
                 else:
                     break
-            if self._left <= 0:
-                resting[session.connection] = None
-            if session.full or session.connection in resting or not self._take(session, request):
+            if left <= 0:
+                self._resting[session.connection] = None
+                has_to_wait = True
+            if has_to_wait or not self._take(session, request):
                 session.waiting = request
                 break
-            self._left -= 1
+            left -= 1
+        self._left = left
         if session.state is not _CLOSING:
             self.pace(session)
             self._watch.arm(session)
