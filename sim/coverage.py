@@ -44,7 +44,7 @@ FACTS = {
     "batch": "a batch was run again after a lost reply",
     "memory": "a batch went by what its node remembered",
     "stale": "what a node remembered of a conversation was not so any more",
-    "rested": "somebody had more to ask than there was room for in a turn",
+    "rested": "somebody who was logged in had more to ask than there was room for in a turn",
     "slow": "a slow reader went behind and came back",
     "page": "a page of the log could not be read and was asked for again",
     "place": "a `sent` waited for its place in the stream",
@@ -363,6 +363,11 @@ def _watch_the_rest(coverage: Coverage, before: Before) -> None:
         if isinstance(jobs[0][1], Append):
             fact("batch")
 
+    def taking_turns(intake: Intake) -> None:
+        sessions = intake._context.sessions
+        if any(sessions[connection].state is State.READY for connection in intake._resting):
+            fact("rested")
+
     before(Node, "handle", lambda node, event, now_ms: coverage.node_heard(event))
     before(Entrance, "presence_found", came_in)
     before(Presence, "flap_over", flapped)
@@ -370,6 +375,6 @@ def _watch_the_rest(coverage: Coverage, before: Before) -> None:
     before(StoreLink, "_lose_reply", reply_lost)
     before(Memory, "held", lambda memory, heads: fact("memory"))
     before(Memory, "failed", lambda memory: fact("stale"))
-    before(Intake, "run", lambda intake: fact("rested"))
+    before(Intake, "run", taking_turns)
     before(StoreLink, "_run_late", lambda link, operations: fact("late"))
     before(SimBus, "online", coverage.expired)

@@ -12,8 +12,8 @@ What is taken in one event is limited, whoever it is of, by a *turn* of `request
 a long one counts as several. Who has more to ask when the turn is over *rests*. For those who rest
 there is a turn of their own as soon as the driver has looked after everybody else, and after that
 another one; they go on in the order in which they came to rest, as many as the turn lasts for. So a
-peer that sends a hundred thousand lines at once has them all answered, and nobody else waits for
-longer than a turn.
+peer that sends a hundred thousand lines at once has them all answered, and what others wait for is
+one turn of each who has just sent something, and one of all who rest.
 
 Invariants: whoever rests has a request that waits; as long as anybody rests, the next turn is set.
 """

@@ -150,8 +150,8 @@ class Node:
         return context.effects
 
     def take_bugs(self) -> list[Exception]:
-        """To be asked after each `handle`: exceptions that came from one of many answers or of many
-        sessions that the event was about. They took nothing from the others."""
+        """To be asked after each `handle`: exceptions that came from one of many answers, sessions
+        or deadlines that the event was about. They took nothing from the others."""
         if not self._context.bugs:
             return []
         bugs, self._context.bugs = self._context.bugs, []
@@ -307,17 +307,22 @@ class Node:
     def _tick(self, event: Tick) -> None:
         context = self._context
         while (due := context.deadlines.pop_due(context.now_ms)) is not None:
-            kind, number = due
-            if kind == "look":
-                self._watch.look(number)
-            elif kind == "flap":
-                self._presence.flap_over(number)
-            elif kind == "confirm":
-                self._resume_waiting(self._channels.give_up(number))
-            elif kind == "turn":
-                self._intake.run()
-            else:
-                self._sweep.run()
+            try:
+                self._do_what_is_due(*due)
+            except Exception as bug:
+                context.bugs.append(bug)
+
+    def _do_what_is_due(self, kind: str, number: int) -> None:
+        if kind == "look":
+            self._watch.look(number)
+        elif kind == "flap":
+            self._presence.flap_over(number)
+        elif kind == "confirm":
+            self._resume_waiting(self._channels.give_up(number))
+        elif kind == "turn":
+            self._intake.run()
+        else:
+            self._sweep.run()
 
     # ------------------------------------------------------------------ the end
 

@@ -145,7 +145,7 @@ class Watch:
             session.line_since_ms = self._context.now_ms
         if session.state is State.READY:
             self.count_out(session)
-        else:
+        elif session.state is not State.CLOSING:
             self.count_in(session)
         due = self._deadlines(session)
         if due:

@@ -272,8 +272,13 @@ def check_tables(node: Node) -> None:
             mine = [] if user is None else list(user.sessions)
             assert list(own) == [one for one in mine if one in conversation.live]
             assert list(others) == [one for one in conversation.live if one not in mine]
+    intake = node._intake
+    turns = [what for _, _, what in context.deadlines._heap if what[0] == "turn"]
+    assert len(turns) == intake._armed >= bool(intake._resting)
+    assert all(context.sessions[resting].waiting for resting in intake._resting)
     for session in context.sessions.values():
         if session.state is State.CLOSING:
+            assert not session.counted
             continue
         waits, frames = session.waiting, session.frames
         assert session.draining or waits or b"\n" not in frames.buffer[frames._start :]
@@ -282,7 +287,7 @@ def check_tables(node: Node) -> None:
             or not waits
             or session.state is State.AUTHENTICATING
             or session.full
-            or session.connection in node._intake._resting
+            or session.connection in intake._resting
         )
         assert session.under_way or not session.draining
         assert session.counted == (session.state is not State.READY)

@@ -121,6 +121,20 @@ def test_those_who_waited_for_one_commit_go_on_in_turns(house: House) -> None:
     assert all(pongs(peer) == list(range(REQUESTS_A_TURN - 1)) for peer in peers)
 
 
+def test_a_turn_is_for_as_many_as_there_is_room_for(house: House) -> None:
+    peers = [house.login("ann") for _ in range(20)]
+    house.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
+    for peer in peers:
+        peer.ask("profile")
+        peer.write(pings(10))
+    house.run()
+    house.hold_answers = lambda asked: False
+    house.answer_held()
+    assert sum(len(pongs(peer)) for peer in peers) == REQUESTS_A_TURN
+    one_turn(house)
+    assert all(pongs(peer) == list(range(10)) for peer in peers)
+
+
 def test_whoever_does_not_read_is_answered_no_more_until_he_does(house: House) -> None:
     ann = house.login("ann")
     ann.write(pings(MANY))

@@ -1,7 +1,15 @@
 """When sessions are looked at."""
 
+from chat.core._generated.rules import State
 from chat.core.config import NodeConfig
-from chat.core.events import WriteBufferDrained, WriteBufferFull
+from chat.core.events import (
+    BytesReceived,
+    ConnectionOpened,
+    Tick,
+    WriteBufferDrained,
+    WriteBufferFull,
+)
+from chat.core.node import Node
 from chat.core.watch import TOGETHER_MS
 from tests.core.house import House, Peer
 
@@ -65,3 +73,17 @@ def test_an_empty_line_answers_a_ping_and_is_not_answered() -> None:
     house.pass_time(CONFIG.dead_ms - CONFIG.ping_ms)
     assert not ann.closed
     assert {line["type"] for line in ann.got[2:]} == {"ping"}
+
+
+def test_who_is_being_closed_does_not_count_as_not_logged_in() -> None:
+    node = Node(NodeConfig(unauthenticated_per_address=3))
+    now_ms = 1_000_000
+    for connection in (1, 2, 3):
+        node.handle(ConnectionOpened(connection, "10.0.0.1"), now_ms)
+        node.handle(BytesReceived(connection, b"x" * (CONFIG.login_line_bytes + 1)), now_ms)
+    while (due_ms := node.next_deadline_ms()) is not None and due_ms < now_ms + CONFIG.dead_ms:
+        node.handle(Tick(), due_ms)
+    assert node.census() == {"sessions": 3}
+    node.handle(ConnectionOpened(4, "10.0.0.1"), now_ms + CONFIG.dead_ms)
+    newcomer = node.session(4)
+    assert newcomer is not None and newcomer.state is State.ANONYMOUS
