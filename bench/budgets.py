@@ -16,8 +16,6 @@ GROUP: Final = "group of 100 × "
 TWO: Final = "two nodes, 10 pairs × 32"
 STEADY: Final = 1.25
 """What still counts as the same cost, on a machine that is never quite quiet."""
-
-
 NGIRCD_US: Final = {DIRECT + "32": 1.85, GROUP + "1": 6.6, GROUP + "8": 1.32}
 """By shape: the CPU that ngircd took for each delivery where the budgets were set."""
 

@@ -104,7 +104,7 @@ class Chat:
     def other(self, line: bytes) -> bytes | None:
         if line.startswith(b'{"type":"ping"'):
             return b"\n"
-        if line.startswith((b'{"type":"pong"', b'{"type":"presence"', b'{"type":"receipt"')):
+        if line.startswith((b'{"type":"presence"', b'{"type":"receipt"')):
             return None
         raise Wrong(f"not expected: {line.decode(errors='replace')}")
 

@@ -46,6 +46,7 @@ class Pings(Chat):
     def other(self, line: bytes) -> bytes | None:
         if line.startswith(b'{"type":"pong"'):
             self.came.set()
+            return None
         return super().other(line)
 
 

@@ -101,24 +101,14 @@ class FrameSplitter:
             elif self._start == self._scanned:
                 self.buffer, self._start, self._scanned = b"", 0, 0
             return None
-        if end == self._start:
-            self._pass_over_newlines()
-            return self.take(limit_bytes)
         if end - self._start > limit_bytes:
             self._refuse()
             return None
         line = self.buffer[self._start : end]
-        self._start = self._scanned = end + 1
+        self._start = self._scanned = end + 1 if line else _end_of_newlines(self.buffer, end)
         if self._start == len(self.buffer):
             self.buffer, self._start, self._scanned = b"", 0, 0
-        return line
-
-    def _pass_over_newlines(self) -> None:
-        newlines = _NEWLINES.match(self.buffer, self._start)
-        assert newlines is not None
-        self._start = self._scanned = newlines.end()
-        if self._start == len(self.buffer):
-            self.buffer, self._start, self._scanned = b"", 0, 0
+        return line or self.take(limit_bytes)
 
     def _refuse(self) -> None:
         self.too_long = True
@@ -127,6 +117,12 @@ class FrameSplitter:
     @property
     def buffered_bytes(self) -> int:
         return len(self.buffer) - self._start
+
+
+def _end_of_newlines(data: bytes, start: int) -> int:
+    newlines = _NEWLINES.match(data, start)
+    assert newlines is not None
+    return newlines.end()
 
 
 def decode_request(line: bytes) -> Request | Problem:

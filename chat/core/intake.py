@@ -65,7 +65,6 @@ class Intake:
             [config.line_bytes if state is _READY else config.login_line_bytes for state in State]
         )
         """The longest line in each state."""
-        self._requests_a_turn = config.requests_a_turn
         self._left = 0
         """How many requests the turn in hand still has room for."""
         self._resting: OrderedDict[int, None] = OrderedDict()
@@ -78,7 +77,7 @@ class Intake:
 
     def begin(self) -> None:
         """An event begins, and with it a turn."""
-        self._left = self._requests_a_turn
+        self._left = self._context.config.requests_a_turn
 
     def arm(self) -> None:
         """Sees to it that there is a next turn as long as anybody rests. To be asked at the end of

@@ -31,7 +31,7 @@ from collections.abc import Callable, Sized
 from typing import Final
 
 from chat.core._generated.messages import DrainingPush, Limits, WelcomePush
-from chat.core._generated.rules import PROTOCOL, Input, State, Verdict
+from chat.core._generated.rules import PROTOCOL, Input, Verdict
 from chat.core.channels import Channels
 from chat.core.config import NodeConfig
 from chat.core.context import Context
@@ -93,9 +93,6 @@ from chat.core.session import Session
 from chat.core.sweep import Sweep
 from chat.core.watch import Watch
 
-# Members of enumerations are looked up slowly, so those of the hot path are constants.
-_CLOSING: Final = State.CLOSING
-_READY: Final = State.READY
 _ACCEPT: Final = Verdict.ACCEPT
 
 

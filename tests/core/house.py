@@ -23,6 +23,10 @@ from chat.storage.transactions import execute
 Line = dict[str, Any]
 
 
+def ping(id: int) -> bytes:
+    return json.dumps({"type": "ping", "id": id}).encode() + b"\n"
+
+
 class Committed(op.Operation, frozen=True):
     """Stands for an operation that was carried out already, with what came of it."""
 
@@ -92,16 +96,19 @@ class NodeHost:
     def step(self) -> bool:
         if not self.events:
             return False
-        event = self._next()
+        for bug in self.handle(self._next()):
+            raise bug
+        check_tables(self.node)
+        return True
+
+    def handle(self, event: AnyEvent) -> list[Exception]:
+        """Has the event handled and its effects carried out; the bugs that came out."""
         now_ms = self.house.now_ms
         effects = self.node.handle(event, now_ms)
         self.log.append((event, now_ms, effects))
         for effect in effects:
             self.house.carry_out(self, effect)
-        for bug in self.node.take_bugs():
-            raise bug
-        check_tables(self.node)
-        return True
+        return self.node.take_bugs()
 
     def _next(self) -> AnyEvent:
         """The next event; answers that stand together are one, as those of a commit are."""

@@ -7,9 +7,8 @@ from chat.core import operations as op
 from chat.core._generated.messages import PingRequest
 from chat.core.config import NodeConfig
 from chat.core.effects import AnyEffect, Close, Deliver
-from chat.core.events import AnyEvent
 from chat.core.session import Session
-from tests.core.house import House
+from tests.core.house import House, ping
 
 
 def test_a_bug_in_one_answer_takes_nothing_from_those_that_came_with_it() -> None:
@@ -25,9 +24,7 @@ def test_a_bug_in_one_answer_takes_nothing_from_those_that_came_with_it() -> Non
     answers = [(ticket, house.answer(asked)) for _, ticket, asked in house.held]
     answers[1] = answers[1][0], op.Done()
     host = house.nodes[0]
-    for effect in host.node.handle(ev.Answers(tuple(answers)), house.now_ms):
-        house.carry_out(host, effect)
-    (bug,) = host.node.take_bugs()
+    (bug,) = host.handle(ev.Answers(tuple(answers)))
     assert isinstance(bug, AssertionError)
     assert not host.node.take_bugs()
     assert [len(peer.pushes("sent")) for peer in (ann, bob, cyd)] == [1, 0, 1]
@@ -62,16 +59,6 @@ def test_a_bug_at_one_session_takes_nothing_from_those_looked_at_with_it() -> No
     assert tuple(effect.connection for effect in effects if isinstance(effect, Close)) == both
 
 
-def handle(house: House, event: AnyEvent) -> list[Exception]:
-    """The bugs that come out at an event; its effects are carried out."""
-    host = house.nodes[0]
-    for effect in host.node.handle(event, house.now_ms):
-        house.carry_out(host, effect)
-    bugs = host.node.take_bugs()
-    house.run()
-    return bugs
-
-
 def test_a_bug_in_a_request_that_waited_for_an_answer_takes_nothing_from_other_answers() -> None:
     house = House()
     house.register("ann", "bob")
@@ -82,7 +69,8 @@ def test_a_bug_in_a_request_that_waited_for_an_answer_takes_nothing_from_other_a
         peer.ask("ping")
     house.run()
     answers = [(ticket, house.answer(asked)) for _, ticket, asked in house.held]
-    intake = house.nodes[0].node._intake
+    host = house.nodes[0]
+    intake = host.node._intake
     input, take = intake._takers[PingRequest]
 
     def faulty(session: Session, request: PingRequest) -> None:
@@ -91,7 +79,8 @@ def test_a_bug_in_a_request_that_waited_for_an_answer_takes_nothing_from_other_a
         take(session, request)
 
     with patch.dict(intake._takers, {PingRequest: (input, faulty)}):
-        assert len(handle(house, ev.Answers(tuple(answers)))) == 1
+        assert len(host.handle(ev.Answers(tuple(answers)))) == 1
+    house.run()
     assert [len(peer.pushes("profile")) for peer in (ann, bob)] == [1, 1]
     assert [len(peer.pushes("pong")) for peer in (ann, bob)] == [0, 1]
     assert ann.closed and not bob.closed
@@ -102,11 +91,11 @@ def test_a_bug_at_a_deadline_takes_nothing_from_those_whose_turn_it_is() -> None
     house.register("ann")
     ann = house.login("ann")
     count = 3 * NodeConfig().requests_a_turn
-    ann.write(b"".join(b'{"type":"ping","id":%d}\n' % id for id in range(count)))
+    ann.write(b"".join(ping(id) for id in range(count)))
     house.run()
-    node = house.nodes[0].node
-    with patch.object(node._presence, "flap_over", side_effect=RuntimeError("a bug")):
-        node._context.deadlines.set(house.now_ms, ("flap", 1))
-        assert len(handle(house, ev.Tick())) == 1
+    host = house.nodes[0]
+    with patch.object(host.node._presence, "flap_over", side_effect=RuntimeError("a bug")):
+        host.node._context.deadlines.set(house.now_ms, ("flap", 1))
+        assert len(host.handle(ev.Tick())) == 1
     house.pass_time(0)
     assert [pong["re"] for pong in ann.pushes("pong")] == list(range(count))

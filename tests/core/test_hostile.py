@@ -1,12 +1,10 @@
 """Peers who are slow, greedy or quick at the wrong time."""
 
-import json
-
 import pytest
 
 from chat.core import events as ev
 from chat.core import operations as op
-from tests.core.house import House, Peer
+from tests.core.house import House, Peer, ping
 
 
 @pytest.fixture
@@ -14,10 +12,6 @@ def house() -> House:
     house = House()
     house.register("ann")
     return house
-
-
-def ping(id: int) -> bytes:
-    return json.dumps({"type": "ping", "id": id}).encode() + b"\n"
 
 
 def test_a_line_has_its_time_from_its_own_start(house: House) -> None:

@@ -12,7 +12,7 @@ from chat.core._generated.messages import PingRequest
 from chat.core.config import NodeConfig
 from chat.core.intake import REQUEST_BYTES
 from chat.core.session import Session
-from tests.core.house import House, NodeHost, Peer
+from tests.core.house import House, NodeHost, Peer, ping
 
 CONFIG = NodeConfig()
 REQUESTS_A_TURN = CONFIG.requests_a_turn
@@ -37,7 +37,7 @@ def house() -> House:
 
 
 def pings(count: int, first: int = 0) -> bytes:
-    return b"".join(b'{"type":"ping","id":%d}\n' % id for id in range(first, first + count))
+    return b"".join(ping(id) for id in range(first, first + count))
 
 
 def pongs(peer: Peer) -> list[int]:
@@ -197,9 +197,7 @@ def test_a_bug_in_a_turn_costs_the_connection_and_takes_nothing_from_others(hous
             peer.write(pings(MANY))
         house.run()
         while "connections that rest" in node.census():
-            for effect in node.handle(ev.Tick(), house.now_ms):
-                house.carry_out(ann.node, effect)
-            bugs += node.take_bugs()
+            bugs += ann.node.handle(ev.Tick())
         house.run()
     assert len(bugs) == 1
     assert ann.closed and not bob.closed
