@@ -16,10 +16,10 @@ import uvloop
 
 from bench.entrances import SOURCES
 from bench.figures import values_of
+from bench.fixtures import token
 from bench.idle import open_many
 from bench.machine import LOAD_CORE, on_core
 from bench.peer import Chat, Peer, log_in
-from bench.stock import token
 from bench.traffic import Flow, Measured, Traffic
 
 

@@ -3,14 +3,14 @@
 import asyncio
 from typing import Final
 
-from bench.contest import Contestant, compare
+from bench.comparison import Contestant, compare
 from bench.crowd import Crowd
 from bench.figures import Figure, median_of, values_of
+from bench.fixtures import add_group, add_users
 from bench.shapes import GROUP, fill_pairs, group_flow, pair_flows
 from bench.stage import Scale, Stage
-from bench.stock import add_group, add_users
 from bench.traffic import Traffic
-from chat.storage.connection import Connection
+from chat.storage.backends.connection import Connection
 
 CROWD: Final = 10_000
 FIRST: Final = 1_001

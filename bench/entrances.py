@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
-from bench.contest import Contestant, compare
+from bench.comparison import Contestant, compare
 from bench.figures import Figure, median_of
+from bench.fixtures import PASSWORD, add_friends, add_users, token
 from bench.machine import cpu_s
 from bench.peer import Wrong, dial
 from bench.stage import Stage
-from bench.stock import PASSWORD, add_friends, add_users, token
-from bench.subjects import ChatNode, Ngircd, Relay, has_ngircd, ready_ms
+from bench.targets import ChatNode, Ngircd, Relay, has_ngircd, ready_ms
 from bench.traffic import Measured
-from chat.storage.connection import Connection
+from chat.storage.backends.connection import Connection
 
 ENTER_S: Final = 30.0
 SOURCES: Final = [f"127.0.0.{n}" for n in range(2, 18)]

@@ -8,12 +8,12 @@ from typing import Final
 from bench.baselines import irc_peer, relay_peer
 from bench.entrances import SOURCES
 from bench.figures import Figure
+from bench.fixtures import add_friends, add_users, token
 from bench.machine import cpu_s, memory_kib
 from bench.peer import Chat, Peer, log_in
 from bench.stage import Stage
-from bench.stock import add_friends, add_users, token
-from bench.subjects import Ngircd, Relay, has_ngircd
-from chat.storage.connection import Connection
+from bench.targets import Ngircd, Relay, has_ngircd
+from chat.storage.backends.connection import Connection
 
 CONNECTIONS: Final = 10_000
 BASELINE: Final = 4_000

@@ -5,15 +5,15 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from bench.contest import Contestant, compare
+from bench.comparison import Contestant, compare
 from bench.figures import Figure
+from bench.fixtures import add_entries, add_friends, add_users, token
 from bench.machine import SERVER_CORE, cpu_s, on_core
 from bench.peer import TEXT_BYTES, Chat, Peer, Wrong, log_in
 from bench.shapes import PAIRS, device, fill_pairs
 from bench.stage import Stage
-from bench.stock import add_entries, add_friends, add_users, token
 from bench.traffic import Flow, Measured, Traffic
-from chat.storage.connection import Connection
+from chat.storage.backends.connection import Connection
 
 BACKLOG: Final = 100_000
 PAGE: Final = 128

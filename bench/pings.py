@@ -11,11 +11,11 @@ from functools import partial
 from typing import Final
 
 from bench.figures import Figure, median_of, values_of
+from bench.fixtures import token
 from bench.peer import Chat, log_in
 from bench.shapes import PAIRS, fill_pairs, pair_flows
 from bench.stage import Stage
-from bench.stock import token
-from bench.subjects import ChatNode
+from bench.targets import ChatNode
 from bench.traffic import Measured, Traffic
 
 PYTHONS_SWITCH_S: Final = 0.005

@@ -5,14 +5,14 @@ from typing import Final
 
 from bench.bare_mysql import BATCH, BareMySql
 from bench.baselines import irc_flow, relay_flow
-from bench.contest import Contestant, compare
+from bench.comparison import Contestant, compare
 from bench.figures import Figure
+from bench.fixtures import add_friends, add_group, add_users, token
 from bench.peer import Chat, Peer, log_in
 from bench.stage import MYSQL, Stage
-from bench.stock import add_friends, add_group, add_users, token
-from bench.subjects import Ngircd, Relay, has_ngircd
+from bench.targets import Ngircd, Relay, has_ngircd
 from bench.traffic import Flow, Traffic
-from chat.storage.connection import Connection
+from chat.storage.backends.connection import Connection
 
 PAIRS: Final = [(2 * n + 1, 2 * n + 2) for n in range(10)]
 GROUP: Final = 1_000

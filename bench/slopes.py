@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from statistics import linear_regression
 from typing import Final
 
-from bench.contest import Contestant, compare
+from bench.comparison import Contestant, compare
 from bench.entrances import Door, Way
 from bench.figures import Figure
+from bench.fixtures import add_friends, add_group, add_users, token
 from bench.logs import backlog_runs
 from bench.shapes import GROUP, group_flow
 from bench.stage import Stage
-from bench.stock import add_friends, add_group, add_users, token
 from bench.traffic import Traffic
-from chat.storage.connection import Connection
+from chat.storage.backends.connection import Connection
 
 GROUPS: Final = (10, 100, 1_000)
 FRIENDS: Final = (1, 10, 100)

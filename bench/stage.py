@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from bench.stock import make_tables
-from bench.subjects import ChatNode, PinnedMariaDb, PinnedRedis
-from chat.storage.connection import Connection
-from chat.storage.mysql import Address, open_mysql
-from chat.storage.sqlite import open_sqlite
+from bench.fixtures import make_tables
+from bench.targets import ChatNode, PinnedMariaDb, PinnedRedis
+from chat.storage.backends.connection import Connection
+from chat.storage.backends.mysql import Address, open_mysql
+from chat.storage.backends.sqlite import open_sqlite
 from deploy.servers import Server, missing
 
 AnyServer = TypeVar("AnyServer", bound=Server)

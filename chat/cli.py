@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from chat import __version__
-from chat.core.config import NodeConfig
+from chat.bus.base import Bus
+from chat.bus.redis import BusUnreachable, RedisBus
 from chat.core.node import Node
-from chat.net.bus import Bus
+from chat.core.state.config import NodeConfig
 from chat.net.driver import Driver
-from chat.net.recording import Recorder
-from chat.net.redis_bus import BusNotThere, RedisBus
+from chat.net.password_hasher import PasswordHasher
+from chat.net.recorder import Recorder
 from chat.net.tcp import listen
-from chat.net.vault import Vault
 from chat.options import (
     EXIT_BUG,
     EXIT_BUS,
@@ -142,7 +142,7 @@ async def _serve(options: argparse.Namespace) -> int:
         store = await _open_store(choice, driver, wait_until)
         if store is None:
             return EXIT_OK
-        driver.store, driver.vault = store, (vault := Vault(driver.answer_threadsafe))
+        driver.store, driver.vault = store, (vault := PasswordHasher(driver.answer_threadsafe))
         try:
             bus.start(driver.feed, store.cluster)
             await _serve_from_now(server, options.host, port)
@@ -186,7 +186,7 @@ async def _open_store(
 async def _reach_bus(bus: Bus, wait_until: "_Stop | None") -> bool:
     """Whether it is there; not if the node is to stop before it is."""
     if isinstance(bus, RedisBus):
-        return await _there(bus.check, BusNotThere, EXIT_BUS, wait_until)
+        return await _there(bus.check, BusUnreachable, EXIT_BUS, wait_until)
     return True
 
 

@@ -11,16 +11,16 @@ from typing import NamedTuple, get_type_hints
 import msgspec
 
 from chat import __version__
-from chat.core.config import NodeConfig
-from chat.net.bus import Bus
-from chat.net.local_bus import LocalBus
-from chat.net.no_bus import NoBus
+from chat.bus.base import Bus
+from chat.bus.local import LocalBus
+from chat.bus.none import NoBus
+from chat.bus.redis import RedisBus
+from chat.core.state.config import NodeConfig
 from chat.net.proxy_protocol import Balancers
-from chat.net.redis_bus import RedisBus
 from chat.net.tcp import NO_BALANCERS
-from chat.storage.connection import Connection
-from chat.storage.mysql import Address, open_mysql
-from chat.storage.sqlite import open_sqlite
+from chat.storage.backends.connection import Connection
+from chat.storage.backends.mysql import Address, open_mysql
+from chat.storage.backends.sqlite import open_sqlite
 
 EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_PORT, EXIT_STORE, EXIT_BUS = range(6)
 DRAIN_MS = 10_000

@@ -1,0 +1,1 @@
+"""The simulator: whole clusters in one process, on a virtual clock, from one seed."""

@@ -14,13 +14,14 @@ from pathlib import Path
 from time import monotonic
 from typing import NoReturn
 
-from sim import diagram, pool, summary
+from sim import pool
 from sim.checkers import Violation
-from sim.faults import KINDS
+from sim.faults.swarm import KINDS
 from sim.mutants import command as mutants
+from sim.report import diagram, summary
+from sim.report.shrink import shrink
 from sim.run import Plan, Report, run_plan
-from sim.shrink import shrink
-from sim.story import Story, transcript
+from sim.workload.story import Story, transcript
 
 OK, VIOLATED, USAGE, NOT_DETERMINISTIC = 0, 1, 2, 3
 DEFAULT_SEEDS = 100
@@ -152,7 +153,7 @@ def _story_parser() -> Parser:
     parser = Parser(
         prog="python -m sim story",
         description="Plays a story: lines as they stand in tests/sim/stories, which failing tests "
-        "print, and which sim/story.py explains.",
+        "print, and which sim/workload/story.py explains.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the story; - reads it from stdin")
     parser.add_argument("--html", type=Path, metavar="FILE", help="where it is drawn")
@@ -297,7 +298,7 @@ def _story(options: argparse.Namespace) -> int:
         for line in transcript(story, text):
             print(line, flush=True)
     except ValueError as error:
-        sys.stderr.write(f"{str(error)[:1].upper()}{str(error)[1:]}; see sim/story.py.\n")
+        sys.stderr.write(f"{str(error)[:1].upper()}{str(error)[1:]}; see sim/workload/story.py.\n")
         return USAGE
     except Violation as seen:
         violation = seen

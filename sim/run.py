@@ -6,15 +6,20 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sim.checkers import Violation
-from sim.checkers.calm import Calm
 from sim.checkers.groups import check_groups
 from sim.checkers.liveness import behind, presence, strange_rosters, unmarked, unsettled
 from sim.checkers.log import check_logs
 from sim.checkers.promptness import Promptness
 from sim.checkers.snapshot import snapshot
-from sim.cluster import Cluster
-from sim.coverage import Coverage, watching
-from sim.episodes import (
+from sim.checkers.steady_state import Calm
+from sim.cluster.cluster import Cluster
+from sim.cluster.trace import Trace
+from sim.faults.injection_points import Phase
+from sim.faults.swarm import Faults
+from sim.report.coverage import Coverage, watching
+from sim.workload.adversary import Strangers
+from sim.workload.people import People
+from sim.workload.scenarios import (
     crowd,
     leave,
     look_in,
@@ -24,11 +29,6 @@ from sim.episodes import (
     say_and_part,
     storm,
 )
-from sim.faults import Faults
-from sim.moments import Phase
-from sim.people import People
-from sim.strangers import Strangers
-from sim.trace import Trace
 
 CALM_MS = 5_000
 HEAL_MS = 60_000
@@ -257,6 +257,6 @@ def check_end(cluster: Cluster) -> None:
     cluster.world.run_for(QUIET_MS)
     for host in cluster.hosts:
         if host.node is not None:
-            left = host.node.census()
+            left = host.node.resource_counts()
             if left:
                 raise Violation("nothing is left over after quiet", f"{host.name}: {left}")

@@ -17,6 +17,7 @@ if not __package__:  # run as a script: the packages are found from the reposito
 
 from spec.generator.model import SpecError  # noqa: E402
 from spec.generator.outputs import GENERATED_FOLDER, generate_outputs, read_spec  # noqa: E402
+from spec.generator.python_text import GENERATED_LINE  # noqa: E402
 
 OK, STALE, FAILED = 0, 1, 2
 
@@ -88,10 +89,12 @@ def _read(path: Path) -> str | None:
 
 
 def _extra_files(root: Path, outputs: dict[str, str]) -> list[str]:
-    """Files in the generated folder that nothing generates."""
-    found = sorted(path for path in (root / GENERATED_FOLDER).rglob("*") if path.is_file())
+    """Modules that were generated once and are not any more."""
+    found = sorted((root / GENERATED_FOLDER).rglob("*.py"))
     names = [
-        path.relative_to(root).as_posix() for path in found if path.parent.name != "__pycache__"
+        path.relative_to(root).as_posix()
+        for path in found
+        if (_read(path) or "").startswith(GENERATED_LINE)
     ]
     return [name for name in names if name not in outputs]
 

@@ -23,14 +23,14 @@ from typing import Final
 
 from argon2 import PasswordHasher
 
-from chat.client import interface as io
-from chat.client.link import LinkRunner
-from chat.client.session import ClientSession
-from chat.core import operations as op
-from chat.core._generated.messages import Entry
-from chat.storage.mysql import Address, open_mysql
+from chat.client.driver import LinkRunner
+from chat.client.session import interface as io
+from chat.client.session.session import ClientSession
+from chat.core.ports import operations as op
+from chat.protocol.messages import Entry
+from chat.storage.backends.mysql import Address, open_mysql
 from chat.storage.schema import migrate
-from chat.storage.transactions import execute
+from chat.storage.transactions.execute import execute
 from deploy.cluster import Cluster
 from deploy.servers import HOST, Server
 

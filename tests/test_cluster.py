@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from chat.client import interface as io
-from chat.core import operations as op
-from chat.storage.mysql import Address, open_mysql
+from chat.client.session import interface as io
+from chat.core.ports import operations as op
+from chat.storage.backends.mysql import Address, open_mysql
 from chat.storage.schema import migrate
-from chat.storage.transactions import execute
+from chat.storage.transactions.execute import execute
 from deploy.cluster import ChatNode, Cluster
 from deploy.servers import Redis
 from tests.conftest import need

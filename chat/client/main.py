@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from chat.client.console import open_console
-from chat.client.interface import AnyEvent, Notice
-from chat.client.line import EXIT_BUG, EXIT_USAGE, LineMode, Options
-from chat.client.link import LinkRunner
-from chat.client.session import ClientSession
+from chat.client.driver import LinkRunner
+from chat.client.session.interface import AnyEvent, Notice
+from chat.client.session.session import ClientSession
+from chat.client.terminal.console import open_console
+from chat.client.terminal.line import EXIT_BUG, EXIT_USAGE, LineMode, Options
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143

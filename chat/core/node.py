@@ -12,15 +12,15 @@ effects, byte for byte.
 The parts and what each is the only one to do:
 
     Context     the tables, the tickets, the effects of the event in hand
-    Entrance    register, login, resume
-    Intake      requests as they come in: which is taken now, which has to wait
+    Authentication    register, login, resume
+    Scheduler      requests as they come in: which is taken now, which has to wait
     Requests    what those who are logged in may ask for
-    People      rosters of the users here, and news of them
-    Delivery    entries to connections, by conversation and cursor
+    RosterSync      rosters of the users here, and news of them
+    FanOut    entries to connections, by conversation and cursor
     Presence    who is online
-    Channels    what the node listens to on the bus
-    Watch       what is due for a session when; connections that are not logged in, by address
-    Sweep       asking the store for heads and versions, in case the bus lost something
+    Subscriptions    what the node listens to on the bus
+    Timers       what is due for a session when; connections that are not logged in, by address
+    AntiEntropy       asking the store for heads and versions, in case the bus lost something
 
 Invariants, after every event: nothing in CLOSING is attached to anything; a session with nothing
 under way has nothing waiting that its state lets it take; every ticket in the table stands for
@@ -30,35 +30,41 @@ one operation that was asked for and not answered.
 from collections.abc import Callable, Sized
 from typing import Final
 
-from chat.core._generated.messages import DrainingPush, Limits, WelcomePush
-from chat.core._generated.rules import PROTOCOL, Input, Verdict
-from chat.core.channels import Channels
-from chat.core.config import NodeConfig
-from chat.core.context import Context
-from chat.core.delivery import Delivery
-from chat.core.effects import AnyEffect
-from chat.core.entrance import Entrance
-from chat.core.envelopes import EntryEnvelope, PresenceEnvelope, ReceiptEnvelope, RosterEnvelope
-from chat.core.events import (
+from chat.core.delivery.fan_out import FanOut
+from chat.core.delivery.subscriptions import Subscriptions
+from chat.core.ports.bus_messages import (
+    EntryBusMessage,
+    PresenceBusMessage,
+    ReceiptBusMessage,
+    RosterBusMessage,
+)
+from chat.core.ports.effects import AnyEffect
+from chat.core.ports.events import (
     Answer,
     Answers,
     AnyEvent,
     BusDown,
+    BusMessageReceived,
     BusUp,
     BytesReceived,
     ConnectionLost,
     ConnectionOpened,
     Drain,
-    EnvelopeReceived,
     Event,
     Subscribed,
     Tick,
     WriteBufferDrained,
     WriteBufferFull,
 )
-from chat.core.intake import Intake
-from chat.core.operations import AnyOutcome
-from chat.core.pending import (
+from chat.core.ports.operations import AnyOutcome
+from chat.core.requests.authentication import Authentication
+from chat.core.requests.requests import Requests
+from chat.core.requests.scheduler import Scheduler
+from chat.core.roster.presence import Presence
+from chat.core.roster.roster_sync import RosterSync
+from chat.core.state.config import NodeConfig
+from chat.core.state.context import Context
+from chat.core.state.pending import (
     AppendAsked,
     EntrancePresence,
     EntranceRoster,
@@ -86,12 +92,11 @@ from chat.core.pending import (
     SnapshotAsked,
     StatesCompared,
 )
-from chat.core.people import People
-from chat.core.presence import Presence
-from chat.core.requests import Requests
-from chat.core.session import Session
-from chat.core.sweep import Sweep
-from chat.core.watch import Watch
+from chat.core.state.session import Session
+from chat.core.upkeep.anti_entropy import AntiEntropy
+from chat.core.upkeep.timers import Timers
+from chat.protocol.messages import DrainingPush, Limits, WelcomePush
+from chat.protocol.rules import PROTOCOL, Input, Verdict
 
 _ACCEPT: Final = Verdict.ACCEPT
 
@@ -101,15 +106,17 @@ class Node:
 
     def __init__(self, config: NodeConfig) -> None:
         self._context = context = Context(config)
-        self._channels = Channels(context)
-        self._delivery = Delivery(context, self._channels)
+        self._channels = Subscriptions(context)
+        self._delivery = FanOut(context, self._channels)
         self._presence = Presence(context, self._channels)
-        self._people = People(context, self._delivery, self._presence)
-        self._entrance = Entrance(context, self._channels, self._people, self._presence)
+        self._people = RosterSync(context, self._delivery, self._presence)
+        self._entrance = Authentication(context, self._channels, self._people, self._presence)
         self._requests = Requests(context, self._delivery, self._people, self._entrance)
-        self._sweep = Sweep(context, self._channels, self._delivery, self._people, self._presence)
-        self._watch = Watch(context)
-        self._intake = Intake(context, self._watch, self._entrance, self._requests)
+        self._sweep = AntiEntropy(
+            context, self._channels, self._delivery, self._people, self._presence
+        )
+        self._watch = Timers(context)
+        self._intake = Scheduler(context, self._watch, self._entrance, self._requests)
         self._draining: Drain | None = None
         self._handlers = self._event_handlers()
         self._outcomes = self._outcome_handlers()
@@ -124,7 +131,7 @@ class Node:
     def handle(self, event: AnyEvent, now_ms: int) -> list[AnyEffect]:
         """What is to be done about an event. `now_ms` (since 1970) never goes back.
 
-        An exception is a bug in the core, whatever the event was. See `take_bugs`, too.
+        An exception is a bug in the core, whatever the event was. See `take_internal_errors`, too.
         """
         context = self._context
         if now_ms > context.now_ms:
@@ -146,7 +153,7 @@ class Node:
             self._sweep.arm()
         return context.effects
 
-    def take_bugs(self) -> list[Exception]:
+    def take_internal_errors(self) -> list[Exception]:
         """To be asked after each `handle`: exceptions that came from one of many answers, sessions
         or deadlines that the event was about. They took nothing from the others."""
         if not self._context.bugs:
@@ -162,7 +169,7 @@ class Node:
         """The session of a connection, for those who look on."""
         return self._context.sessions.get(connection)
 
-    def census(self) -> dict[str, int]:
+    def resource_counts(self) -> dict[str, int]:
         """How many there are of each thing the node keeps; what there is none of is left out."""
         kept: dict[str, Sized] = {
             "sessions": self._context.sessions,
@@ -286,17 +293,17 @@ class Node:
     def _bus_down(self, event: BusDown) -> None:
         self._resume_waiting(self._channels.bus_down())
 
-    def _envelope(self, event: EnvelopeReceived) -> None:
+    def _envelope(self, event: BusMessageReceived) -> None:
         envelope = event.envelope
-        if isinstance(envelope, EntryEnvelope):
+        if isinstance(envelope, EntryBusMessage):
             self._delivery.entry(envelope.entry)
             return
         kind, _, number = event.channel.partition(":")
-        if isinstance(envelope, RosterEnvelope):
+        if isinstance(envelope, RosterBusMessage):
             self._people.news(envelope.user, envelope.version)
-        elif kind == "u" and isinstance(envelope, PresenceEnvelope):
+        elif kind == "u" and isinstance(envelope, PresenceBusMessage):
             self._presence.heard(int(number), envelope.user, envelope.state)
-        elif kind == "u" and isinstance(envelope, ReceiptEnvelope):
+        elif kind == "u" and isinstance(envelope, ReceiptBusMessage):
             self._people.receipt(int(number), envelope)
 
     # ------------------------------------------------------------------ time
@@ -346,7 +353,7 @@ class Node:
             WriteBufferDrained: self._buffer_drained,
             Answer: self._answer,
             Answers: self._answers,
-            EnvelopeReceived: self._envelope,
+            BusMessageReceived: self._envelope,
             Subscribed: self._subscribed,
             BusUp: self._bus_up,
             BusDown: self._bus_down,

@@ -31,7 +31,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from chat.core.effects import (
+from chat.bus.base import Bus
+from chat.core.node import Node
+from chat.core.ports.effects import (
     Announce,
     AnyEffect,
     Close,
@@ -45,20 +47,18 @@ from chat.core.effects import (
     Subscribe,
     Unsubscribe,
 )
-from chat.core.events import Answer, Answers, AnyEvent, Drain, Tick
-from chat.core.node import Node
-from chat.core.operations import (
+from chat.core.ports.events import Answer, Answers, AnyEvent, Drain, Tick
+from chat.core.ports.operations import (
     AnyOutcome,
     CheckPassword,
     FindPresence,
     HashPassword,
+    PasswordOperation,
     StoreOperation,
-    VaultOperation,
 )
-from chat.net.bus import Bus
-from chat.net.recording import Recorder
+from chat.net.recorder import Recorder
 
-BUG_PAUSE_MS = 1_000
+INTERNAL_ERROR_PAUSE_MS = 1_000
 """How long the clock stands after a Tick that brought out a bug."""
 
 PARCEL = 8
@@ -94,15 +94,15 @@ class Store(Protocol):
     def submit_all(self, jobs: Sequence[tuple[int, StoreOperation]]) -> None: ...
 
 
-class PasswordVault(Protocol):
-    def submit(self, ticket: int, operation: VaultOperation) -> None: ...
+class PasswordHashing(Protocol):
+    def submit(self, ticket: int, operation: PasswordOperation) -> None: ...
 
 
 class Driver:
     """Runs one node on the running loop. `store` and `vault` are set before anything is fed."""
 
     store: Store
-    vault: PasswordVault
+    vault: PasswordHashing
 
     def __init__(self, node: Node, bus: Bus, recorder: Recorder | None = None) -> None:
         self._node = node
@@ -200,7 +200,7 @@ class Driver:
     def _handle_all(self) -> None:
         self._handling = True
         events, handle, carry_out = self._events, self._node.handle, self._carry_out
-        take_bugs = self._node.take_bugs
+        take_internal_errors = self._node.take_internal_errors
         now_ms = self.now_ms()
         try:
             while events:
@@ -212,7 +212,7 @@ class Driver:
                 except Exception:
                     self._tell_bug(event, now_ms)
                     continue
-                for bug in take_bugs():
+                for bug in take_internal_errors():
                     _log.error("A bug in the node, at %s", _describe(event), exc_info=bug)
                 for effect in effects:
                     carry_out[type(effect)](effect)
@@ -229,7 +229,7 @@ class Driver:
         if transport is not None:
             transport.abort()
         if isinstance(event, Tick):
-            self._no_tick_before_ms = now_ms + BUG_PAUSE_MS
+            self._no_tick_before_ms = now_ms + INTERNAL_ERROR_PAUSE_MS
 
     def _record(self, recorder: Recorder, event: AnyEvent, now_ms: int) -> None:
         try:
@@ -388,7 +388,7 @@ class Driver:
             self._unanswered += 1
             self._jobs.append((effect.ticket, operation))
 
-    def _query_others(self, ticket: int, operation: FindPresence | VaultOperation) -> None:
+    def _query_others(self, ticket: int, operation: FindPresence | PasswordOperation) -> None:
         """Who is online is asked of the bus, and passwords are for the vault."""
         if isinstance(operation, FindPresence):
             self._bus.find_presence(ticket, operation.users)

@@ -17,14 +17,14 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from chat.core.config import NodeConfig
-from chat.core.events import (
+from chat.core.ports.events import (
     BytesReceived,
     ConnectionLost,
     ConnectionOpened,
     WriteBufferDrained,
     WriteBufferFull,
 )
+from chat.core.state.config import NodeConfig
 from chat.net.driver import Driver
 from chat.net.proxy_protocol import BadHeader, Balancers, parse_header
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import NamedTuple
 
-from chat.storage.connection import Connection, in_transaction
+from chat.storage.backends.connection import Connection, in_transaction
 from chat.storage.errors import SchemaTooNew
 
 _VERSION_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)"

@@ -36,10 +36,11 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Final, NamedTuple, TypeAlias, TypeVar, cast
 
-from chat.core._generated.errors import ErrorCode
-from chat.core.operations import Append, Refused, StoreOperation, StoreOutcome, Unknown
-from chat.storage.appends import MAX_BATCH
-from chat.storage.connection import Connection
+from chat.core.ports.operations import Append, Refused, StoreOperation, StoreOutcome, Unknown
+from chat.protocol.errors import ErrorCode
+from chat.storage.append.batch import MAX_BATCH
+from chat.storage.append.cache import AppendCache
+from chat.storage.backends.connection import Connection
 from chat.storage.errors import (
     Deadlock,
     DuplicateKey,
@@ -50,9 +51,8 @@ from chat.storage.errors import (
     StoreError,
     StoreUnavailable,
 )
-from chat.storage.memory import Memory
 from chat.storage.schema import cluster_name, migrate
-from chat.storage.transactions import READS, append_batch, execute, read_batch
+from chat.storage.transactions.execute import READS, append_batch, execute, read_batch
 
 ATTEMPTS: Final = 5
 """How often a transaction is run before it is given up."""
@@ -113,7 +113,7 @@ class StoreService:
         above all StoreCannotOpen, whose text is for a person."""
         connection = self._open_connection()
         try:
-            for doubt in connection.doubts():
+            for doubt in connection.config_warnings():
                 _log.warning("%s", doubt)
             migrate(connection)
             self.cluster = cluster_name(connection, secrets.token_hex(8))
@@ -288,7 +288,7 @@ class _Runner:
     def __init__(self, open_connection: Callable[[], Connection]) -> None:
         self._open_connection = open_connection
         self._connection: Connection | None = None
-        self._memory = Memory()
+        self._memory = AppendCache()
         self._not_before_s = 0.0
         self.unreachable = False
 
@@ -378,7 +378,7 @@ class _Runner:
             self._not_before_s = monotonic() + RETRY_S
             raise
         # It may be to a database that knows less: one that was restored, or a replica.
-        self._memory = Memory()
+        self._memory = AppendCache()
         return connection
 
 

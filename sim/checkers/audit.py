@@ -5,8 +5,8 @@ down what must not be; if it is rolled back, so is the note. They also keep who 
 what from which seq to which, since the log's own word for it is among what is to be checked.
 """
 
-from chat.core._generated.messages import EntryKind
-from chat.storage.connection import Connection
+from chat.protocol.messages import EntryKind
+from chat.storage.backends.connection import Connection
 from sim.checkers import Violation
 
 LAST_WORDS = (EntryKind.LEFT, EntryKind.DELETED)

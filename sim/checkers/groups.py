@@ -1,7 +1,7 @@
 """Groups as their logs tell them: who is in them, who owns them, and who may end them."""
 
-from chat.core._generated.messages import EntryKind, Role
-from chat.storage.connection import Connection
+from chat.protocol.messages import EntryKind, Role
+from chat.storage.backends.connection import Connection
 from sim.checkers import Violation
 
 AS_TOLD = "a group is as its log tells"

@@ -4,10 +4,10 @@ marked, and presence agrees."""
 
 from collections.abc import Iterator
 
-from chat.core._generated.messages import PresenceState
+from chat.protocol.messages import PresenceState
 from sim.checkers import Violation
 from sim.checkers.snapshot import Snapshot
-from sim.device import SimDevice
+from sim.cluster.device import SimDevice
 
 
 def unsettled(devices: list[SimDevice]) -> Iterator[Violation]:

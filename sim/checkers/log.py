@@ -1,6 +1,6 @@
 """The logs in the store: what is in them, and what must be."""
 
-from chat.storage.connection import Connection
+from chat.storage.backends.connection import Connection
 from sim.checkers import Violation
 
 

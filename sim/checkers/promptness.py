@@ -9,10 +9,10 @@ from collections import deque
 
 from sim.checkers import Violation
 from sim.checkers.snapshot import Snapshot, snapshot
-from sim.cluster import Cluster
-from sim.device import SimDevice
-from sim.host import Host
-from sim.network import Wire
+from sim.cluster.cluster import Cluster
+from sim.cluster.device import SimDevice
+from sim.cluster.host import Host
+from sim.cluster.network import Wire
 
 EVERY_MS = 1_000
 WITHIN_MS = 30_000

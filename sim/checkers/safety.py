@@ -10,12 +10,12 @@
 
 from collections import Counter
 
-from chat.client import interface as io
-from chat.core._generated.messages import Entry
+from chat.client.session import interface as io
+from chat.protocol.messages import Entry
 from sim.checkers import Violation
 from sim.checkers.audit import Audit, may_see
 from sim.checkers.log import Log
-from sim.device import Said, SimDevice
+from sim.cluster.device import Said, SimDevice
 
 
 class Safety:

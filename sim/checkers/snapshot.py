@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chat.storage.connection import Connection
+from chat.storage.backends.connection import Connection
 
 
 @dataclass(frozen=True)

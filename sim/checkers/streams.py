@@ -13,16 +13,16 @@ apply; it is seen here.
 
 import msgspec
 
-from chat.core import effects as fx
-from chat.core import events as ev
-from chat.core.config import NodeConfig
-from chat.core.effects import AnyEffect
-from chat.core.events import AnyEvent
 from chat.core.node import Node
-from chat.core.operations import Append
+from chat.core.ports import effects as fx
+from chat.core.ports import events as ev
+from chat.core.ports.effects import AnyEffect
+from chat.core.ports.events import AnyEvent
+from chat.core.ports.operations import Append
+from chat.core.state.config import NodeConfig
 from sim.checkers import Violation
-from sim.host import Host
-from sim.network import Wire
+from sim.cluster.host import Host
+from sim.cluster.network import Wire
 
 STRANGER = "stranger"
 """The name of the wires of those who number their requests as they like."""

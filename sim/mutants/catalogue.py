@@ -5,7 +5,7 @@ from sim.mutants import Edit, Mutant, client, delivery, people, remedies, storag
 CANARY = Mutant(
     "canary",
     "every text is changed on its way, which nothing can fail to see",
-    (Edit("chat.core.frames", "text=entry.text,", 'text=entry.text + "!",'),),
+    (Edit("chat.protocol.codec", "text=entry.text,", 'text=entry.text + "!",'),),
 )
 NOTHING = Mutant("nothing", "the code as it stands, which must not be caught", ())
 

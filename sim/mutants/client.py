@@ -2,13 +2,13 @@
 
 from sim.mutants import Edit, Mutant
 
-CURSORS = "chat.client.cursors"
-OUTBOX = "chat.client.outbox"
-ERRANDS = "chat.client.errands"
-CONNECTION = "chat.client.connection"
-EXCHANGE = "chat.client.exchange"
-MARKS = "chat.client.marks"
-ROSTER = "chat.client.roster"
+CURSORS = "chat.client.session.cursors"
+OUTBOX = "chat.client.session.outbox"
+ERRANDS = "chat.client.session.outgoing"
+CONNECTION = "chat.client.session.connection"
+EXCHANGE = "chat.client.session.calls"
+MARKS = "chat.client.session.read_marks"
+ROSTER = "chat.client.session.roster"
 
 MUTANTS = (
     Mutant(
@@ -83,7 +83,7 @@ MUTANTS = (
         "who resumes does not say up to where",
         (
             Edit(
-                "chat.client.entrance",
+                "chat.client.session.authentication",
                 "return ResumeRequest(id=0, token=self.token, cursors=cursors)",
                 "return ResumeRequest(id=0, token=self.token, cursors={})",
             ),

@@ -2,11 +2,11 @@
 
 from sim.mutants import Edit, Mutant
 
-DELIVERY = "chat.core.delivery"
-REQUESTS = "chat.core.requests"
-CONVERSATION = "chat.core.conversation"
+DELIVERY = "chat.core.delivery.fan_out"
+REQUESTS = "chat.core.requests.requests"
+CONVERSATION = "chat.core.state.conversation"
 NODE = "chat.core.node"
-SWEEP = "chat.core.sweep"
+SWEEP = "chat.core.upkeep.anti_entropy"
 
 _ASK = (
     "        context.query("
@@ -44,7 +44,7 @@ MUTANTS = (
                 "            early = LogEntry(guess.id, guess.head + 1, _TEXT, "
                 "user.id, user.name,\n"
                 "                request.text, now_ms, request.key)\n"
-                "            context.publish((group_channel(guess.id),), EntryEnvelope(early))\n",
+                "            context.publish((group_channel(guess.id),), EntryBusMessage(early))\n",
             ),
         ),
     ),
@@ -87,7 +87,8 @@ MUTANTS = (
         (
             Edit(
                 REQUESTS,
-                "self._context.publish((group_channel(entry.conversation),), EntryEnvelope(entry))",
+                "self._context.publish((group_channel(entry.conversation),), "
+                "EntryBusMessage(entry))",
                 "pass",
             ),
         ),
@@ -222,7 +223,7 @@ MUTANTS = (
         "a group's channel is left with the first of several conversations that need it",
         (
             Edit(
-                "chat.core.channels",
+                "chat.core.delivery.subscriptions",
                 "        if channel.needs == 0:\n",
                 '        if channel.needs == 1 and name.startswith("u:"):\n'
                 "            self._context.effects.append(Unsubscribe(name))\n"
@@ -277,14 +278,14 @@ MUTANTS = (
         "the channel of a user is subscribed to after the roster and the heads in it were read",
         (
             Edit(
-                "chat.core.entrance",
+                "chat.core.requests.authentication",
                 "        channel = session.listens_to = user_channel(user)\n"
                 "        self._channels.need(channel)\n"
                 "        return self._channels.wait(channel, record)\n",
                 "        return False\n",
             ),
             Edit(
-                "chat.core.entrance",
+                "chat.core.requests.authentication",
                 "        session.token = record.token\n",
                 "        session.token = record.token\n"
                 "        session.listens_to = user_channel(user.id)\n"

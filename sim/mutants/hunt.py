@@ -45,9 +45,9 @@ def hunt(mutant: Mutant, most_seeds: int, html: Path | None = None) -> Catch:
 
 def _draw(mutant: Mutant, seed: int, html: Path) -> None:
     """The shortest story found."""
-    from sim import diagram
+    from sim.report import diagram
+    from sim.report.shrink import shrink
     from sim.run import Plan, run_plan
-    from sim.shrink import shrink
 
     plan = shrink(Plan(seed), run_plan(Plan(seed))).plan
     again = f"python -m sim mutants {mutant.name} --html {html}"

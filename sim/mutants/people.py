@@ -2,13 +2,13 @@
 
 from sim.mutants import Edit, Mutant
 
-INTAKE = "chat.core.intake"
+INTAKE = "chat.core.requests.scheduler"
 NODE = "chat.core.node"
-PEOPLE = "chat.core.people"
-PRESENCE = "chat.core.presence"
-ENTRANCE = "chat.core.entrance"
-WATCH = "chat.core.watch"
-FRAMES = "chat.core.frames"
+PEOPLE = "chat.core.roster.roster_sync"
+PRESENCE = "chat.core.roster.presence"
+ENTRANCE = "chat.core.requests.authentication"
+WATCH = "chat.core.upkeep.timers"
+FRAMES = "chat.protocol.codec"
 
 MUTANTS = (
     Mutant(
@@ -38,7 +38,7 @@ MUTANTS = (
         "the sweep looks at logs and not at rosters",
         (
             Edit(
-                "chat.core.sweep",
+                "chat.core.upkeep.anti_entropy",
                 "                self._people.news(id, version)\n",
                 "                pass\n",
             ),
@@ -97,14 +97,14 @@ MUTANTS = (
     Mutant(
         "presence-lease-never-expires",
         "the presence directory keeps the users of a node that died (in the model of it)",
-        (Edit("sim.bus", "if until_ms > now_ms)", "if until_ms)"),),
+        (Edit("sim.cluster.bus", "if until_ms > now_ms)", "if until_ms)"),),
     ),
     Mutant(
         "presence-not-swept",
         "the states of friends are asked for at login and never again",
         (
             Edit(
-                "chat.core.sweep",
+                "chat.core.upkeep.anti_entropy",
                 "            if self._channels.up:\n"
                 "                self._presence.compare([here[id] for id in "
                 "asked if id in here])\n",
@@ -174,12 +174,12 @@ MUTANTS = (
         "everybody may send as fast as they like",
         (
             Edit(
-                "chat.core.limits",
+                "chat.core.state.rate_limiter",
                 "        elif full_at_ms - now_ms > self._slack_ms:\n            return False\n",
                 "",
             ),
             Edit(
-                "chat.core.limits",
+                "chat.core.state.rate_limiter",
                 "return self._full_at_ms.get(who, 0.0) - now_ms <= self._slack_ms",
                 "return True",
             ),
@@ -190,7 +190,7 @@ MUTANTS = (
         "who has not sent for a while may send all that at once",
         (
             Edit(
-                "chat.core.limits",
+                "chat.core.state.rate_limiter",
                 "        if full_at_ms < now_ms:\n            full_at_ms = now_ms\n        elif",
                 "        if not full_at_ms:\n            full_at_ms = now_ms\n        if",
             ),

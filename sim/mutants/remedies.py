@@ -2,12 +2,12 @@
 
 from sim.mutants import Edit, Mutant
 
-APPENDS = "chat.storage.appends"
-DELIVERY = "chat.core.delivery"
-INTAKE = "chat.core.intake"
+APPENDS = "chat.storage.append.batch"
+DELIVERY = "chat.core.delivery.fan_out"
+INTAKE = "chat.core.requests.scheduler"
 NODE = "chat.core.node"
-PEOPLE = "chat.core.people"
-REQUESTS = "chat.core.requests"
+PEOPLE = "chat.core.roster.roster_sync"
+REQUESTS = "chat.core.requests.requests"
 
 MUTANTS = (
     Mutant(

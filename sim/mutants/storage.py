@@ -2,11 +2,11 @@
 
 from sim.mutants import Edit, Mutant
 
-APPENDS = "chat.storage.appends"
-GROUPS = "chat.storage.groups"
-FRIENDSHIPS = "chat.storage.friendships"
-LOG = "chat.storage.log"
-ROSTERS = "chat.storage.rosters"
+APPENDS = "chat.storage.append.batch"
+GROUPS = "chat.storage.transactions.groups"
+FRIENDSHIPS = "chat.storage.transactions.friendships"
+LOG = "chat.storage.transactions.log"
+ROSTERS = "chat.storage.transactions.rosters"
 
 MUTANTS = (
     Mutant(
@@ -87,7 +87,7 @@ MUTANTS = (
                 "        return None\n",
             ),
             Edit(
-                "chat.core.requests",
+                "chat.core.requests.requests",
                 "        session.sending.add(request.key)\n",
                 "        if group is not None and group not in user.groups:\n"
                 "            context.reply(session, "
@@ -141,7 +141,7 @@ MUTANTS = (
         "who might write at an earlier version is remembered as one who may at the present one",
         (
             Edit(
-                "chat.storage.memory",
+                "chat.storage.append.cache",
                 "            remembered.writers.clear()\n",
                 "            pass\n",
             ),

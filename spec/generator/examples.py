@@ -8,7 +8,7 @@ import msgspec
 
 from spec.generator.model import Direction, Message, Spec, SpecError
 
-_PACKAGE = "chat.core._generated"
+_PACKAGE = "chat.protocol"
 
 
 def run_generated(sources: Mapping[str, str]) -> dict[str, types.ModuleType]:

@@ -11,11 +11,10 @@ from spec.generator.protocol import generate_protocol
 from spec.generator.python_errors import generate_errors
 from spec.generator.python_messages import generate_messages
 from spec.generator.python_rules import generate_rules
-from spec.generator.python_text import header
 from spec.generator.states import generate_states
 
-GENERATED_FOLDER = "chat/core/_generated"
-"""Whatever else lies there is taken away."""
+GENERATED_FOLDER = "chat/protocol"
+"""Modules that bear the generator's header and are not written any more are taken away there."""
 
 _HERE = Path(__file__).resolve().parent.parent
 
@@ -46,9 +45,7 @@ def generate_outputs(spec: Spec) -> dict[str, str]:
         intro = (_HERE / "protocol_intro.md").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError([f"protocol_intro.md cannot be read: {error}."]) from error
-    package = header("What spec/messages.yaml says, as code.")
     return {
-        f"{GENERATED_FOLDER}/__init__.py": package,
         **{f"{GENERATED_FOLDER}/{name}.py": text for name, text in python.items()},
         "spec/PROTOCOL.md": generate_protocol(spec, intro),
         "spec/asyncapi.yaml": generate_asyncapi(spec),

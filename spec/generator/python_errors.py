@@ -1,4 +1,4 @@
-"""chat/core/_generated/errors.py: the error codes and what there is to say of each."""
+"""chat/protocol/errors.py: the error codes and what there is to say of each."""
 
 from spec.generator.model import Spec
 from spec.generator.python_text import docstring, format_python, header, literal, long_literal

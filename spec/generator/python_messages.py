@@ -1,4 +1,4 @@
-"""chat/core/_generated/messages.py: types, enumerations, structs and messages for msgspec."""
+"""chat/protocol/messages.py: types, enumerations, structs and messages for msgspec."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def _imports(spec: Spec) -> str:
         lines.append("import msgspec")
     lines.append("from msgspec import Meta, Struct")
     if any("ErrorCode" in field.type.names for field in fields):
-        lines += ["", "from chat.core._generated.errors import ErrorCode"]
+        lines += ["", "from chat.protocol.errors import ErrorCode"]
     return "\n".join(lines) + "\n"
 
 

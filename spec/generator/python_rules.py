@@ -1,4 +1,4 @@
-"""chat/core/_generated/rules.py: the states, the inputs, and the tables that decide."""
+"""chat/protocol/rules.py: the states, the inputs, and the tables that decide."""
 
 from spec.generator.model import AccessTable, Cell, Spec, camel
 from spec.generator.python_text import docstring, format_python, header, literal
@@ -50,10 +50,10 @@ class Rule(NamedTuple):
 
 def _imports(spec: Spec) -> str:
     lines = ["import enum", "import re", "from typing import Final, NamedTuple", ""]
-    lines += ["from chat.core._generated.errors import ErrorCode"]
+    lines += ["from chat.protocol.errors import ErrorCode"]
     names = sorted(["Request", *(request.class_name for request in spec.requests)])
     # A trailing comma keeps one name a line, as ruff sorts them.
-    lines.append(f"from chat.core._generated.messages import ({', '.join(names)},)")
+    lines.append(f"from chat.protocol.messages import ({', '.join(names)},)")
     return "\n".join(lines) + "\n"
 
 

@@ -9,11 +9,14 @@ from spec.generator.model import SpecError
 WIDTH = 100
 
 
+GENERATED_LINE = (
+    "# Generated from spec/messages.yaml by spec/generate.py; do not edit; run `make spec`.\n"
+)
+"""The first line of each Python module that is generated."""
+
+
 def header(doc: str) -> str:
-    return (
-        "# Generated from spec/messages.yaml by spec/generate.py; do not edit; run `make spec`.\n"
-        f"{docstring(doc)}\n"
-    )
+    return f"{GENERATED_LINE}{docstring(doc)}\n"
 
 
 def docstring(doc: str, indent: str = "") -> str:

@@ -2,19 +2,19 @@
 
 import pytest
 
-from chat.core import events as ev
-from chat.core import operations as op
-from tests.core.house import House, Peer, ping
+from chat.core.ports import events as ev
+from chat.core.ports import operations as op
+from tests.core.node_harness import NodeHarness, Peer, ping
 
 
 @pytest.fixture
-def house() -> House:
-    house = House()
+def house() -> NodeHarness:
+    house = NodeHarness()
     house.register("ann")
     return house
 
 
-def test_a_line_has_its_time_from_its_own_start(house: House) -> None:
+def test_a_line_has_its_time_from_its_own_start(house: NodeHarness) -> None:
     ann = house.login("ann")
     data = b"".join(ping(id) for id in range(30))
     step = len(ping(0)) + 1
@@ -25,7 +25,9 @@ def test_a_line_has_its_time_from_its_own_start(house: House) -> None:
     assert [line["re"] for line in ann.got if line["type"] == "pong"] == list(range(30))
 
 
-def test_a_reader_that_makes_progress_is_not_dead_because_it_is_not_read_from(house: House) -> None:
+def test_a_reader_that_makes_progress_is_not_dead_because_it_is_not_read_from(
+    house: NodeHarness,
+) -> None:
     ann = house.login("ann")
     ann.node.feed(ev.WriteBufferFull(ann.connection))
     for left_bytes in range(900_000, 300_000, -30_000):
@@ -40,7 +42,7 @@ def test_a_reader_that_makes_progress_is_not_dead_because_it_is_not_read_from(ho
     assert ann.closed
 
 
-def guess(house: House, password: str, user: str | int = "ann") -> Peer:
+def guess(house: NodeHarness, password: str, user: str | int = "ann") -> Peer:
     peer = house.connect()
     peer.ask("login", user=user, password=password)
     house.run()
@@ -52,7 +54,7 @@ def codes(peers: list[Peer]) -> list[str]:
     return [str(line.get("code", line["type"])) for line in replies]
 
 
-def test_guesses_made_at_once_are_no_more_than_guesses_made_in_turn(house: House) -> None:
+def test_guesses_made_at_once_are_no_more_than_guesses_made_in_turn(house: NodeHarness) -> None:
     house.hold_answers = lambda operation: isinstance(operation, op.CheckPassword)
     peers = [guess(house, "wrong wrong") for _ in range(9)]
     peers.append(guess(house, "secret-ann"))
@@ -61,14 +63,14 @@ def test_guesses_made_at_once_are_no_more_than_guesses_made_in_turn(house: House
     assert codes(peers) == ["bad_credentials"] * 5 + ["rate_limited"] * 5
 
 
-def test_an_account_has_as_many_guesses_whatever_it_is_called_by(house: House) -> None:
+def test_an_account_has_as_many_guesses_whatever_it_is_called_by(house: NodeHarness) -> None:
     ann = house.login("ann")
     number = ann.call("profile")["user"]["id"]
     peers = [guess(house, "wrong wrong", who) for who in ("ann", number, "ANN") * 2]
     assert codes(peers) == ["bad_credentials"] * 5 + ["rate_limited"]
 
 
-def test_what_comes_after_a_drain_is_not_kept(house: House) -> None:
+def test_what_comes_after_a_drain_is_not_kept(house: NodeHarness) -> None:
     ann = house.login("ann")
     house.hold_answers = lambda operation: True
     ann.ask("profile")

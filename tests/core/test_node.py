@@ -3,12 +3,12 @@
 import msgspec
 import pytest
 
-from chat.core import events as ev
-from chat.core import operations as op
-from chat.core.effects import AnyEffect
-from chat.core.events import AnyEvent
 from chat.core.node import Node
-from tests.core.house import UNAVAILABLE, House, Peer
+from chat.core.ports import events as ev
+from chat.core.ports import operations as op
+from chat.core.ports.effects import AnyEffect
+from chat.core.ports.events import AnyEvent
+from tests.core.node_harness import UNAVAILABLE, NodeHarness, Peer
 
 
 def login_fields(name: str) -> dict[str, str]:
@@ -16,27 +16,27 @@ def login_fields(name: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def house() -> House:
-    return House(nodes=2)
+def house() -> NodeHarness:
+    return NodeHarness(nodes=2)
 
 
 # ---------------------------------------------------------------------------- accounts
 
 
-def test_a_name_is_taken_whatever_its_case(house: House) -> None:
+def test_a_name_is_taken_whatever_its_case(house: NodeHarness) -> None:
     house.register("ann")
     reply = house.connect().call("register", name="ANN", password="12345678")
     assert reply["code"] == "name_taken"
 
 
-def test_login_by_number_and_by_name_in_any_case(house: House) -> None:
+def test_login_by_number_and_by_name_in_any_case(house: NodeHarness) -> None:
     (ann,) = house.register("ann")
     for who in (ann, "ann", "Ann"):
         reply = house.connect().call("login", user=who, password="secret-ann")
         assert reply["user"] == {"id": ann, "name": "ann"}
 
 
-def test_an_unknown_user_and_a_wrong_password_look_the_same(house: House) -> None:
+def test_an_unknown_user_and_a_wrong_password_look_the_same(house: NodeHarness) -> None:
     house.register("ann")
     replies = [
         house.connect().call("login", user=u, password="wrong wrong") for u in ("ann", "zoe")
@@ -44,7 +44,9 @@ def test_an_unknown_user_and_a_wrong_password_look_the_same(house: House) -> Non
     assert [r["code"] for r in replies] == ["bad_credentials"] * 2
 
 
-def test_five_failed_logins_a_minute_and_the_wait_that_is_named_is_enough(house: House) -> None:
+def test_five_failed_logins_a_minute_and_the_wait_that_is_named_is_enough(
+    house: NodeHarness,
+) -> None:
     house.register("ann")
     for _ in range(5):
         house.connect().call("login", user="ann", password="wrong wrong")
@@ -54,7 +56,7 @@ def test_five_failed_logins_a_minute_and_the_wait_that_is_named_is_enough(house:
     assert house.login("ann").open
 
 
-def test_twenty_connections_of_an_address_may_be_anonymous(house: House) -> None:
+def test_twenty_connections_of_an_address_may_be_anonymous(house: NodeHarness) -> None:
     house.register("ann")
     logged_in = [house.login("ann") for _ in range(25)]
     peers = [house.connect() for _ in range(20)]
@@ -68,7 +70,7 @@ def test_twenty_connections_of_an_address_may_be_anonymous(house: House) -> None
     assert house.connect().open
 
 
-def test_a_logout_ends_the_token_and_the_connection_may_log_in_again(house: House) -> None:
+def test_a_logout_ends_the_token_and_the_connection_may_log_in_again(house: NodeHarness) -> None:
     house.register("ann", "bob")
     ann = house.login("ann")
     token = ann.got[-1]["token"]
@@ -78,7 +80,7 @@ def test_a_logout_ends_the_token_and_the_connection_may_log_in_again(house: Hous
     assert ann.call("login", **login_fields("bob"))["user"]["name"] == "bob"
 
 
-def test_ten_requests_in_one_segment_are_answered_in_order(house: House) -> None:
+def test_ten_requests_in_one_segment_are_answered_in_order(house: NodeHarness) -> None:
     conversation = befriended(house)
     ann = house.login("ann")
     ann.forget()
@@ -109,12 +111,12 @@ def test_ten_requests_in_one_segment_are_answered_in_order(house: House) -> None
 # ---------------------------------------------------------------------------- friends
 
 
-def befriended(house: House) -> int:
+def befriended(house: NodeHarness) -> int:
     house.register("ann", "bob")
     return house.friends("ann", "bob")
 
 
-def test_add_friend_both_ways_across_nodes(house: House) -> None:
+def test_add_friend_both_ways_across_nodes(house: NodeHarness) -> None:
     ann_id, bob_id = house.register("ann", "bob")
     ann, bob = house.login("ann", 0), house.login("bob", 1)
     assert ann.call("add_friend", user=bob_id)["type"] == "done"
@@ -135,7 +137,7 @@ def test_add_friend_both_ways_across_nodes(house: House) -> None:
     assert "key" not in message
 
 
-def test_removing_a_friend_ends_the_chat_on_both_sides(house: House) -> None:
+def test_removing_a_friend_ends_the_chat_on_both_sides(house: NodeHarness) -> None:
     befriended(house)
     ann, bob = house.login("ann", 0), house.login("bob", 1)
     assert bob.call("remove_friend", user="ann")["type"] == "done"
@@ -144,7 +146,7 @@ def test_removing_a_friend_ends_the_chat_on_both_sides(house: House) -> None:
     assert all(not node.node._delivery.conversations for node in house.nodes)
 
 
-def test_a_block_stops_the_chat_and_not_the_friendship(house: House) -> None:
+def test_a_block_stops_the_chat_and_not_the_friendship(house: NodeHarness) -> None:
     befriended(house)
     ann, bob = house.login("ann", 0), house.login("bob", 1)
     assert bob.call("block", user="ann")["type"] == "done"
@@ -153,7 +155,7 @@ def test_a_block_stops_the_chat_and_not_the_friendship(house: House) -> None:
     assert ann.call("chat", to="bob", text="hi", key="k")["type"] == "sent"
 
 
-def test_everything_for_one_who_was_away_in_order_and_once(house: House) -> None:
+def test_everything_for_one_who_was_away_in_order_and_once(house: NodeHarness) -> None:
     conversation = befriended(house)
     ann = house.login("ann")
     texts = [f"text {n}" for n in range(40)]
@@ -169,7 +171,7 @@ def test_everything_for_one_who_was_away_in_order_and_once(house: House) -> None
     assert again.texts(conversation) == []
 
 
-def test_the_same_key_again_gives_the_first_seq_and_no_second_entry(house: House) -> None:
+def test_the_same_key_again_gives_the_first_seq_and_no_second_entry(house: NodeHarness) -> None:
     conversation = befriended(house)
     ann, bob = house.login("ann"), house.login("bob", 1)
     first = ann.call("chat", to="bob", text="hi", key="k")
@@ -179,7 +181,7 @@ def test_the_same_key_again_gives_the_first_seq_and_no_second_entry(house: House
     assert bob.texts(conversation) == ["hi"]
 
 
-def test_other_devices_of_the_sender_get_the_entry_with_its_key(house: House) -> None:
+def test_other_devices_of_the_sender_get_the_entry_with_its_key(house: NodeHarness) -> None:
     conversation = befriended(house)
     ann, second, third = house.login("ann", 0), house.login("ann", 0), house.login("ann", 1)
     ann.call("chat", to="bob", text="hi", key="k7")
@@ -189,7 +191,7 @@ def test_other_devices_of_the_sender_get_the_entry_with_its_key(house: House) ->
         assert message["key"] == "k7"
 
 
-def test_a_reply_that_is_lost_with_its_commit_ends_the_connection(house: House) -> None:
+def test_a_reply_that_is_lost_with_its_commit_ends_the_connection(house: NodeHarness) -> None:
     befriended(house)
     ann = house.login("ann")
     house.fail = lambda operation: op.Unknown() if isinstance(operation, op.Append) else None
@@ -199,7 +201,7 @@ def test_a_reply_that_is_lost_with_its_commit_ends_the_connection(house: House) 
     assert not [line for line in ann.got if line.get("re") == number]
 
 
-def test_a_sent_that_waits_for_its_place_does_not_follow_the_end(house: House) -> None:
+def test_a_sent_that_waits_for_its_place_does_not_follow_the_end(house: NodeHarness) -> None:
     befriended(house)
     ann, bob = house.login("ann", 0), house.login("bob", 1)
     house.lose_envelopes = lambda channel: True
@@ -218,7 +220,7 @@ def test_a_sent_that_waits_for_its_place_does_not_follow_the_end(house: House) -
     assert not [line for line in ann.got if line.get("re") == waiting]
 
 
-def test_while_the_store_is_down_writes_are_unavailable_at_once(house: House) -> None:
+def test_while_the_store_is_down_writes_are_unavailable_at_once(house: NodeHarness) -> None:
     befriended(house)
     ann = house.login("ann")
     house.fail = lambda operation: UNAVAILABLE
@@ -231,7 +233,7 @@ def test_while_the_store_is_down_writes_are_unavailable_at_once(house: House) ->
 # ---------------------------------------------------------------------------- lost hints
 
 
-def test_a_lost_envelope_is_found_by_the_sweep(house: House) -> None:
+def test_a_lost_envelope_is_found_by_the_sweep(house: NodeHarness) -> None:
     conversation = befriended(house)
     ann, bob = house.login("ann", 0), house.login("bob", 1)
     house.lose_envelopes = lambda channel: True
@@ -243,7 +245,7 @@ def test_a_lost_envelope_is_found_by_the_sweep(house: House) -> None:
     assert bob.texts(conversation) == ["hi"]
 
 
-def test_a_lost_envelope_shows_as_a_gap_with_the_next(house: House) -> None:
+def test_a_lost_envelope_shows_as_a_gap_with_the_next(house: NodeHarness) -> None:
     conversation = befriended(house)
     ann, bob = house.login("ann", 0), house.login("bob", 1)
     house.lose_envelopes = lambda channel: True
@@ -253,7 +255,7 @@ def test_a_lost_envelope_shows_as_a_gap_with_the_next(house: House) -> None:
     assert bob.texts(conversation) == ["one", "two"]
 
 
-def test_lost_news_of_a_friend_is_found_by_the_sweep(house: House) -> None:
+def test_lost_news_of_a_friend_is_found_by_the_sweep(house: NodeHarness) -> None:
     house.register("ann", "bob")
     ann, bob = house.login("ann", 0), house.login("bob", 1)
     house.lose_envelopes = lambda channel: True
@@ -266,7 +268,7 @@ def test_lost_news_of_a_friend_is_found_by_the_sweep(house: House) -> None:
 
 
 def test_without_a_bus_everything_arrives_within_about_a_second() -> None:
-    house = House(nodes=2, bus=False)
+    house = NodeHarness(nodes=2, bus=False)
     conversation = befriended(house)
     ann, bob = house.login("ann", 0), house.login("bob", 1)
     house.lose_envelopes = lambda channel: True
@@ -275,7 +277,7 @@ def test_without_a_bus_everything_arrives_within_about_a_second() -> None:
     assert bob.texts(conversation) == ["hi"]
 
 
-def test_when_the_bus_is_back_heads_are_compared_at_once(house: House) -> None:
+def test_when_the_bus_is_back_heads_are_compared_at_once(house: NodeHarness) -> None:
     conversation = befriended(house)
     ann, bob = house.login("ann", 0), house.login("bob", 1)
     house.nodes[1].feed(ev.BusDown())
@@ -289,7 +291,7 @@ def test_when_the_bus_is_back_heads_are_compared_at_once(house: House) -> None:
 # ---------------------------------------------------------------------------- presence, receipts
 
 
-def test_friends_hear_who_comes_and_who_stays_away(house: House) -> None:
+def test_friends_hear_who_comes_and_who_stays_away(house: NodeHarness) -> None:
     befriended(house)
     ann = house.login("ann", 0)
     bob = house.login("bob", 1)
@@ -304,7 +306,7 @@ def test_friends_hear_who_comes_and_who_stays_away(house: House) -> None:
     assert ann.pushes("presence")[-1]["state"] == "offline"
 
 
-def test_a_user_is_online_while_any_node_has_them(house: House) -> None:
+def test_a_user_is_online_while_any_node_has_them(house: NodeHarness) -> None:
     befriended(house)
     ann, here, there = house.login("ann", 0), house.login("bob", 0), house.login("bob", 1)
     here.hang_up()
@@ -315,7 +317,7 @@ def test_a_user_is_online_while_any_node_has_them(house: House) -> None:
     assert ann.pushes("presence")[-1]["state"] == "offline"
 
 
-def test_who_became_a_friend_while_one_was_leaving_hears_it_too(house: House) -> None:
+def test_who_became_a_friend_while_one_was_leaving_hears_it_too(house: NodeHarness) -> None:
     others = [f"other{number}" for number in range(8)]
     house.register("ann", "bob", *others)
     ann = house.login("ann", 0)
@@ -331,7 +333,7 @@ def test_who_became_a_friend_while_one_was_leaving_hears_it_too(house: House) ->
     assert ann.pushes("presence")[-1]["state"] == "offline"
 
 
-def test_an_old_answer_says_nothing_of_a_friend_it_was_not_asked_about(house: House) -> None:
+def test_an_old_answer_says_nothing_of_a_friend_it_was_not_asked_about(house: NodeHarness) -> None:
     house.register("ann", "bob", "cyd")
     house.friends("ann", "cyd")
     ann, bob = house.login("ann", 0), house.login("bob", 1)
@@ -345,7 +347,7 @@ def test_an_old_answer_says_nothing_of_a_friend_it_was_not_asked_about(house: Ho
     assert len(ann.pushes("presence")) == 1
 
 
-def test_receipts_go_to_the_friend_and_to_ones_other_devices(house: House) -> None:
+def test_receipts_go_to_the_friend_and_to_ones_other_devices(house: NodeHarness) -> None:
     conversation = befriended(house)
     ann, bob, other = house.login("ann", 0), house.login("bob", 1), house.login("bob", 1)
     ann.call("chat", to="bob", text="hi", key="k")
@@ -359,7 +361,7 @@ def test_receipts_go_to_the_friend_and_to_ones_other_devices(house: House) -> No
 
 
 def test_sends_over_the_limit_are_told_when_to_come_again() -> None:
-    house = House(sends_per_second=20, send_burst=5)
+    house = NodeHarness(sends_per_second=20, send_burst=5)
     befriended(house)
     ann = house.login("ann")
     replies = [ann.call("chat", to="bob", text="hi", key=f"k{n}") for n in range(6)]
@@ -368,7 +370,7 @@ def test_sends_over_the_limit_are_told_when_to_come_again() -> None:
     assert ann.call("chat", to="bob", text="hi", key="k5")["type"] == "sent"
 
 
-def test_a_peer_that_asks_faster_than_it_is_answered_has_to_wait(house: House) -> None:
+def test_a_peer_that_asks_faster_than_it_is_answered_has_to_wait(house: NodeHarness) -> None:
     befriended(house)
     ann = house.login("ann")
     house.hold_answers = lambda operation: isinstance(operation, op.Append | op.ReadRoster)
@@ -383,7 +385,7 @@ def test_a_peer_that_asks_faster_than_it_is_answered_has_to_wait(house: House) -
     assert len([line for line in ann.got if line["type"] == "snapshot"]) == 3_000
 
 
-def test_a_slow_reader_costs_a_number_and_comes_back(house: House) -> None:
+def test_a_slow_reader_costs_a_number_and_comes_back(house: NodeHarness) -> None:
     conversation = befriended(house)
     ann, bob = house.login("ann", 0), house.login("bob", 1)
     bob.node.feed(ev.WriteBufferFull(bob.connection))
@@ -396,7 +398,7 @@ def test_a_slow_reader_costs_a_number_and_comes_back(house: House) -> None:
     assert bob.texts(conversation) == [f"text {number}" for number in range(30)]
 
 
-def test_a_reader_that_makes_no_progress_is_let_go(house: House) -> None:
+def test_a_reader_that_makes_no_progress_is_let_go(house: NodeHarness) -> None:
     befriended(house)
     bob = house.login("bob", 1)
     bob.node.feed(ev.WriteBufferFull(bob.connection))
@@ -417,7 +419,7 @@ def test_a_reader_that_makes_no_progress_is_let_go(house: House) -> None:
 # ---------------------------------------------------------------------------- the end
 
 
-def test_a_drain_answers_what_is_under_way_and_sends_everyone_off(house: House) -> None:
+def test_a_drain_answers_what_is_under_way_and_sends_everyone_off(house: NodeHarness) -> None:
     befriended(house)
     ann = house.login("ann")
     house.hold_answers = lambda operation: isinstance(operation, op.Append)
@@ -434,7 +436,7 @@ def test_a_drain_answers_what_is_under_way_and_sends_everyone_off(house: House) 
     assert (late.got[-1]["type"], late.open) == ("draining", False)
 
 
-def test_nothing_is_left_when_everyone_is_gone(house: House) -> None:
+def test_nothing_is_left_when_everyone_is_gone(house: NodeHarness) -> None:
     befriended(house)
     peers: list[Peer] = [house.login(name, node) for name in ("ann", "bob") for node in (0, 1)]
     peers[0].call("create_group", name="all")
@@ -443,12 +445,12 @@ def test_nothing_is_left_when_everyone_is_gone(house: House) -> None:
     house.pass_time(60_000)
     for host in house.nodes:
         node = host.node
-        assert node.census() == {}
+        assert node.resource_counts() == {}
         assert not host.subscribed and not host.online
         assert node.next_deadline_ms() is None
 
 
-def test_the_same_events_give_the_same_effects_byte_for_byte(house: House) -> None:
+def test_the_same_events_give_the_same_effects_byte_for_byte(house: NodeHarness) -> None:
     befriended(house)
     ann, bob = house.login("ann", 0), house.login("bob", 1)
     ann.call("chat", to="bob", text="hi", key="k")

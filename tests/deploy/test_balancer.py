@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.core.events import ConnectionOpened
+from chat.core.ports.events import ConnectionOpened
 from chat.net.proxy_protocol import Balancers
 from deploy.cluster import nginx_conf
 from deploy.servers import HOST, Nginx, free_port

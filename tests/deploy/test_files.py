@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from chat.core.config import NodeConfig
+from chat.core.state.config import NodeConfig
 from chat.options import EXIT_USAGE, parser
-from chat.storage.mysql import CALL_S
+from chat.storage.backends.mysql import CALL_S
 from deploy.cluster import NGINX_CONF, nginx_conf
 from deploy.servers import find_program, free_port
 from tests.conftest import need

@@ -9,19 +9,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from chat.core.config import NodeConfig
-from chat.core.effects import AnyEffect
-from chat.core.events import AnyEvent
+from chat.bus.base import Bus
+from chat.bus.local import LocalBus
 from chat.core.node import Node
-from chat.net.bus import Bus
+from chat.core.ports.effects import AnyEffect
+from chat.core.ports.events import AnyEvent
+from chat.core.state.config import NodeConfig
 from chat.net.driver import Driver
-from chat.net.local_bus import LocalBus
+from chat.net.password_hasher import PasswordHasher
 from chat.net.proxy_protocol import Balancers
-from chat.net.recording import Recorder
+from chat.net.recorder import Recorder
 from chat.net.tcp import CLOSE_S, NO_BALANCERS, PROGRESS_S, listen
-from chat.net.vault import Vault
+from chat.storage.backends.sqlite import open_sqlite
 from chat.storage.service import StoreService
-from chat.storage.sqlite import open_sqlite
 
 WAIT_S = 10.0
 DEFAULTS = NodeConfig()
@@ -168,7 +168,7 @@ async def stage(
     recorder = recorder_type(recording, config) if recording is not None else None
     driver = Driver(node, bus, recorder)
     driver.store = service = StoreService(lambda: open_sqlite(store), driver.answer_threadsafe)
-    driver.vault = vault = Vault(driver.answer_threadsafe)
+    driver.vault = vault = PasswordHasher(driver.answer_threadsafe)
     service.start()
     server = await listen(
         driver,

@@ -15,10 +15,10 @@ import msgspec
 import pytest
 
 from chat.cli import node_main
-from chat.core.config import NodeConfig
+from chat.core.state.config import NodeConfig
 from chat.options import EXIT_USAGE
+from chat.storage.backends.sqlite import open_sqlite
 from chat.storage.schema import migrate
-from chat.storage.sqlite import open_sqlite
 from deploy.servers import MariaDb, Redis, free_port
 from tests.conftest import need
 from tests.processes import NodeProcess, Process

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.core.config import NodeConfig
-from chat.core.effects import AnyEffect, Close, Deliver, Query, Send
-from chat.core.events import (
+from chat.bus.local import LocalBus
+from chat.core.node import Node
+from chat.core.ports.effects import AnyEffect, Close, Deliver, Query, Send
+from chat.core.ports.events import (
     AnyEvent,
     BytesReceived,
     ConnectionLost,
@@ -24,10 +25,9 @@ from chat.core.events import (
     Tick,
     WriteBufferFull,
 )
-from chat.core.node import Node
-from chat.core.operations import ReadProfile, StoreOperation
+from chat.core.ports.operations import ReadProfile, StoreOperation
+from chat.core.state.config import NodeConfig
 from chat.net.driver import CROWD, CROWD_A_TURN, Driver
-from chat.net.local_bus import LocalBus
 from tests.net.loops import Run
 from tests.net.stage import WatchedNode, stage
 

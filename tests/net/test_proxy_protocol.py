@@ -16,8 +16,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chat.core.config import NodeConfig
-from chat.core.events import BytesReceived, ConnectionLost, ConnectionOpened
+from chat.core.ports.events import BytesReceived, ConnectionLost, ConnectionOpened
+from chat.core.state.config import NodeConfig
 from chat.net.proxy_protocol import (
     V1_MAX_BYTES,
     V2_MAX_BYTES,

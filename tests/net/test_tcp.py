@@ -6,9 +6,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from chat.core.config import NodeConfig
-from chat.core.effects import AnyEffect, PauseReading, ResumeReading
-from chat.core.events import (
+from chat.core.ports.effects import AnyEffect, PauseReading, ResumeReading
+from chat.core.ports.events import (
     Answer,
     AnyEvent,
     BytesReceived,
@@ -18,6 +17,7 @@ from chat.core.events import (
     WriteBufferDrained,
     WriteBufferFull,
 )
+from chat.core.state.config import NodeConfig
 from tests.net.loops import Run
 from tests.net.stage import Peer, Stage, WatchedNode, stage
 

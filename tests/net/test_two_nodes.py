@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from chat.core.config import NodeConfig
-from chat.core.events import BusDown, BusUp
-from chat.net.bus import Bus
-from chat.net.local_bus import LocalBus, LocalHub
-from chat.net.no_bus import NoBus
-from chat.net.redis_bus import RedisBus
+from chat.bus.base import Bus
+from chat.bus.local import LocalBus, LocalHub
+from chat.bus.none import NoBus
+from chat.bus.redis import RedisBus
+from chat.core.ports.events import BusDown, BusUp
+from chat.core.state.config import NodeConfig
 from deploy.servers import Redis
 from tests.net.loops import Run
 from tests.net.stage import Peer, Stage, stage

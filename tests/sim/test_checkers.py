@@ -1,9 +1,9 @@
 """What the checkers must not take for a violation, and seeds in which one of them did once."""
 
-from chat.core import operations as op
-from sim.checkers.calm import Calm
+from chat.core.ports import operations as op
 from sim.checkers.snapshot import snapshot
-from sim.cluster import Cluster
+from sim.checkers.steady_state import Calm
+from sim.cluster.cluster import Cluster
 
 
 def test_a_roster_that_changed_and_changed_back_is_not_settled() -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from chat.core.context import Context
 from chat.core.node import Node
-from chat.core.session import Session
+from chat.core.state.context import Context
+from chat.core.state.session import Session
 from sim import cli
 from sim.checkers import Violation
+from sim.report.summary import Totals, command
 from sim.run import Plan
-from sim.summary import Totals, command
 
 QUICK = ["--steps", "5", "--jobs", "1"]
 
@@ -180,7 +180,7 @@ def test_a_story_that_fails_says_what_is_violated(
     def forgetful(node: Node) -> dict[str, int]:
         return {"sessions": 1}
 
-    monkeypatch.setattr(Node, "census", forgetful)
+    monkeypatch.setattr(Node, "resource_counts", forgetful)
     path = tmp_path / "story.txt"
     path.write_text(STORY)
     assert cli.main(["story", str(path)]) == cli.VIOLATED

@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from sim.story import RATES, Story
-from sim.strikes import STRIKES
+from sim.faults.injectors import STRIKES
+from sim.workload.story import RATES, Story
 
 PEOPLE = ("ann", "bob", "cyd")
 NODES = ("node-1", "node-2")

@@ -1,9 +1,9 @@
 """A seed gives one history: in every process, whatever order its sets are in, watched or not."""
 
 from sim import pool
+from sim.cluster.trace import DeviceRecord, NodeRecord
+from sim.report.summary import parting
 from sim.run import Plan, run_plan
-from sim.summary import parting
-from sim.trace import DeviceRecord, NodeRecord
 
 PLANS = [Plan(seed, steps_ms=10_000) for seed in range(2)]
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from chat.client import interface as io
-from chat.core._generated.messages import Entry, EntryKind, User
-from sim import cli, diagram
-from sim.diagram.model import NEVER, NOWHERE, Arrow, Picture
+from chat.client.session import interface as io
+from chat.protocol.messages import Entry, EntryKind, User
+from sim import cli
+from sim.cluster.trace import DeviceRecord, FaultRecord
+from sim.cluster.world import START_MS
+from sim.report import diagram
+from sim.report.diagram.model import NEVER, NOWHERE, Arrow, Picture
 from sim.run import Plan, Report, run_plan
-from sim.trace import DeviceRecord, FaultRecord
-from sim.world import START_MS
 
 QUIET = Plan(7, nodes=2, devices=2, steps_ms=8_000, faults=())
 HOSTILE = '</script><script>alert("1")</script><!-- & {{data}} \u2028 ]]> "'

@@ -4,11 +4,11 @@ import random
 
 import pytest
 
-from sim.cluster import Cluster
-from sim.faults import DRAWN, KINDS, REACHABLE, SEVERITIES, STANDING, Faults
-from sim.moments import Phase, Place
+from sim.cluster.cluster import Cluster
+from sim.faults.injection_points import Phase, Place
+from sim.faults.injectors import STRIKES
+from sim.faults.swarm import DRAWN, KINDS, REACHABLE, SEVERITIES, STANDING, Faults
 from sim.run import Plan, run, run_plan
-from sim.strikes import STRIKES
 
 DESIGN = {
     "node": "node_crash node_restart node_pause node_drain clock_jump",

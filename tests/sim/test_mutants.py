@@ -44,9 +44,9 @@ def test_the_alarm_rings_for_bugs_and_for_nothing_else() -> None:
 
 def test_what_does_not_fit_is_not_planted() -> None:
     with pytest.raises(CannotPlant, match="0 times"):
-        changed("a = 1\n", [Edit("sim.world", "b = 1", "b = 2")])
+        changed("a = 1\n", [Edit("sim.cluster.world", "b = 1", "b = 2")])
     with pytest.raises(CannotPlant, match="2 times"):
-        changed("a = 1\na = 1\n", [Edit("sim.world", "a = 1", "a = 2")])
+        changed("a = 1\na = 1\n", [Edit("sim.cluster.world", "a = 1", "a = 2")])
     with pytest.raises(CannotPlant, match="loaded before"):
         plant([Edit("sim.mutants", "a", "b")])
     assert not [finder for finder in sys.meta_path if type(finder).__module__ == plant.__module__]

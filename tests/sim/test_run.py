@@ -4,13 +4,13 @@ import pickle
 
 import pytest
 
-from chat.core._generated.rules import RULES, Input, State, Verdict
 from chat.core.node import Node
+from chat.protocol.rules import RULES, Input, State, Verdict
 from sim.checkers import Violation
-from sim.coverage import FACTS, REACHABLE, Coverage
-from sim.faults import KINDS
+from sim.faults.swarm import KINDS
+from sim.report.coverage import FACTS, REACHABLE, Coverage
+from sim.report.shrink import shrink
 from sim.run import CRASH, Plan, Report, run, run_plan
-from sim.shrink import shrink
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -10,7 +10,7 @@ import yaml
 
 from spec.generator.model import Spec
 from spec.generator.outputs import generate_outputs
-from tests.core.house import House
+from tests.core.node_harness import NodeHarness
 from tests.spec.drafts import ROOT, load, spoiled
 
 INTRO = (ROOT / "spec/protocol_intro.md").read_text(encoding="utf-8")
@@ -111,7 +111,7 @@ def _plain(line: dict[str, Any]) -> dict[str, Any]:
 def test_the_session_by_hand_goes_as_the_protocol_shows_it() -> None:
     (block,) = re.findall(r"\$ nc 127.0.0.1 6000\n(.*?)```", INTRO, re.DOTALL)
     lines = block.replace("{…}", '"…"').splitlines()
-    house = House()
+    house = NodeHarness()
     peer = house.connect()
     for line in lines:
         if line.startswith("> "):

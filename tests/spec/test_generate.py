@@ -9,11 +9,11 @@ import pytest
 from spec.generate import FAILED, OK, STALE, main
 from spec.generator import python_text
 from spec.generator.model import SpecError
+from spec.generator.python_text import GENERATED_LINE
 from tests.spec.drafts import ROOT, SPEC_PATH
 
-GENERATED = "chat/core/_generated"
+GENERATED = "chat/protocol"
 FILES = [
-    f"{GENERATED}/__init__.py",
     f"{GENERATED}/errors.py",
     f"{GENERATED}/messages.py",
     f"{GENERATED}/rules.py",
@@ -101,10 +101,10 @@ def test_a_missing_file_is_stale(root: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_files_too_many_are_stale(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = [f"{GENERATED}/old.py", f"{GENERATED}/deeper/note.txt"]
+    names = [f"{GENERATED}/old.py", f"{GENERATED}/deeper/note.py"]
     for name in names:
         (root / name).parent.mkdir(exist_ok=True)
-        (root / name).write_text(f"left = {name!r}\n")
+        (root / name).write_text(f"{GENERATED_LINE}left = {name!r}\n")
     assert check(root) == STALE
     out, err = capsys.readouterr()
     for name in names:

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.core._generated import errors, messages, rules
+from chat.protocol import errors, messages, rules
 from spec.generator.asyncapi import generate_asyncapi
 from spec.generator.model import Direction, Message, camel
 from tests.spec.drafts import load, spoiled

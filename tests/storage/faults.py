@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from enum import Enum, auto
 from pathlib import Path
 
-from chat.core.operations import StoreOutcome
-from chat.storage.connection import Connection, Row, Value
+from chat.core.ports.operations import StoreOutcome
+from chat.storage.backends.connection import Connection, Row, Value
+from chat.storage.backends.sqlite import open_sqlite
 from chat.storage.errors import Deadlock, LockTimeout, LostConnection, Stale, StoreUnavailable
-from chat.storage.sqlite import open_sqlite
 
 PATIENCE_S = 20.0
 
@@ -136,8 +136,8 @@ class FaultyConnection:
     def define(self, statement: str) -> None:
         self._inner.define(statement)
 
-    def doubts(self) -> list[str]:
-        return self._inner.doubts()
+    def config_warnings(self) -> list[str]:
+        return self._inner.config_warnings()
 
     def close(self) -> None:
         self._inner.close()

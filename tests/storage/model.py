@@ -6,17 +6,7 @@ the store's to choose, so those are told.
 
 from dataclasses import dataclass, field
 
-from chat.core._generated.errors import ErrorCode
-from chat.core._generated.messages import EntryKind, Group, Role, User
-from chat.core._generated.rules import (
-    DIRECT_ACCESS,
-    GROUP_ACCESS,
-    DirectAction,
-    DirectRole,
-    GroupAction,
-    GroupRole,
-)
-from chat.core.operations import (
+from chat.core.ports.operations import (
     Append,
     Appended,
     FriendRow,
@@ -24,6 +14,16 @@ from chat.core.operations import (
     Refused,
     Roster,
     Touched,
+)
+from chat.protocol.errors import ErrorCode
+from chat.protocol.messages import EntryKind, Group, Role, User
+from chat.protocol.rules import (
+    DIRECT_ACCESS,
+    GROUP_ACCESS,
+    DirectAction,
+    DirectRole,
+    GroupAction,
+    GroupRole,
 )
 
 GROUP_ROLE = {Role.OWNER: GroupRole.OWNER, Role.MEMBER: GroupRole.MEMBER}

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from chat.core._generated.errors import ErrorCode
-from chat.core.operations import (
+from chat.core.ports.operations import (
     AddFriend,
     Append,
     Appended,
@@ -26,11 +25,12 @@ from chat.core.operations import (
     RosterRead,
     UserCreated,
 )
-from chat.storage.connection import Connection
-from chat.storage.mysql import Address, open_mysql
+from chat.protocol.errors import ErrorCode
+from chat.storage.backends.connection import Connection
+from chat.storage.backends.mysql import Address, open_mysql
+from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.schema import migrate
-from chat.storage.sqlite import IN_MEMORY, open_sqlite
-from chat.storage.transactions import execute
+from chat.storage.transactions.execute import execute
 
 STORES: dict[str, Callable[[pytest.FixtureRequest], Connection]] = {
     "sqlite-memory": lambda request: open_sqlite(IN_MEMORY),

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from chat.core.operations import Appended
+from chat.core.ports.operations import Appended
+from chat.storage.backends.sqlite import open_sqlite
 from chat.storage.schema import migrate
-from chat.storage.sqlite import open_sqlite
-from chat.storage.transactions import execute
+from chat.storage.transactions.execute import execute
 from tests.storage.stores import befriend, people, read_all, say
 
 ROOT = Path(__file__).parents[2]
 WRITER = """
 import sys
 import threading
-from chat.core.operations import Appended
+from chat.core.ports.operations import Appended
 from chat.storage.service import StoreService
-from chat.storage.sqlite import open_sqlite
+from chat.storage.backends.sqlite import open_sqlite
 from tests.storage.stores import say
 
 def report(answers):

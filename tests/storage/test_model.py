@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from chat.core._generated.rules import DirectAction, GroupAction
-from chat.core.operations import (
+from chat.core.ports.operations import (
     AddFriend,
     Append,
     Block,
@@ -28,8 +27,9 @@ from chat.core.operations import (
     Touched,
     Unblock,
 )
-from chat.storage.memory import Memory
-from chat.storage.transactions import append_batch, execute
+from chat.protocol.rules import DirectAction, GroupAction
+from chat.storage.append.cache import AppendCache
+from chat.storage.transactions.execute import append_batch, execute
 from tests.storage.model import Model
 from tests.storage.stores import memory_store, people, read_all, roster
 
@@ -48,7 +48,7 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store = memory_store()
-        self.memories = (Memory(), Memory())
+        self.memories = (AppendCache(), AppendCache())
         """Of two nodes, which take turns on one connection."""
         self.model = Model()
         self.now_ms = 0

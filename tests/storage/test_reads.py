@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.core.operations import (
+from chat.core.ports.operations import (
     FindAccount,
     FindDevice,
     OpenDevice,
@@ -14,8 +14,8 @@ from chat.core.operations import (
     ReadRoster,
     StoreOperation,
 )
-from chat.storage.connection import Connection
-from chat.storage.transactions import execute, read_batch
+from chat.storage.backends.connection import Connection
+from chat.storage.transactions.execute import execute, read_batch
 from tests.storage.stores import (
     NOW_MS,
     befriend,

@@ -4,11 +4,11 @@ from functools import partial
 
 import pytest
 
-from chat.storage.connection import Connection, in_transaction
+from chat.storage.backends.connection import Connection, in_transaction
+from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.errors import SchemaTooNew
 from chat.storage.schema import Migration, cluster_name, load_migrations, migrate
-from chat.storage.sqlite import IN_MEMORY, open_sqlite
-from chat.storage.transactions import execute
+from chat.storage.transactions.execute import execute
 from tests.storage.stores import people, roster, say
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.core.operations import (
+from chat.core.ports.operations import (
     Append,
     Appended,
     Block,
@@ -26,11 +26,11 @@ from chat.core.operations import (
     Unknown,
     UserCreated,
 )
-from chat.storage.connection import in_transaction
+from chat.storage.backends.connection import in_transaction
+from chat.storage.backends.sqlite import open_sqlite
 from chat.storage.errors import StoreUnavailable
 from chat.storage.schema import migrate
 from chat.storage.service import ATTEMPTS, StoreService
-from chat.storage.sqlite import open_sqlite
 from tests.storage.faults import Answers, Fault, World
 from tests.storage.stores import NOW_MS, befriend, people, read_all, refused, say
 

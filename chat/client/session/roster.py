@@ -1,0 +1,165 @@
+"""Friends, groups and open requests, as far as this device has heard. Pure data for the screens.
+
+It is filled by `logged_in` and `snapshot`, and kept by pushes. Every way in gives the same
+notices: a change is told once, however it was learnt of.
+"""
+
+import msgspec
+
+from chat.client.session.interface import (
+    FriendAdded,
+    FriendRemoved,
+    FriendRequested,
+    GroupAdded,
+    GroupChanged,
+    GroupRemoved,
+    PresenceChanged,
+    RequestWithdrawn,
+    RosterNotice,
+)
+from chat.protocol.messages import (
+    Friend,
+    Group,
+    LoggedInReply,
+    PresenceState,
+    SnapshotReply,
+    User,
+)
+
+
+class Roster:
+    """`friends` by user number, `groups` by group number, `requests` by user number.
+
+    `conversations` has every friend and group there ever was, by conversation, as last known: what
+    was said keeps its title when it is over.
+    """
+
+    def __init__(self) -> None:
+        self.user: User | None = None
+        self.friends: dict[int, Friend] = {}
+        self.groups: dict[int, Group] = {}
+        self.requests: dict[int, User] = {}
+        self.conversations: dict[int, Friend | Group] = {}
+        self._names: dict[str, int] = {}
+
+    # ------------------------------------------------------------------ looking up
+
+    def find_friend(self, user: int | str) -> Friend | None:
+        """By number, or by name whatever its case."""
+        if isinstance(user, str):
+            number = self._names.get(user.lower())
+            return None if number is None else self.friends.get(number)
+        return self.friends.get(user)
+
+    def find_groups(self, group: int | str) -> list[Group]:
+        """By number, or all that have this name."""
+        if isinstance(group, int):
+            return [self.groups[group]] if group in self.groups else []
+        named = [one for one in self.groups.values() if one.name == group]
+        return named or [
+            one for one in self.groups.values() if one.name.casefold() == group.casefold()
+        ]
+
+    def friend_of(self, conversation: int) -> Friend | None:
+        partner = self.conversations.get(conversation)
+        return self.friends.get(partner.id) if isinstance(partner, Friend) else None
+
+    # ------------------------------------------------------------------ keeping up
+
+    def replace(self, all: LoggedInReply | SnapshotReply) -> list[RosterNotice]:
+        """Takes the whole of it, and gives what is different."""
+        notices: list[RosterNotice] = []
+        friends = {friend.id: friend for friend in all.friends}
+        groups = {group.id: group for group in all.groups}
+        requests = {user.id: user for user in all.requests}
+        for friend in [*self.friends.values()]:
+            if friend.id not in friends:
+                notices += self.remove_friend(User(id=friend.id, name=friend.name))
+        for user in [*self.requests.values()]:
+            if user.id not in requests and user.id not in friends:
+                notices += self.remove_friend(user)
+        for group in [*self.groups.values()]:
+            if group.id not in groups:
+                notices += self.remove_group(group.id)
+        for friend in all.friends:
+            notices += self.put_friend(friend)
+        for group in all.groups:
+            notices += self.put_group(group)
+        for user in all.requests:
+            notices += self.put_request(user)
+        self.friends = {id: self.friends[id] for id in friends}
+        self.groups = {id: self.groups[id] for id in groups}
+        return notices
+
+    def put_friend(self, friend: Friend) -> list[RosterNotice]:
+        self.requests.pop(friend.id, None)
+        before = self.friends.get(friend.id)
+        self.friends[friend.id] = friend
+        self._names[friend.name.lower()] = friend.id
+        self.conversations[friend.conversation] = friend
+        if before is None:
+            return [FriendAdded(friend)]
+        self.friends[friend.id] = msgspec.structs.replace(
+            friend, seq=max(before.seq, friend.seq), read=max(before.read, friend.read)
+        )
+        return [] if before.state is friend.state else [PresenceChanged(friend)]
+
+    def remove_friend(self, user: User) -> list[RosterNotice]:
+        """A friend, or somebody who had asked."""
+        if self.requests.pop(user.id, None) is not None:
+            return [RequestWithdrawn(user)]
+        friend = self.friends.pop(user.id, None)
+        return [] if friend is None else [FriendRemoved(friend)]
+
+    def put_request(self, user: User) -> list[RosterNotice]:
+        if user.id in self.requests:
+            return []
+        self.requests[user.id] = user
+        return [FriendRequested(user)]
+
+    def put_group(self, group: Group) -> list[RosterNotice]:
+        self.conversations[group.id] = group
+        before = self.groups.get(group.id)
+        if before is None:
+            self.groups[group.id] = group
+            return [GroupAdded(group)]
+        self.groups[group.id] = msgspec.structs.replace(
+            group, seq=max(before.seq, group.seq), read=max(before.read, group.read)
+        )
+        return [GroupChanged(group)] if _facts(before) != _facts(group) else []
+
+    def remove_group(self, id: int) -> list[RosterNotice]:
+        group = self.groups.pop(id, None)
+        return [] if group is None else [GroupRemoved(group)]
+
+    def put_state(self, user: int, state: PresenceState) -> list[RosterNotice]:
+        friend = self.friends.get(user)
+        if friend is None or friend.state is state:
+            return []
+        friend = self.friends[user] = msgspec.structs.replace(friend, state=state)
+        return [PresenceChanged(friend)]
+
+    def grow(self, conversation: int, seq: int) -> None:
+        """The conversation's head is at least this."""
+        self._change(conversation, seq, 0)
+
+    def mark(self, conversation: int, read: int) -> None:
+        """The user has read at least up to here."""
+        self._change(conversation, 0, read)
+
+    def _change(self, conversation: int, seq: int, read: int) -> None:
+        group = self.groups.get(conversation)
+        if group is not None:
+            self.groups[conversation] = msgspec.structs.replace(
+                group, seq=max(group.seq, seq), read=max(group.read, read)
+            )
+            return
+        friend = self.friend_of(conversation)
+        if friend is not None:
+            self.friends[friend.id] = msgspec.structs.replace(
+                friend, seq=max(friend.seq, seq), read=max(friend.read, read)
+            )
+
+
+def _facts(group: Group) -> tuple[str, str, str, int]:
+    return group.name, group.description, group.role, group.since

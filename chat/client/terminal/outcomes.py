@@ -1,0 +1,83 @@
+"""What a person reads when a command is done. One sentence, or the table that was asked for."""
+
+from chat.client.session import interface as io
+from chat.client.session.roster import Roster
+from chat.client.terminal import screen
+from chat.client.terminal.commands import Parsed
+from chat.client.terminal.screen import Clock
+from chat.protocol import messages as wire
+
+
+def outcome(
+    parsed: Parsed, asked: io.Question, reply: io.QuestionReply, roster: Roster, clock: Clock
+) -> str:
+    """`asked` is the request that the command became."""
+    match reply:
+        case wire.ProfileReply():
+            return screen.profile(reply, clock)
+        case wire.SnapshotReply():
+            return screen.lists(roster)
+        case wire.MembersReply():
+            return screen.members(reply.group, reply.members, roster)
+        case wire.EntriesReply():
+            return screen.history(reply.conversation, reply.entries, reply.more, roster, clock)
+        case wire.GroupCreatedReply():
+            group = reply.group
+            title = screen.group_title(group)
+            return f"You made the group {title}; others join it with joingroup:{group.id}."
+        case wire.JoinedReply():
+            return f"You are in the group {screen.group_title(reply.group)}."
+        case _:
+            return _done(parsed, asked, roster)
+
+
+def _done(parsed: Parsed, asked: io.Question, roster: Roster) -> str:
+    name = screen.clean(str(parsed.values[0])) if parsed.values else ""
+    match asked:
+        case wire.AddFriendRequest(user=user):
+            friend = roster.find_friend(user)
+            if friend is not None:
+                return f"{screen.person(friend)} and you are friends."
+            return f"You asked {name}; you can chat once they say yes."
+        case wire.RemoveFriendRequest():
+            return f"{name} and you are not friends."
+        case wire.BlockRequest():
+            return f"You block {name}: neither of you can chat to the other until unblock:{name}."
+        case wire.UnblockRequest():
+            return f"You do not block {name} any more."
+        case wire.LeaveGroupRequest(group=group):
+            return f"You left the group {_group(group, roster)}."
+        case wire.DeleteGroupRequest(group=group):
+            return f"You ended the group {_group(group, roster)}."
+        case _:
+            return f"{parsed.command.name}: done."
+
+
+def _group(id: int, roster: Roster) -> str:
+    group = roster.conversations.get(id)
+    return screen.group_title(group) if isinstance(group, wire.Group) else str(id)
+
+
+def is_outcome(notice: io.RosterNotice, asked: io.Question) -> bool:
+    """Whether this news is what the request brings about, and the person will read it as such."""
+    match asked, notice:
+        case wire.AddFriendRequest(user=user), io.FriendAdded(friend):
+            return _is(friend, user)
+        case wire.RemoveFriendRequest(user=user), io.FriendRemoved(friend):
+            return _is(friend, user)
+        case wire.RemoveFriendRequest(user=user), io.RequestWithdrawn(asking):
+            return _is(asking, user)
+        case wire.CreateGroupRequest(name=name), io.GroupAdded(group):
+            return name == group.name
+        case wire.JoinGroupRequest(group=id), io.GroupAdded(group):
+            return id == group.id
+        case wire.LeaveGroupRequest(group=id), io.GroupRemoved(group):
+            return id == group.id
+        case wire.DeleteGroupRequest(group=id), io.GroupRemoved(group):
+            return id == group.id
+        case _:
+            return False
+
+
+def _is(who: wire.User | wire.Friend, user: int | str) -> bool:
+    return user == who.id or str(user).lower() == who.name.lower()

@@ -1,0 +1,234 @@
+"""What a person gets to read: tables, entries, news. Pure: data in, text out.
+
+Whatever came from a node is cleaned before it is shown: names and texts are other people's, and a
+terminal obeys what it is given.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Final
+
+from wcwidth import wcswidth
+
+from chat.client.session import interface as io
+from chat.client.session.roster import Roster
+from chat.protocol.messages import (
+    Entry,
+    EntryKind,
+    Friend,
+    Group,
+    Member,
+    ProfileReply,
+    Role,
+    User,
+)
+
+_UNSAFE: Final = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_NEWLINE: Final = re.compile("\r\n|[\x85\u2028\u2029]")
+
+
+def clean_text(text: str) -> str:
+    """Without control characters (but newlines, and tabs as spaces) and without those that change
+    the reading direction."""
+    return _UNSAFE.sub("", _NEWLINE.sub("\n", text).replace("\t", "    "))
+
+
+def clean(text: str) -> str:
+    """The same, on one line."""
+    return _UNSAFE.sub("", _NEWLINE.sub("\n", text).replace("\t", " ")).replace("\n", " ")
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Aligned columns; wide characters take the room they need."""
+    cells = [list(headers), *([clean(cell) for cell in row] for row in rows)]
+    widths = [max(_width(row[column]) for row in cells) for column in range(len(headers))]
+    lines = []
+    for row in cells:
+        padded = (
+            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
+        )
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    width = wcswidth(text)
+    return width if width >= 0 else len(text)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Local time, as a person reads it. `now` and `zone` are given in tests."""
+
+    now: datetime | None = None
+    zone: tzinfo | None = None
+
+    def show(self, at_ms: int) -> str:
+        """HH:MM, with the date if it is not today."""
+        try:
+            at = datetime.fromtimestamp(at_ms / 1000, self.zone)
+        except (ValueError, OverflowError, OSError):
+            return "??:??"
+        today = (self.now or datetime.now(self.zone)).date()
+        return at.strftime("%H:%M" if at.date() == today else "%Y-%m-%d %H:%M")
+
+    def day(self, at_ms: int) -> str:
+        try:
+            return datetime.fromtimestamp(at_ms / 1000, self.zone).strftime("%Y-%m-%d")
+        except (ValueError, OverflowError, OSError):
+            return "????-??-??"
+
+
+# ------------------------------------------------------------------------------- the roster
+
+
+def person(user: User | Friend) -> str:
+    return f"{clean(user.name)} ({user.id})"
+
+
+def group_title(group: Group) -> str:
+    return f"{clean(group.name)} ({group.id})"
+
+
+def login_screen(user: User, roster: Roster) -> str:
+    return f"Logged in as {person(user)}.\n\n{lists(roster)}"
+
+
+def lists(roster: Roster) -> str:
+    """Friends, groups, open requests."""
+    parts = []
+    if roster.friends:
+        rows = [(str(one.id), one.name, str(one.state)) for one in roster.friends.values()]
+        parts.append("Friends\n" + table(("ID", "NAME", "STATE"), rows))
+    else:
+        parts.append("Friends\nnone yet: addfriend:ID asks somebody.")
+    if roster.groups:
+        groups = [(str(one.id), one.name, one.description) for one in roster.groups.values()]
+        parts.append("Groups\n" + table(("ID", "NAME", "DESC"), groups))
+    else:
+        parts.append("Groups\nnone yet: creategroup:NAME:DESC makes one, joingroup:ID joins one.")
+    if roster.requests:
+        parts.append(requests(roster))
+    return "\n\n".join(parts)
+
+
+def requests(roster: Roster) -> str:
+    if not roster.requests:
+        return "Nobody waits for an answer to a friend request."
+    rows = [(str(one.id), one.name) for one in roster.requests.values()]
+    answer = "addfriend:ID says yes, removefriend:ID says no."
+    return "Friend requests\n" + table(("ID", "NAME"), rows) + "\n" + answer
+
+
+def members(group: int, people: Sequence[Member], roster: Roster) -> str:
+    known = roster.groups.get(group)
+    title = group_title(known) if known else f"Group {group}"
+    rows = [(str(one.id), one.name, str(one.role), str(one.state)) for one in people]
+    return f"{title}\n" + table(("ID", "NAME", "ROLE", "STATE"), rows)
+
+
+def profile(reply: ProfileReply, clock: Clock) -> str:
+    counts = ", ".join(
+        f"{count} {what}{'' if count == 1 else 's'}"
+        for count, what in (
+            (reply.friends, "friend"),
+            (reply.groups, "group"),
+            (reply.devices, "device"),
+        )
+    )
+    return f"You are {person(reply.user)}, since {clock.day(reply.registered_at)}: {counts}."
+
+
+# ------------------------------------------------------------------------------- entries
+
+
+def title(conversation: int, roster: Roster) -> str:
+    """What a conversation is called."""
+    match roster.conversations.get(conversation):
+        case Group(name=name):
+            return f"[{clean(name)}]"
+        case Friend(name=name):
+            return clean(name)
+        case _:
+            return f"[{conversation}]"
+
+
+def entry_line(
+    conversation: int, entry: Entry, roster: Roster, clock: Clock, *, titled: bool = True
+) -> str:
+    """One entry. `titled`: with the conversation, where that is not plain from who speaks."""
+    own = roster.user is not None and entry.from_.id == roster.user.id
+    who = "you" if own else clean(entry.from_.name)
+    between_two = isinstance(roster.conversations.get(conversation), Friend)
+    if titled and between_two and own:
+        who += f" to {title(conversation, roster)}"
+    elif titled and not between_two:
+        who = f"{title(conversation, roster)} {who}"
+    start = f"{clock.show(entry.at)} {who}"
+    if entry.kind is not EntryKind.TEXT:
+        return f"{start} {_EVENTS[entry.kind][own]}"
+    return f"{start}: " + clean_text(entry.text).replace("\n", "\n" + " " * 6)
+
+
+_EVENTS: Final[Mapping[EntryKind, tuple[str, str]]] = {
+    EntryKind.JOINED: ("joined.", "joined."),
+    EntryKind.LEFT: ("left.", "left."),
+    EntryKind.PROMOTED: ("is the owner now.", "are the owner now."),
+    EntryKind.DELETED: ("ended the group.", "ended the group."),
+}
+"""What somebody did, and what oneself did."""
+
+
+def away(entries: Mapping[int, Sequence[Entry]], roster: Roster, clock: Clock) -> str:
+    """What came while one was away, by conversation."""
+    lines = ["While you were away"]
+    for conversation, some in entries.items():
+        lines.append(f"  {title(conversation, roster)}")
+        for entry in some:
+            line = entry_line(conversation, entry, roster, clock, titled=False)
+            lines.append("    " + line.replace("\n", "\n    "))
+    return "\n".join(lines)
+
+
+def history(
+    conversation: int, entries: Sequence[Entry], more: bool, roster: Roster, clock: Clock
+) -> str:
+    if not entries:
+        return f"Nothing was said in {title(conversation, roster)} yet."
+    lines = [
+        entry_line(conversation, entry, roster, clock, titled=False).replace("\n", "\n  ")
+        for entry in entries
+    ]
+    if more:
+        lines.insert(0, f"… there is more before these {len(entries)}.")
+    return "\n".join([title(conversation, roster), *(f"  {line}" for line in lines)])
+
+
+# ------------------------------------------------------------------------------- news
+
+
+def news(notice: io.RosterNotice) -> str:
+    """One line on a change of the roster."""
+    match notice:
+        case io.FriendRequested(user):
+            answer = f"addfriend:{user.id} says yes, removefriend:{user.id} says no."
+            return f"{person(user)} asks to be your friend: {answer}"
+        case io.RequestWithdrawn(user):
+            return f"{person(user)} does not ask to be your friend any more."
+        case io.FriendAdded(friend):
+            return f"{person(friend)} and you are friends now."
+        case io.FriendRemoved(friend):
+            return f"{person(friend)} and you are not friends any more."
+        case io.PresenceChanged(friend):
+            return f"{clean(friend.name)} is {friend.state}."
+        case io.GroupAdded(group):
+            return f"You are in the group {group_title(group)} now."
+        case io.GroupChanged(group):
+            what = "own it" if group.role is Role.OWNER else "are a member"
+            return f"The group {group_title(group)} changed; you {what}."
+        case io.GroupRemoved(group):
+            return f"You are not in the group {group_title(group)} any more."

@@ -1,0 +1,1 @@
+"""Entries from the log to connections. Every entry that reaches a connection goes through here."""

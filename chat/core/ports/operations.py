@@ -1,0 +1,468 @@
+"""What a node asks of the world outside, and what comes back.
+
+An operation travels in a `Query(ticket, operation)` effect and its outcome in an
+`Answer(ticket, outcome)` event. One operation is one transaction: whatever has to be
+decided together is decided there, under the locks that make it final.
+
+Three parties answer operations:
+
+- the *store* (`StoreOperation`), transactions over the tables of chat/storage;
+- the *vault* (`PasswordOperation`), which hashes and checks passwords and makes tokens, since
+  the core may neither burn CPU nor draw random numbers;
+- the *presence directory* (`PresenceOperation`), which knows who is online anywhere.
+
+Any operation may be answered by `Refused(code)`, which means that nothing was stored, and a
+write also by `Unknown()`, which means that the commit's reply was lost and nobody knows.
+Everything here is plain data.
+"""
+
+from msgspec import Struct
+
+from chat.protocol.errors import ErrorCode
+from chat.protocol.messages import EntryKind, Group, Role, User
+
+
+class Operation(Struct, frozen=True, gc=False, tag_field="op"):
+    """Base of all operations."""
+
+
+class Outcome(Struct, frozen=True, gc=False, tag_field="outcome"):
+    """Base of all outcomes."""
+
+
+# ---------------------------------------------------------------- rows that outcomes carry
+
+
+class FriendRow(Struct, frozen=True, gc=False):
+    """A friend of the roster's user. `seq` is the head of their conversation."""
+
+    id: int
+    name: str
+    conversation: int
+    seq: int
+    read: int
+
+
+class Roster(Struct, frozen=True):
+    """All that a user's devices must know: who the friends are, which groups, who asks.
+
+    `version` grows with every change of this user's friends, groups or requests, inside the
+    transaction that makes the change; so a node can tell whether it missed one.
+    """
+
+    user: User
+    version: int
+    friends: tuple[FriendRow, ...]
+    groups: tuple[Group, ...]
+    requests: tuple[User, ...]
+
+
+class LogEntry(Struct, frozen=True, gc=False):
+    """One entry of a conversation's log, with the sender's name as it is now."""
+
+    conversation: int
+    seq: int
+    kind: EntryKind
+    sender: int
+    sender_name: str
+    text: str
+    at_ms: int
+    key: str | None = None
+
+
+class MemberRow(Struct, frozen=True, gc=False):
+    """A member of a group, without presence."""
+
+    id: int
+    name: str
+    role: Role
+
+
+class Touched(Struct, frozen=True, gc=False):
+    """A user whose roster a transaction changed, and its version after that."""
+
+    user: int
+    version: int
+
+
+# ------------------------------------------------------------------------------ the store
+
+
+class CreateUser(Operation, frozen=True):
+    """-> UserCreated | Refused(name_taken)"""
+
+    name: str
+    password_hash: str
+    at_ms: int
+
+
+class FindAccount(Operation, frozen=True):
+    """By number or by name, whatever its case. -> AccountFound, `account` None if there is none"""
+
+    user: int | str
+
+
+class OpenDevice(Operation, frozen=True):
+    """Stores a device under the hash of its token and reads the roster. -> DeviceOpened"""
+
+    user: int
+    token_sha256: bytes
+    at_ms: int
+
+
+class FindDevice(Operation, frozen=True):
+    """Whose token is it? -> DeviceFound | Refused(bad_credentials)"""
+
+    token_sha256: bytes
+    at_ms: int
+
+
+class CloseDevice(Operation, frozen=True):
+    """Forgets the device. It is no mistake if there is none. -> Done"""
+
+    token_sha256: bytes
+
+
+class ReadRoster(Operation, frozen=True):
+    """-> RosterRead | Refused(no_such_user)"""
+
+    user: int
+
+
+class ReadProfile(Operation, frozen=True):
+    """-> ProfileRead | Refused(no_such_user)"""
+
+    user: int
+
+
+class ReadHeads(Operation, frozen=True):
+    """The heads of conversations and the versions of rosters. -> HeadsRead
+
+    What does not exist is left out.
+    """
+
+    conversations: tuple[int, ...]
+    users: tuple[int, ...]
+
+
+class ReadLog(Operation, frozen=True):
+    """The entries with seq > after, at most `limit`, in order. For the node itself, which
+    decides from the log's own membership entries who may see them. -> LogRead"""
+
+    conversation: int
+    after: int
+    limit: int
+
+
+class ReadHistory(Operation, frozen=True):
+    """A page for a user, who must be a member and sees nothing before `since`.
+
+    With `after`: the first `limit` entries with seq > after. Else the last `limit` with
+    seq < before (no `before`: up to the head). In order. -> HistoryRead | Refused(not_member)
+    """
+
+    user: int
+    conversation: int
+    before: int | None
+    after: int | None
+    limit: int
+
+
+class ReadMembers(Operation, frozen=True):
+    """-> MembersRead | Refused(no_such_group, not_member)"""
+
+    user: int
+    group: int
+
+
+class Append(Operation, frozen=True):
+    """A text for a friend (`to`: number or name) or for a group: exactly one of the two is set.
+
+    The same (sender, key) again with the same target and text is answered by the first
+    seq and time, with `repeated`; with others by Refused(key_conflict). The key is looked up
+    before membership: what was stored once stays sent.
+    -> Appended | Refused(no_such_user, not_friends, blocked, forbidden, no_such_group,
+    not_member, key_conflict)
+    """
+
+    sender: int
+    to: int | str | None
+    group: int | None
+    text: str
+    key: str
+    at_ms: int
+
+
+class AddFriend(Operation, frozen=True):
+    """-> FriendshipChanged | Refused(no_such_user, blocked, forbidden)"""
+
+    user: int
+    other: int | str
+    at_ms: int
+
+
+class RemoveFriend(Operation, frozen=True):
+    """-> FriendshipChanged | Refused(no_such_user, not_friends, forbidden)"""
+
+    user: int
+    other: int | str
+
+
+class Block(Operation, frozen=True):
+    """-> FriendshipChanged (nobody touched) | Refused(no_such_user, forbidden)"""
+
+    user: int
+    other: int | str
+
+
+class Unblock(Operation, frozen=True):
+    """-> FriendshipChanged (nobody touched) | Refused(no_such_user, forbidden)"""
+
+    user: int
+    other: int | str
+
+
+class CreateGroup(Operation, frozen=True):
+    """The owner's `joined` is entry 1. -> GroupChanged"""
+
+    user: int
+    name: str
+    description: str
+    at_ms: int
+
+
+class JoinGroup(Operation, frozen=True):
+    """Appends `joined`; the member's `since` is that entry. -> GroupChanged
+    | Refused(no_such_group, already_member)"""
+
+    user: int
+    group: int
+    at_ms: int
+
+
+class LeaveGroup(Operation, frozen=True):
+    """Appends `left`, and `promoted` when the owner left others behind. The last to leave closes
+    the group. -> GroupChanged | Refused(no_such_group, not_member)"""
+
+    user: int
+    group: int
+    at_ms: int
+
+
+class DeleteGroup(Operation, frozen=True):
+    """Appends `deleted`, ends all memberships and closes the group. -> GroupChanged
+    | Refused(no_such_group, not_member, forbidden)"""
+
+    user: int
+    group: int
+    at_ms: int
+
+
+class MarkRead(Operation, frozen=True):
+    """`seq` is clamped to the head; the mark never goes back.
+    -> ReadMarked | Refused(not_member)"""
+
+    user: int
+    conversation: int
+    seq: int
+
+
+class Account(Struct, frozen=True, gc=False):
+    """Who a name or number belongs to, and the hash to check a password against."""
+
+    user: User
+    password_hash: str
+
+
+class UserCreated(Outcome, frozen=True):
+    user: User
+
+
+class AccountFound(Outcome, frozen=True):
+    account: Account | None
+
+
+class DeviceOpened(Outcome, frozen=True):
+    roster: Roster
+
+
+class DeviceFound(Outcome, frozen=True):
+    user: int
+
+
+class RosterRead(Outcome, frozen=True):
+    roster: Roster
+
+
+class ProfileRead(Outcome, frozen=True):
+    user: User
+    registered_at_ms: int
+    devices: int
+    friends: int
+    groups: int
+
+
+class HeadsRead(Outcome, frozen=True):
+    conversations: dict[int, int]
+    versions: dict[int, int]
+
+
+class LogRead(Outcome, frozen=True):
+    """`head` is the conversation's head as of this read."""
+
+    entries: tuple[LogEntry, ...]
+    head: int
+
+
+class HistoryRead(Outcome, frozen=True):
+    entries: tuple[LogEntry, ...]
+    more: bool
+
+
+class MembersRead(Outcome, frozen=True):
+    members: tuple[MemberRow, ...]
+
+
+class Appended(Outcome, frozen=True):
+    """`recipient` is the friend's number for a direct text, None for a group."""
+
+    conversation: int
+    seq: int
+    at_ms: int
+    recipient: int | None = None
+    repeated: bool = False
+
+
+class FriendshipChanged(Outcome, frozen=True):
+    """`roster` is the asking user's, as of this transaction. `touched` names every user, the
+    asking one among them, whose roster changed; nobody, if all was so before."""
+
+    roster: Roster
+    touched: tuple[Touched, ...]
+
+
+class GroupChanged(Outcome, frozen=True):
+    """`entries` are those that were appended. `roster` is the asking user's, as of this
+    transaction. `touched`: who gained or lost membership or role, but for a deletion only the
+    asking user: the log itself tells the members."""
+
+    group: int
+    entries: tuple[LogEntry, ...]
+    roster: Roster
+    touched: tuple[Touched, ...]
+
+
+class ReadMarked(Outcome, frozen=True):
+    """`other` is the friend who is told, None in a group; `seq` the mark as it is now."""
+
+    seq: int
+    other: int | None
+
+
+class Done(Outcome, frozen=True):
+    """It is so now; there is nothing to say of it."""
+
+
+# ------------------------------------------------------------------------------ the vault
+
+
+class HashPassword(Operation, frozen=True):
+    """-> PasswordHashed | Refused(busy)"""
+
+    password: str
+
+
+class CheckPassword(Operation, frozen=True):
+    """With no hash, a dummy one is checked, so that an unknown user takes as long.
+    -> PasswordChecked | Refused(busy)"""
+
+    password: str
+    password_hash: str | None
+
+
+class PasswordHashed(Outcome, frozen=True):
+    password_hash: str
+
+
+class PasswordChecked(Outcome, frozen=True):
+    """`token` is fresh: 64 hexadecimal digits of 256 random bits. Empty if it did not match."""
+
+    matches: bool
+    token: str
+
+
+# ------------------------------------------------------------------ the presence directory
+
+
+class FindPresence(Operation, frozen=True):
+    """Which of these are online on a node whose lease is good? -> PresenceFound"""
+
+    users: tuple[int, ...]
+
+
+class PresenceFound(Outcome, frozen=True):
+    online: tuple[int, ...]
+
+
+# ------------------------------------------------------------------------------ any of them
+
+
+class Refused(Outcome, frozen=True):
+    """Nothing was stored."""
+
+    code: ErrorCode
+
+
+class Unknown(Outcome, frozen=True):
+    """The commit's reply was lost: it may be stored and it may not."""
+
+
+StoreOperation = (
+    CreateUser
+    | FindAccount
+    | OpenDevice
+    | FindDevice
+    | CloseDevice
+    | ReadRoster
+    | ReadProfile
+    | ReadHeads
+    | ReadLog
+    | ReadHistory
+    | ReadMembers
+    | Append
+    | AddFriend
+    | RemoveFriend
+    | Block
+    | Unblock
+    | CreateGroup
+    | JoinGroup
+    | LeaveGroup
+    | DeleteGroup
+    | MarkRead
+)
+PasswordOperation = HashPassword | CheckPassword
+PresenceOperation = FindPresence
+AnyOperation = StoreOperation | PasswordOperation | PresenceOperation
+
+StoreOutcome = (
+    UserCreated
+    | AccountFound
+    | DeviceOpened
+    | DeviceFound
+    | RosterRead
+    | ProfileRead
+    | HeadsRead
+    | LogRead
+    | HistoryRead
+    | MembersRead
+    | Appended
+    | FriendshipChanged
+    | GroupChanged
+    | ReadMarked
+    | Done
+    | Refused
+    | Unknown
+)
+PasswordOutcome = PasswordHashed | PasswordChecked | Refused
+PresenceOutcome = PresenceFound | Refused
+AnyOutcome = StoreOutcome | PasswordHashed | PasswordChecked | PresenceFound

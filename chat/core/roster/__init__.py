@@ -1,0 +1,1 @@
+"""Friends, groups and requests of the users connected here, who is online, and read receipts."""

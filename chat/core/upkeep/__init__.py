@@ -1,0 +1,1 @@
+"""What happens without a request: time-outs, admission, and comparison with the store."""

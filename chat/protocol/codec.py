@@ -1,0 +1,201 @@
+"""Bytes to lines, lines to requests, messages to bytes.
+
+A frame is one line: a JSON object in UTF-8 that a newline ends. A `FrameSplitter` keeps what
+has come and gives out one line at a time, so that a session can leave lines unread while it
+has to wait; how the bytes were cut on their way makes no difference to the lines. Empty lines are
+passed over: they say that the peer is there, and nothing else.
+
+Decoding never raises on bad input. It gives a `Problem`: the error code that the peer gets,
+the request id if one could be read, and a sentence.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from chat.protocol.errors import ERRORS, ErrorCode
+from chat.protocol.messages import (
+    ChatRequest,
+    ErrorReply,
+    GroupChatRequest,
+    Request,
+    ServerMessage,
+)
+from chat.protocol.rules import BYTE_LIMITS, LIMITS, PATTERNS, REQUEST_INPUT
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Request).decode
+SENDS: Final = (ChatRequest, GroupChatRequest)
+_TEXT: Final = dict(PATTERNS[ChatRequest])["text"]
+_TYPES: Final = frozenset(str(request.__struct_config__.tag) for request in REQUEST_INPUT)
+_MAX_ID: Final = 2**53
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_SENT: Final = b'{"type":"sent","re":%d,"conversation":%d,"seq":%d,"at":%d}\n'
+_PATTERN: Final = re.compile(r"matching regex '.*'")
+_NEWLINES: Final = re.compile(rb"\n*")
+
+
+class Problem(Struct, frozen=True, gc=False):
+    """A line that is not a request: what its sender is told."""
+
+    code: ErrorCode
+    re: int | None
+    message: str
+
+
+class _Header(Struct):
+    """What can be told of a request whose fields are wrong."""
+
+    type: object = None
+    id: object = None
+
+
+class FrameSplitter:
+    """Cuts a stream of bytes into lines.
+
+    `take()` gives the next whole line without its newline, or None if there is none yet; never an
+    empty one. A line that is longer than `limit_bytes` is told by `too_long`, as soon as it is
+    certain; after that nothing more is given.
+    """
+
+    __slots__ = ("_scanned", "_start", "buffer", "too_long")
+
+    def __init__(self) -> None:
+        self.buffer = b""
+        """Empty when every byte has been given out; else it may hold given bytes, too."""
+        self._start = 0
+        self._scanned = 0
+        self.too_long = False
+
+    def feed(self, data: bytes) -> None:
+        if self.too_long:
+            return
+        if self._start:
+            self.buffer = self.buffer[self._start :] + data
+            self._scanned -= self._start
+            self._start = 0
+        else:
+            self.buffer = self.buffer + data if self.buffer else data
+
+    def take(self, limit_bytes: int) -> bytes | None:
+        if not self.buffer:
+            return None
+        end = self.buffer.find(b"\n", self._scanned)
+        if end < 0:
+            self._scanned = len(self.buffer)
+            if self._scanned - self._start > limit_bytes:
+                self._refuse()
+            elif self._start == self._scanned:
+                self.buffer, self._start, self._scanned = b"", 0, 0
+            return None
+        if end - self._start > limit_bytes:
+            self._refuse()
+            return None
+        line = self.buffer[self._start : end]
+        self._start = self._scanned = end + 1 if line else _end_of_newlines(self.buffer, end)
+        if self._start == len(self.buffer):
+            self.buffer, self._start, self._scanned = b"", 0, 0
+        return line or self.take(limit_bytes)
+
+    def _refuse(self) -> None:
+        self.too_long = True
+        self.buffer, self._start, self._scanned = b"", 0, 0
+
+    @property
+    def buffered_bytes(self) -> int:
+        return len(self.buffer) - self._start
+
+
+def _end_of_newlines(data: bytes, start: int) -> int:
+    newlines = _NEWLINES.match(data, start)
+    assert newlines is not None
+    return newlines.end()
+
+
+def decode_request(line: bytes) -> Request | Problem:
+    """The request that a line holds, or what is wrong with it."""
+    try:
+        # Most lines are one flat object, which is told quickly.
+        if (line.rfind(b"{") > 0 or line.rfind(b"[") > 0) and _too_deep(line):
+            return _problem(ErrorCode.BAD_FRAME)
+        if not line.isascii():
+            line.decode()
+        request: Request = _decode(line)
+    except msgspec.ValidationError as error:
+        return _classify(line, str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _problem(ErrorCode.BAD_FRAME)
+    if isinstance(request, SENDS):
+        # What the patterns say, in ways that are quicker: most texts are printable.
+        if not request.text.isprintable() and not _TEXT.match(request.text):
+            return _bad_field(request, "text", "has control characters other than newline and tab")
+        key = request.key
+        if not (key.isascii() and key.isprintable() and " " not in key):
+            return _bad_field(request, "key", "must be printable ASCII without spaces")
+        return request
+    for field, min_bytes, max_bytes in BYTE_LIMITS.get(type(request), ()):
+        if not min_bytes <= len(getattr(request, field).encode()) <= max_bytes:
+            return _bad_field(request, field, f"must have {min_bytes} to {max_bytes} bytes")
+    return request
+
+
+def _classify(line: bytes, reason: str) -> Problem:
+    try:
+        header = msgspec.json.decode(line, type=_Header)
+    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError):
+        return _problem(ErrorCode.BAD_FRAME)
+    number = header.id
+    if type(number) is not int or not 0 <= number <= _MAX_ID:
+        number = None
+    if isinstance(header.type, str) and header.type not in _TYPES:
+        return _problem(ErrorCode.UNKNOWN_TYPE, number)
+    reason = _PATTERN.sub("in the form that the protocol has for it", reason)
+    return _problem(ErrorCode.BAD_MESSAGE, number, f"A field is missing or wrong: {reason[:240]}.")
+
+
+def _bad_field(request: Request, field: str, what: str) -> Problem:
+    return _problem(ErrorCode.BAD_MESSAGE, request.id, f"`{field}` {what}.")
+
+
+def _problem(code: ErrorCode, re: int | None = None, message: str | None = None) -> Problem:
+    return Problem(code, re, message or ERRORS[code].message)
+
+
+def _too_deep(line: bytes) -> bool:
+    """Whether objects and arrays are nested deeper than the limit; brackets in strings do not
+    count."""
+    outside = _STRING.sub(b"", line)
+    if outside.count(b"{") + outside.count(b"[") <= LIMITS.nesting:
+        return False
+    depth = 0
+    for byte in outside:
+        if byte in b"{[":
+            depth += 1
+            if depth > LIMITS.nesting:
+                return True
+        elif byte in b"}]":
+            depth -= 1
+    return False
+
+
+def encode(message: ServerMessage) -> bytes:
+    """The message as a frame, newline included."""
+    return _encode(message) + b"\n"
+
+
+def encode_error(
+    code: ErrorCode, re: int | None, message: str | None = None, retry_after_ms: int | None = None
+) -> bytes:
+    """An error as a frame; the sentence is the code's own unless one is given."""
+    return encode(
+        ErrorReply(
+            re=re, code=code, message=message or ERRORS[code].message, retry_after_ms=retry_after_ms
+        )
+    )
+
+
+def encode_sent(re: int, conversation: int, seq: int, at_ms: int) -> bytes:
+    """A `sent`. Numbers need no encoder."""
+    return _SENT % (re, conversation, seq, at_ms)

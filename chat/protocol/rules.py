@@ -1,0 +1,463 @@
+# Generated from spec/messages.yaml by spec/generate.py; do not edit; run `make spec`.
+"""What a session does with what happens, who may do what, and the default limits."""
+
+import enum
+import re
+from typing import Final, NamedTuple
+
+from chat.protocol.errors import ErrorCode
+from chat.protocol.messages import (
+    AddFriendRequest,
+    BlockRequest,
+    ChatRequest,
+    CreateGroupRequest,
+    DeleteGroupRequest,
+    GroupChatRequest,
+    HistoryRequest,
+    JoinGroupRequest,
+    LeaveGroupRequest,
+    LoginRequest,
+    LogoutRequest,
+    MarkReadRequest,
+    MembersRequest,
+    PingRequest,
+    ProfileRequest,
+    RegisterRequest,
+    RemoveFriendRequest,
+    Request,
+    ResumeRequest,
+    SnapshotRequest,
+    UnblockRequest,
+)
+
+PROTOCOL: Final = 1
+
+
+class State(enum.IntEnum):
+    """The states of a session."""
+
+    ANONYMOUS = 0
+    """Connected; nobody has said who is there."""
+    AUTHENTICATING = 1
+    """A register, login or resume is being decided; everything behind it waits."""
+    READY = 2
+    """The connection is a device of a user."""
+    CLOSING = 3
+    """The end was asked for; what comes in is dropped until the connection is gone."""
+
+
+class Input(enum.IntEnum):
+    """What can happen to a session: requests first."""
+
+    REGISTER = 0
+    """Makes an account. The connection is not logged in by it."""
+    LOGIN = 1
+    """Proves who is there and makes this connection a device of that user."""
+    RESUME = 2
+    """Takes a device up again after its connection was lost; its backlog starts after the given
+    cursors."""
+    LOGOUT = 3
+    """Ends the device; its token is worth nothing from now on. The connection lives and may log in
+    again."""
+    PROFILE = 4
+    """Asks who one is."""
+    SNAPSHOT = 5
+    """Asks for friends, groups and open friend requests as they are now."""
+    ADD_FRIEND = 6
+    """Asks a user to be friends, or says yes to one who asked. Once mutual, both get `friend`."""
+    REMOVE_FRIEND = 7
+    """Ends a friendship: both get `friend_removed`. Or takes back or declines a request: the one
+    who was asked gets it."""
+    BLOCK = 8
+    """Neither of the two can chat to the other or ask to be friends until `unblock`."""
+    UNBLOCK = 9
+    """Takes one's own block back."""
+    CHAT = 10
+    """Says something to a friend."""
+    CREATE_GROUP = 11
+    """Makes a group with oneself as owner and only member."""
+    JOIN_GROUP = 12
+    """Becomes a member. Entries are seen from the joining on."""
+    LEAVE_GROUP = 13
+    """Ends one's membership. An owner hands the group to the longest-standing member; the last to
+    leave closes it."""
+    DELETE_GROUP = 14
+    """Ends the group for all its members."""
+    MEMBERS = 15
+    """Asks who is in a group."""
+    GROUP_CHAT = 16
+    """Says something to a group."""
+    HISTORY = 17
+    """Reads a page of a conversation, oldest first. With `after`, the entries that follow it; else
+    those before `before`, or the newest. Both together are a `bad_message`."""
+    MARK_READ = 18
+    """Says that the user has read a conversation up to an entry. It never goes back."""
+    PING = 19
+    """Shows the node that the peer is there, and the other way round."""
+    BAD_FRAME = 20
+    """A line is not one JSON object in UTF-8."""
+    BAD_MESSAGE = 21
+    """A field of a request is missing or wrong."""
+    UNKNOWN_TYPE = 22
+    """The type is none of the requests."""
+    TOO_LONG = 23
+    """A line is over the limit."""
+    IDENTIFIED = 24
+    """The store and the password say who is there; the roster is read."""
+    UNIDENTIFIED = 25
+    """The connection belongs to nobody, after register, a refused login or logout."""
+    ANSWER = 26
+    """A request's outcome has come back."""
+    ANSWER_UNKNOWN = 27
+    """The commit's reply was lost, so nobody knows whether it was stored."""
+    ENTRY = 28
+    """A conversation of the user has an entry for this connection."""
+    NEWS = 29
+    """Friends, groups, presence or receipts of the user changed."""
+    WRITE_FULL = 30
+    """The outbound buffer is over its limit."""
+    WRITE_DRAINED = 31
+    """The outbound buffer got smaller."""
+    LOGIN_TIMEOUT = 32
+    """Nobody logged in for login_ms."""
+    LINE_TIMEOUT = 33
+    """A started line was not finished for line_ms."""
+    SILENCE = 34
+    """Nothing was heard for ping_ms."""
+    DEAD_TIMEOUT = 35
+    """Nothing was heard for dead_ms."""
+    STALL_TIMEOUT = 36
+    """The outbound buffer made no progress for stall_ms."""
+    CROWDED = 37
+    """Too many connections of this address are not logged in."""
+    DRAIN = 38
+    """The node is about to stop."""
+    DRAINED = 39
+    """The node is about to stop, and nothing of this connection is under way."""
+    CONNECTION_LOST = 40
+    """The connection is gone."""
+
+
+class Verdict(enum.IntEnum):
+    """What is done with an input."""
+
+    ACCEPT = 0
+    """Handled."""
+    ERROR = 1
+    """Answered with an error."""
+    HOLD = 2
+    """Kept unread until the state changes."""
+    IGNORE = 3
+    """Dropped."""
+    CLOSE = 4
+    """Closed, with an error first if there is a code."""
+    NEVER = 5
+    """Cannot come about; if it does, the program is wrong."""
+
+
+class Rule(NamedTuple):
+    """One cell of the table."""
+
+    verdict: Verdict
+    next: State | None
+    """The state after it; None where the state stays."""
+    code: ErrorCode | None
+    """What the peer is told; None where it is told nothing."""
+
+
+_ACCEPT: Final = Rule(Verdict.ACCEPT, None, None)
+_ACCEPT_TO_ANONYMOUS: Final = Rule(Verdict.ACCEPT, State.ANONYMOUS, None)
+_ACCEPT_TO_AUTHENTICATING: Final = Rule(Verdict.ACCEPT, State.AUTHENTICATING, None)
+_ACCEPT_TO_CLOSING: Final = Rule(Verdict.ACCEPT, State.CLOSING, None)
+_ACCEPT_TO_READY: Final = Rule(Verdict.ACCEPT, State.READY, None)
+_CLOSE: Final = Rule(Verdict.CLOSE, State.CLOSING, None)
+_CLOSE_BUSY: Final = Rule(Verdict.CLOSE, State.CLOSING, ErrorCode.BUSY)
+_CLOSE_TOO_LONG: Final = Rule(Verdict.CLOSE, State.CLOSING, ErrorCode.TOO_LONG)
+_CLOSE_TOO_SLOW: Final = Rule(Verdict.CLOSE, State.CLOSING, ErrorCode.TOO_SLOW)
+_ERROR_ALREADY_LOGGED_IN: Final = Rule(Verdict.ERROR, None, ErrorCode.ALREADY_LOGGED_IN)
+_ERROR_BAD_FRAME: Final = Rule(Verdict.ERROR, None, ErrorCode.BAD_FRAME)
+_ERROR_BAD_MESSAGE: Final = Rule(Verdict.ERROR, None, ErrorCode.BAD_MESSAGE)
+_ERROR_NOT_LOGGED_IN: Final = Rule(Verdict.ERROR, None, ErrorCode.NOT_LOGGED_IN)
+_ERROR_UNKNOWN_TYPE: Final = Rule(Verdict.ERROR, None, ErrorCode.UNKNOWN_TYPE)
+_HOLD: Final = Rule(Verdict.HOLD, None, None)
+_IGNORE: Final = Rule(Verdict.IGNORE, None, None)
+_NEVER: Final = Rule(Verdict.NEVER, None, None)
+
+_CELLS: Final = (
+    # ANONYMOUS, AUTHENTICATING, READY, CLOSING
+    (_ACCEPT_TO_AUTHENTICATING, _HOLD, _ERROR_ALREADY_LOGGED_IN, _IGNORE),  # REGISTER
+    (_ACCEPT_TO_AUTHENTICATING, _HOLD, _ERROR_ALREADY_LOGGED_IN, _IGNORE),  # LOGIN
+    (_ACCEPT_TO_AUTHENTICATING, _HOLD, _ERROR_ALREADY_LOGGED_IN, _IGNORE),  # RESUME
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # LOGOUT
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # PROFILE
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # SNAPSHOT
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # ADD_FRIEND
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # REMOVE_FRIEND
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # BLOCK
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # UNBLOCK
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # CHAT
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # CREATE_GROUP
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # JOIN_GROUP
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # LEAVE_GROUP
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # DELETE_GROUP
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # MEMBERS
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # GROUP_CHAT
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # HISTORY
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # MARK_READ
+    (_ACCEPT, _HOLD, _ACCEPT, _IGNORE),  # PING
+    (_ERROR_BAD_FRAME, _HOLD, _ERROR_BAD_FRAME, _IGNORE),  # BAD_FRAME
+    (_ERROR_BAD_MESSAGE, _HOLD, _ERROR_BAD_MESSAGE, _IGNORE),  # BAD_MESSAGE
+    (_ERROR_UNKNOWN_TYPE, _HOLD, _ERROR_UNKNOWN_TYPE, _IGNORE),  # UNKNOWN_TYPE
+    (_CLOSE_TOO_LONG, _HOLD, _CLOSE_TOO_LONG, _IGNORE),  # TOO_LONG
+    (_NEVER, _ACCEPT_TO_READY, _NEVER, _IGNORE),  # IDENTIFIED
+    (_NEVER, _ACCEPT_TO_ANONYMOUS, _ACCEPT_TO_ANONYMOUS, _IGNORE),  # UNIDENTIFIED
+    (_NEVER, _ACCEPT, _ACCEPT, _IGNORE),  # ANSWER
+    (_NEVER, _CLOSE, _CLOSE, _IGNORE),  # ANSWER_UNKNOWN
+    (_NEVER, _NEVER, _ACCEPT, _IGNORE),  # ENTRY
+    (_NEVER, _NEVER, _ACCEPT, _IGNORE),  # NEWS
+    (_ACCEPT, _ACCEPT, _ACCEPT, _IGNORE),  # WRITE_FULL
+    (_ACCEPT, _ACCEPT, _ACCEPT, _IGNORE),  # WRITE_DRAINED
+    (_CLOSE_TOO_SLOW, _NEVER, _NEVER, _NEVER),  # LOGIN_TIMEOUT
+    (_CLOSE_TOO_SLOW, _NEVER, _CLOSE_TOO_SLOW, _NEVER),  # LINE_TIMEOUT
+    (_NEVER, _NEVER, _ACCEPT, _NEVER),  # SILENCE
+    (_NEVER, _NEVER, _CLOSE, _NEVER),  # DEAD_TIMEOUT
+    (_CLOSE, _CLOSE, _CLOSE, _NEVER),  # STALL_TIMEOUT
+    (_CLOSE_BUSY, _NEVER, _NEVER, _NEVER),  # CROWDED
+    (_ACCEPT, _ACCEPT, _ACCEPT, _IGNORE),  # DRAIN
+    (_CLOSE, _NEVER, _CLOSE, _NEVER),  # DRAINED
+    (_ACCEPT_TO_CLOSING, _ACCEPT_TO_CLOSING, _ACCEPT_TO_CLOSING, _ACCEPT),  # CONNECTION_LOST
+)
+
+RULES: Final[tuple[tuple[Rule, ...], ...]] = tuple(zip(*_CELLS, strict=True))
+"""Indexed by State, then by Input."""
+
+REQUEST_INPUT: Final[dict[type[Request], Input]] = {
+    RegisterRequest: Input.REGISTER,
+    LoginRequest: Input.LOGIN,
+    ResumeRequest: Input.RESUME,
+    LogoutRequest: Input.LOGOUT,
+    ProfileRequest: Input.PROFILE,
+    SnapshotRequest: Input.SNAPSHOT,
+    AddFriendRequest: Input.ADD_FRIEND,
+    RemoveFriendRequest: Input.REMOVE_FRIEND,
+    BlockRequest: Input.BLOCK,
+    UnblockRequest: Input.UNBLOCK,
+    ChatRequest: Input.CHAT,
+    CreateGroupRequest: Input.CREATE_GROUP,
+    JoinGroupRequest: Input.JOIN_GROUP,
+    LeaveGroupRequest: Input.LEAVE_GROUP,
+    DeleteGroupRequest: Input.DELETE_GROUP,
+    MembersRequest: Input.MEMBERS,
+    GroupChatRequest: Input.GROUP_CHAT,
+    HistoryRequest: Input.HISTORY,
+    MarkReadRequest: Input.MARK_READ,
+    PingRequest: Input.PING,
+}
+"""The input that a request is."""
+
+
+class GroupRole(enum.IntEnum):
+    """A user and a group."""
+
+    OWNER = 0
+    """Made the group or was handed it."""
+    MEMBER = 1
+    """Joined it."""
+    OUTSIDER = 2
+    """Is not in it."""
+
+
+class GroupAction(enum.IntEnum):
+    """What may be asked for."""
+
+    JOIN_GROUP = 0
+    """The request `join_group`."""
+    GROUP_CHAT = 1
+    """The request `group_chat`."""
+    MEMBERS = 2
+    """The request `members`."""
+    HISTORY = 3
+    """The request `history`."""
+    MARK_READ = 4
+    """The request `mark_read`."""
+    LEAVE_GROUP = 5
+    """The request `leave_group`."""
+    DELETE_GROUP = 6
+    """The request `delete_group`."""
+
+
+GROUP_ACCESS: Final[tuple[tuple[ErrorCode | None, ...], ...]] = (
+    (  # OWNER
+        ErrorCode.ALREADY_MEMBER,  # JOIN_GROUP
+        None,  # GROUP_CHAT
+        None,  # MEMBERS
+        None,  # HISTORY
+        None,  # MARK_READ
+        None,  # LEAVE_GROUP
+        None,  # DELETE_GROUP
+    ),
+    (  # MEMBER
+        ErrorCode.ALREADY_MEMBER,  # JOIN_GROUP
+        None,  # GROUP_CHAT
+        None,  # MEMBERS
+        None,  # HISTORY
+        None,  # MARK_READ
+        None,  # LEAVE_GROUP
+        ErrorCode.FORBIDDEN,  # DELETE_GROUP
+    ),
+    (  # OUTSIDER
+        None,  # JOIN_GROUP
+        ErrorCode.NOT_MEMBER,  # GROUP_CHAT
+        ErrorCode.NOT_MEMBER,  # MEMBERS
+        ErrorCode.NOT_MEMBER,  # HISTORY
+        ErrorCode.NOT_MEMBER,  # MARK_READ
+        ErrorCode.NOT_MEMBER,  # LEAVE_GROUP
+        ErrorCode.NOT_MEMBER,  # DELETE_GROUP
+    ),
+)
+"""The refusal, or None. Indexed by GroupRole, then by GroupAction."""
+
+
+class DirectRole(enum.IntEnum):
+    """A user and another user."""
+
+    FRIEND = 0
+    """Each has added the other."""
+    BLOCKED_FRIEND = 1
+    """The same, but one of them blocks the other."""
+    BLOCKED = 2
+    """Not friends, and one of them blocks the other."""
+    ASKED = 3
+    """Not friends, but one of them has asked."""
+    STRANGER = 4
+    """None of these."""
+    SELF = 5
+    """The same user."""
+
+
+class DirectAction(enum.IntEnum):
+    """What may be asked for."""
+
+    CHAT = 0
+    """The request `chat`."""
+    ADD_FRIEND = 1
+    """The request `add_friend`."""
+    REMOVE_FRIEND = 2
+    """The request `remove_friend`."""
+    BLOCK = 3
+    """The request `block`."""
+    UNBLOCK = 4
+    """The request `unblock`."""
+    HISTORY = 5
+    """The request `history`."""
+    MARK_READ = 6
+    """The request `mark_read`."""
+
+
+DIRECT_ACCESS: Final[tuple[tuple[ErrorCode | None, ...], ...]] = (
+    (  # FRIEND
+        None,  # CHAT
+        None,  # ADD_FRIEND
+        None,  # REMOVE_FRIEND
+        None,  # BLOCK
+        None,  # UNBLOCK
+        None,  # HISTORY
+        None,  # MARK_READ
+    ),
+    (  # BLOCKED_FRIEND
+        ErrorCode.BLOCKED,  # CHAT
+        ErrorCode.BLOCKED,  # ADD_FRIEND
+        None,  # REMOVE_FRIEND
+        None,  # BLOCK
+        None,  # UNBLOCK
+        None,  # HISTORY
+        None,  # MARK_READ
+    ),
+    (  # BLOCKED
+        ErrorCode.BLOCKED,  # CHAT
+        ErrorCode.BLOCKED,  # ADD_FRIEND
+        ErrorCode.NOT_FRIENDS,  # REMOVE_FRIEND
+        None,  # BLOCK
+        None,  # UNBLOCK
+        ErrorCode.NOT_MEMBER,  # HISTORY
+        ErrorCode.NOT_MEMBER,  # MARK_READ
+    ),
+    (  # ASKED
+        ErrorCode.NOT_FRIENDS,  # CHAT
+        None,  # ADD_FRIEND
+        None,  # REMOVE_FRIEND
+        None,  # BLOCK
+        None,  # UNBLOCK
+        ErrorCode.NOT_MEMBER,  # HISTORY
+        ErrorCode.NOT_MEMBER,  # MARK_READ
+    ),
+    (  # STRANGER
+        ErrorCode.NOT_FRIENDS,  # CHAT
+        None,  # ADD_FRIEND
+        ErrorCode.NOT_FRIENDS,  # REMOVE_FRIEND
+        None,  # BLOCK
+        None,  # UNBLOCK
+        ErrorCode.NOT_MEMBER,  # HISTORY
+        ErrorCode.NOT_MEMBER,  # MARK_READ
+    ),
+    (  # SELF
+        ErrorCode.FORBIDDEN,  # CHAT
+        ErrorCode.FORBIDDEN,  # ADD_FRIEND
+        ErrorCode.FORBIDDEN,  # REMOVE_FRIEND
+        ErrorCode.FORBIDDEN,  # BLOCK
+        ErrorCode.FORBIDDEN,  # UNBLOCK
+        ErrorCode.NOT_MEMBER,  # HISTORY
+        ErrorCode.NOT_MEMBER,  # MARK_READ
+    ),
+)
+"""The refusal, or None. Indexed by DirectRole, then by DirectAction."""
+
+
+class DefaultLimits(NamedTuple):
+    """The limits of the spec."""
+
+    login_line_bytes: int = 4096
+    """Longest line before login, newline not counted."""
+    line_bytes: int = 65536
+    """Longest line after login, newline not counted."""
+    nesting: int = 16
+    """Deepest nesting of objects and arrays in one line."""
+    in_flight: int = 64
+    """Sends of one connection that may be under way at once; more are read later."""
+    page_entries: int = 200
+    """Most entries in one `entries` reply."""
+    sends_per_second: int = 20
+    """Sends a user may make each second over time."""
+    send_burst: int = 40
+    """Sends a user may make at once after a pause."""
+    login_ms: int = 10000
+    """Time from connecting to a login or register request."""
+    line_ms: int = 10000
+    """Time from the first byte of a line to its newline."""
+    ping_ms: int = 20000
+    """Silence of the peer after which it is sent `ping`."""
+    dead_ms: int = 45000
+    """Silence of the peer after which the connection is closed."""
+    stall_ms: int = 60000
+    """Time a full outbound buffer may stand without progress."""
+
+
+LIMITS: Final = DefaultLimits()
+
+BYTE_LIMITS: Final[dict[type[Request], tuple[tuple[str, int, int], ...]]] = {
+    RegisterRequest: (("password", 8, 128),),
+    LoginRequest: (("password", 8, 128),),
+}
+"""Fields whose length in UTF-8 is limited: attribute, fewest and most bytes."""
+
+PATTERNS: Final[dict[type[Request], tuple[tuple[str, re.Pattern[str]], ...]]] = {
+    ChatRequest: (
+        ("text", re.compile(r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+\Z")),
+        ("key", re.compile(r"^[!-~]+\Z")),
+    ),
+    GroupChatRequest: (
+        ("text", re.compile(r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+\Z")),
+        ("key", re.compile(r"^[!-~]+\Z")),
+    ),
+}
+"""Fields whose pattern is looked at after decoding: attribute and pattern."""

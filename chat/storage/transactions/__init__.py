@@ -1,0 +1,1 @@
+"""Each store operation as one transaction, in SQL that all databases share."""

@@ -1,0 +1,88 @@
+"""Who is what to whom, and what that allows. The generated tables decide; this asks them."""
+
+from typing import Final, NamedTuple
+
+from chat.protocol.errors import ErrorCode
+from chat.protocol.messages import Role
+from chat.protocol.rules import (
+    DIRECT_ACCESS,
+    GROUP_ACCESS,
+    DirectAction,
+    DirectRole,
+    GroupAction,
+    GroupRole,
+)
+from chat.storage.backends.connection import Connection
+
+OWNER: Final = str(Role.OWNER.value)
+MEMBER: Final = str(Role.MEMBER.value)
+"""The roles as the table `members` has them; plain strings, which is all that drivers know."""
+
+_GROUP_ROLES: Final = {OWNER: GroupRole.OWNER, MEMBER: GroupRole.MEMBER, None: GroupRole.OUTSIDER}
+
+
+class Refusal(Exception):
+    """Ends a transaction without a trace; the operation is answered by `Refused(code)`."""
+
+    def __init__(self, code: ErrorCode) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def group_refusal(role: str | None, action: GroupAction) -> ErrorCode | None:
+    """`role` as the table `members` has it, None without a row."""
+    return GROUP_ACCESS[_GROUP_ROLES[role]][action]
+
+
+def allow_group(role: str | None, action: GroupAction) -> None:
+    """Raises Refusal unless the role may do that in the group."""
+    code = group_refusal(role, action)
+    if code is not None:
+        raise Refusal(code)
+
+
+def direct_refusal(role: DirectRole, action: DirectAction) -> ErrorCode | None:
+    return DIRECT_ACCESS[role][action]
+
+
+def allow_direct(role: DirectRole, action: DirectAction) -> None:
+    """Raises Refusal unless the role may do that to the other user."""
+    code = direct_refusal(role, action)
+    if code is not None:
+        raise Refusal(code)
+
+
+class Relationship(NamedTuple):
+    """What is between two users: the one's role, whether each has asked the other."""
+
+    role: DirectRole
+    asked: bool
+    answered: bool
+
+
+def read_relationship(connection: Connection, user: int, other: int) -> Relationship:
+    """What `other` is to `user`. Final only under the lock of both users' rows or of the row of
+    their conversation."""
+    if user == other:
+        return Relationship(DirectRole.SELF, False, False)
+    pair = (user, other, other, user)
+    asking = {
+        asker
+        for (asker,) in connection.query(
+            "SELECT user_id FROM friendships"
+            " WHERE (user_id = ? AND friend_id = ?) OR (user_id = ? AND friend_id = ?)",
+            pair,
+        )
+    }
+    blocks = connection.query(
+        "SELECT user_id FROM blocks"
+        " WHERE (user_id = ? AND blocked_id = ?) OR (user_id = ? AND blocked_id = ?)",
+        pair,
+    )
+    if len(asking) == 2:
+        role = DirectRole.BLOCKED_FRIEND if blocks else DirectRole.FRIEND
+    elif blocks:
+        role = DirectRole.BLOCKED
+    else:
+        role = DirectRole.ASKED if asking else DirectRole.STRANGER
+    return Relationship(role, user in asking, other in asking)

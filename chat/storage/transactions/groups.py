@@ -1,0 +1,143 @@
+"""Groups: making, joining, leaving and ending them, and who is in them.
+
+A group's membership is recorded twice, by the same transaction under the lock of the group's
+conversation: in the table of members, as it is now, and in the log, as it came about. The
+`joined` of a member is the first entry that member may see; so the order of `since_seq` is the
+order of joining, and the heir of an owner who leaves is the member with the lowest.
+
+An open group has exactly one owner. A closed one has no members and its log has ended.
+"""
+
+from chat.core.ports.operations import (
+    CreateGroup,
+    DeleteGroup,
+    GroupChanged,
+    JoinGroup,
+    LeaveGroup,
+    MemberRow,
+    MembersRead,
+    ReadMembers,
+)
+from chat.protocol.errors import ErrorCode
+from chat.protocol.messages import EntryKind, Role
+from chat.protocol.rules import GroupAction
+from chat.storage.backends.connection import Connection
+from chat.storage.transactions.access import MEMBER, OWNER, Refusal, allow_group
+from chat.storage.transactions.log import append_membership
+from chat.storage.transactions.rosters import load_roster, lock_users, raise_versions
+
+_INSERT_MEMBER = (
+    "INSERT INTO members (conversation_id, user_id, role, since_seq, read_seq)"
+    " VALUES (?, ?, ?, ?, ?)"
+)
+
+
+def create_group(connection: Connection, operation: CreateGroup) -> GroupChanged:
+    user = operation.user
+    group = connection.insert(
+        "INSERT INTO conversations (kind, head, name, description, closed)"
+        " VALUES ('group', 0, ?, ?, 0)",
+        (operation.name, operation.description),
+    )
+    owner = lock_users(connection, (user,))[user]
+    connection.execute(_INSERT_MEMBER, (group, user, OWNER, 1, 0))
+    entries = append_membership(connection, group, 0, [(EntryKind.JOINED, owner)], operation.at_ms)
+    touched = raise_versions(connection, (user,))
+    return GroupChanged(group, entries, load_roster(connection, user), touched)
+
+
+def join_group(connection: Connection, operation: JoinGroup) -> GroupChanged:
+    user, group = operation.user, operation.group
+    head, role = _open_group(connection, user, group, connection.for_update)
+    allow_group(role, GroupAction.JOIN_GROUP)
+    member = lock_users(connection, (user,))[user]
+    connection.execute(_INSERT_MEMBER, (group, user, MEMBER, head + 1, head))
+    entries = append_membership(
+        connection, group, head, [(EntryKind.JOINED, member)], operation.at_ms
+    )
+    touched = raise_versions(connection, (user,))
+    return GroupChanged(group, entries, load_roster(connection, user), touched)
+
+
+def leave_group(connection: Connection, operation: LeaveGroup) -> GroupChanged:
+    user, group = operation.user, operation.group
+    head, role = _open_group(connection, user, group, connection.for_update)
+    allow_group(role, GroupAction.LEAVE_GROUP)
+    heir = _heir(connection, user, group) if role == OWNER else None
+    changed = (user,) if heir is None else (user, heir)
+    users = lock_users(connection, changed)
+    connection.execute(
+        "DELETE FROM members WHERE conversation_id = ? AND user_id = ?", (group, user)
+    )
+    changes = [(EntryKind.LEFT, users[user])]
+    if heir is not None:
+        changes.append((EntryKind.PROMOTED, users[heir]))
+        connection.execute(
+            "UPDATE members SET role = ? WHERE conversation_id = ? AND user_id = ?",
+            (OWNER, group, heir),
+        )
+    elif role == OWNER:
+        _close(connection, group)
+    entries = append_membership(connection, group, head, changes, operation.at_ms)
+    touched = raise_versions(connection, changed)
+    return GroupChanged(group, entries, load_roster(connection, user), touched)
+
+
+def delete_group(connection: Connection, operation: DeleteGroup) -> GroupChanged:
+    user, group = operation.user, operation.group
+    head, role = _open_group(connection, user, group, connection.for_update)
+    allow_group(role, GroupAction.DELETE_GROUP)
+    rows = connection.query("SELECT user_id FROM members WHERE conversation_id = ?", (group,))
+    members = [member for (member,) in rows]
+    users = lock_users(connection, members)
+    connection.execute("DELETE FROM members WHERE conversation_id = ?", (group,))
+    _close(connection, group)
+    entries = append_membership(
+        connection, group, head, [(EntryKind.DELETED, users[user])], operation.at_ms
+    )
+    # All rosters change, but only the asking user's devices have to be told: the rest see the
+    # entry.
+    touched = raise_versions(connection, members)
+    own = tuple(one for one in touched if one.user == user)
+    return GroupChanged(group, entries, load_roster(connection, user), own)
+
+
+def read_members(connection: Connection, operation: ReadMembers) -> MembersRead:
+    _, role = _open_group(connection, operation.user, operation.group, "")
+    allow_group(role, GroupAction.MEMBERS)
+    rows = connection.query(
+        "SELECT u.id, u.name, m.role FROM members m JOIN users u ON u.id = m.user_id"
+        " WHERE m.conversation_id = ? ORDER BY m.since_seq",
+        (operation.group,),
+    )
+    return MembersRead(tuple(MemberRow(id, name, Role(role)) for id, name, role in rows))
+
+
+def _open_group(
+    connection: Connection, user: int, group: int, for_update: str
+) -> tuple[int, str | None]:
+    """The group's head and the user's role in it. Raises Refusal(no_such_group)."""
+    rows = connection.query(
+        "SELECT head FROM conversations"
+        f" WHERE id = ? AND kind = 'group' AND closed = 0{for_update}",
+        (group,),
+    )
+    if not rows:
+        raise Refusal(ErrorCode.NO_SUCH_GROUP)
+    roles = connection.query(
+        "SELECT role FROM members WHERE conversation_id = ? AND user_id = ?", (group, user)
+    )
+    return rows[0][0], (roles[0][0] if roles else None)
+
+
+def _heir(connection: Connection, owner: int, group: int) -> int | None:
+    rows = connection.query(
+        "SELECT user_id FROM members WHERE conversation_id = ? AND user_id <> ?"
+        " ORDER BY since_seq LIMIT 1",
+        (group, owner),
+    )
+    return rows[0][0] if rows else None
+
+
+def _close(connection: Connection, group: int) -> None:
+    connection.execute("UPDATE conversations SET closed = 1 WHERE id = ?", (group,))

@@ -1,0 +1,177 @@
+"""The logs: reading them, marking them read, and the entries that record membership.
+
+An entry's seq is the conversation's head plus one, given under the lock of the conversation's
+row, which is held to the commit. So a log has no gaps at any time, for any reader, and the head
+that stands in the row is the last entry's seq.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from chat.core.ports.operations import (
+    HistoryRead,
+    LogEntry,
+    LogRead,
+    MarkRead,
+    ReadHistory,
+    ReadLog,
+    ReadMarked,
+)
+from chat.protocol.errors import ErrorCode
+from chat.protocol.messages import EntryKind, User
+from chat.protocol.rules import DirectAction, GroupAction
+from chat.storage.backends.connection import Connection
+from chat.storage.transactions.access import Refusal, allow_direct, allow_group, read_relationship
+
+GROUP: Final = "group"
+"""The kind of a group's conversation, as the table has it; the other is `direct`."""
+
+INSERT_ENTRIES: Final = (
+    "INSERT INTO entries (conversation_id, seq, kind, sender_id, text, at_ms, `key`)"
+)
+
+_KINDS: Final = {str(kind.value): kind for kind in EntryKind}
+# Only the text has spaces in it: by the spec, names and keys have none.
+_COLUMNS: Final = (
+    *("e.seq", "e.kind", "e.sender_id", "u.name", "e.at_ms", "COALESCE(e.`key`, '')", "e.text"),
+)
+
+
+class Standing(NamedTuple):
+    """What a member's user has to do with a conversation. `other`: the friend, None in a group."""
+
+    head: int
+    since: int
+    read: int
+    other: int | None
+
+
+def read_log(connection: Connection, operation: ReadLog) -> LogRead:
+    heads = connection.query(
+        "SELECT head FROM conversations WHERE id = ?", (operation.conversation,)
+    )
+    if not heads:
+        return LogRead((), 0)
+    head = heads[0][0]
+    entries: list[LogEntry] = []
+    if operation.after < head:
+        entries = _read_entries(
+            connection,
+            operation.conversation,
+            "AND e.seq > ? AND e.seq <= ? ORDER BY e.seq LIMIT ?",
+            (operation.after, head, operation.limit),
+        )
+    return LogRead(tuple(entries), head)
+
+
+def read_history(connection: Connection, operation: ReadHistory) -> HistoryRead:
+    standing = _standing(
+        connection,
+        operation.user,
+        operation.conversation,
+        GroupAction.HISTORY,
+        DirectAction.HISTORY,
+    )
+    limit = operation.limit
+    if operation.after is not None:
+        after = max(operation.after, standing.since - 1)
+        which = "AND e.seq > ? ORDER BY e.seq LIMIT ?"
+        parameters: tuple[int, ...] = (after, limit + 1)
+    else:
+        before = standing.head + 1 if operation.before is None else operation.before
+        which = "AND e.seq < ? AND e.seq >= ? ORDER BY e.seq DESC LIMIT ?"
+        parameters = (before, standing.since, limit + 1)
+    entries = _read_entries(connection, operation.conversation, which, parameters)
+    page = entries[:limit]
+    if operation.after is None:
+        page.reverse()
+    return HistoryRead(tuple(page), more=len(entries) > limit)
+
+
+def mark_read(connection: Connection, operation: MarkRead) -> ReadMarked:
+    # Without the conversation's lock: heads and marks only grow, and the row of a member who has
+    # gone meanwhile is not there to be changed.
+    standing = _standing(
+        connection,
+        operation.user,
+        operation.conversation,
+        GroupAction.MARK_READ,
+        DirectAction.MARK_READ,
+    )
+    mark = min(operation.seq, standing.head)
+    if mark > standing.read:
+        connection.execute(
+            "UPDATE members SET read_seq = ?"
+            " WHERE conversation_id = ? AND user_id = ? AND read_seq < ?",
+            (mark, operation.conversation, operation.user, mark),
+        )
+    return ReadMarked(max(mark, standing.read), standing.other)
+
+
+def append_membership(
+    connection: Connection,
+    conversation: int,
+    head: int,
+    changes: Sequence[tuple[EntryKind, User]],
+    at_ms: int,
+) -> tuple[LogEntry, ...]:
+    """Appends entries without text or key. The conversation's row must be locked, its head read
+    under the lock."""
+    entries = tuple(
+        LogEntry(conversation, head + 1 + place, kind, user.id, user.name, "", at_ms)
+        for place, (kind, user) in enumerate(changes)
+    )
+    rows = [
+        (conversation, entry.seq, str(entry.kind.value), entry.sender, "", at_ms, None)
+        for entry in entries
+    ]
+    connection.insert_rows(INSERT_ENTRIES, rows)
+    connection.execute(
+        "UPDATE conversations SET head = ?, access_version = access_version + 1 WHERE id = ?",
+        (head + len(entries), conversation),
+    )
+    return entries
+
+
+def _standing(
+    connection: Connection,
+    user: int,
+    conversation: int,
+    group_action: GroupAction,
+    direct_action: DirectAction,
+) -> Standing:
+    """Raises Refusal unless the user may do that here; who is not a member of anything at all
+    under that number is an outsider."""
+    rows = connection.query(
+        "SELECT c.kind, c.head, c.low_user_id, c.high_user_id, m.role, m.since_seq, m.read_seq"
+        " FROM conversations c"
+        " LEFT JOIN members m ON m.conversation_id = c.id AND m.user_id = ? WHERE c.id = ?",
+        (user, conversation),
+    )
+    kind, head, low, high, role, since, read = rows[0] if rows else (GROUP, 0, 0, 0, None, 0, 0)
+    other: int | None = None
+    if kind == GROUP:
+        allow_group(role, group_action)
+    else:
+        if user not in (low, high):
+            raise Refusal(ErrorCode.NOT_MEMBER)
+        other = high if user == low else low
+        allow_direct(read_relationship(connection, user, other).role, direct_action)
+    return Standing(head, since, read, other)
+
+
+def _read_entries(
+    connection: Connection, conversation: int, which: str, parameters: Sequence[int]
+) -> list[LogEntry]:
+    # LEFT makes MySQL begin with the log; where users are few it would read all that each wrote.
+    rows = connection.query(
+        f"SELECT {connection.pack(*_COLUMNS)} FROM entries e"
+        f" LEFT JOIN users u ON u.id = e.sender_id WHERE e.conversation_id = ? {which}",
+        (conversation, *parameters),
+    )
+    return [
+        LogEntry(
+            conversation, int(seq), _KINDS[kind], int(sender), name, text, int(at_ms), key or None
+        )
+        for seq, kind, sender, name, at_ms, key, text in connection.unpack(rows, len(_COLUMNS))
+    ]

@@ -1,0 +1,284 @@
+"""The bus of a simulated cluster: a model of Redis pub/sub with presence leases.
+
+A `SimBus` is the server, a `BusPort` one node's client of it, which keeps the manners of
+chat/bus/base.py: what is published is heard by every other node that is subscribed at that
+instant, in order; a subscription is confirmed; after a break everything is subscribed to
+again, confirmed, and only then the node is told that the bus is up.
+
+What goes wrong: envelopes are lost, repeated, late or out of order; the server restarts and
+knows no subscription and no lease any more; a node's link to it is cut, both ways or one way, which
+the node notices at once or after a while. A lease that is not renewed runs out, and its users with
+it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from chat.core.ports.bus_messages import AnyBusMessage, EntryBusMessage
+from chat.core.ports.events import Answer, AnyEvent, BusDown, BusMessageReceived, BusUp, Subscribed
+from chat.core.ports.operations import PresenceFound, Refused
+from chat.protocol.errors import ErrorCode
+from chat.protocol.messages import EntryKind
+from sim.cluster.trace import BusRecord, FaultRecord, Trace
+from sim.cluster.world import World
+from sim.faults.injection_points import Moments, Phase, Place
+
+RENEW_MS = 5_000
+LEASE_MS = 15_000
+NOTICE_MS = (0, 2_000)
+"""How long a node takes to notice that its link to the server is gone."""
+RETRY_MS = (100, 1_000)
+FIND_LIMIT_MS = 2_000
+
+UNAVAILABLE = Refused(ErrorCode.UNAVAILABLE)
+
+
+@dataclass
+class BusFaults:
+    """How often each fault strikes an envelope, 0 to 1; and how long the ways take."""
+
+    lost: float = 0.0
+    repeated: float = 0.0
+    stale: float = 0.0
+    reordered: float = 0.0
+    delay_ms: tuple[int, int] = (0, 3)
+    stale_ms: tuple[int, int] = (500, 20_000)
+    counts: dict[str, int] = field(default_factory=dict)
+    phases: dict[tuple[str, Phase], int] = field(default_factory=dict)
+    """How often each struck a text that was there."""
+
+
+def is_text(envelope: AnyBusMessage) -> bool:
+    return isinstance(envelope, EntryBusMessage) and envelope.entry.kind is EntryKind.TEXT
+
+
+class SimBus:
+    """The server: who is subscribed to what, and who is online where until when."""
+
+    def __init__(self, world: World, moments: Moments, trace: Trace) -> None:
+        self.world = world
+        self.moments = moments
+        self.trace = trace
+        self.chance = world.chance("bus")
+        self.faults = BusFaults()
+        self.up = True
+        self.channels: dict[str, dict[BusPort, None]] = {}
+        self.leases: dict[BusPort, tuple[int, set[int]]] = {}
+        self.ports: list[BusPort] = []
+
+    def strikes(self, fault: str, node: str, envelope: AnyBusMessage, phase: Phase) -> bool:
+        likely: float = getattr(self.faults, fault)
+        if not likely or self.chance.random() >= likely:
+            return False
+        faults = self.faults
+        faults.counts[fault] = faults.counts.get(fault, 0) + 1
+        if is_text(envelope):
+            faults.phases[fault, phase] = faults.phases.get((fault, phase), 0) + 1
+        now_ms, parties = self.world.now_ms, (node, "bus")
+        self.trace.note(FaultRecord(now_ms, f"envelope_{fault}", parties, now_ms))
+        return True
+
+    def stop(self) -> None:
+        """The server is gone, and all it knew."""
+        self.up = False
+        self.channels.clear()
+        self.leases.clear()
+        for port in self.ports:
+            port.server_lost()
+
+    def start(self) -> None:
+        self.up = True
+
+    def online(self) -> set[int]:
+        """Everyone on a node whose lease is good."""
+        now_ms = self.world.now_ms
+        return set().union(
+            *(users for until_ms, users in self.leases.values() if until_ms > now_ms)
+        )
+
+
+class BusPort:
+    """One node's client of the bus."""
+
+    def __init__(self, bus: SimBus, node: str, feed: Callable[[AnyEvent], None]) -> None:
+        self._bus = bus
+        self._node = node
+        self._world = bus.world
+        self._feed = feed
+        self._wanted: dict[str, int] = {}
+        self._online: set[int] = set()
+        self._connected = False
+        self._dead = False
+        self._generation = 0
+        self._last_ms = 0
+        self._last_sent_ms = 0
+        self.hears = True
+        """What the server sends arrives here."""
+        self.is_heard = True
+        """What is sent from here arrives at the server."""
+        bus.ports.append(self)
+        self._world.later(0, self._connect)
+        self._world.later(RENEW_MS, self._renew)
+
+    # ------------------------------------------------------------------ what the node asks for
+
+    def publish(self, channel: str, envelope: AnyBusMessage) -> None:
+        self._reached(Phase.ANSWERED, envelope)
+        if not self._connected:
+            return
+        if self._bus.strikes("lost", self._node, envelope, Phase.ANSWERED):
+            return
+        at_ms = max(self._last_sent_ms, self._world.now_ms + self._way_ms())
+        self._last_sent_ms = at_ms
+        self._world.later(at_ms - self._world.now_ms, self._published, channel, envelope)
+
+    def subscribe(self, channel: str, ticket: int) -> None:
+        self._wanted[channel] = ticket
+        if self._connected and self.is_heard:
+            self._world.later(self._way_ms(), self._subscribed, channel, ticket, self._generation)
+
+    def unsubscribe(self, channel: str) -> None:
+        self._wanted.pop(channel, None)
+        self._bus.channels.get(channel, {}).pop(self, None)
+
+    def announce(self, online: tuple[int, ...], offline: tuple[int, ...]) -> None:
+        self._online |= set(online)
+        self._online -= set(offline)
+        self._write_lease()
+
+    def find_presence(self, ticket: int, users: tuple[int, ...]) -> None:
+        self._world.later(self._way_ms(), self._found, ticket, users)
+
+    def kill(self) -> None:
+        """The node is gone; its subscriptions go with its connection, its lease runs out."""
+        self._dead = True
+        self._bus.ports.remove(self)
+        self._forget()
+
+    # ------------------------------------------------------------------ the connection
+
+    @property
+    def cut(self) -> bool:
+        """Something does not get through."""
+        return not (self.hears and self.is_heard)
+
+    def cut_off(self, *, hears: bool = False, is_heard: bool = False) -> None:
+        """The link carries nothing, or one way only, until `mend`. The node notices in a while;
+        until then the server takes it for connected, if it still hears it."""
+        self.hears, self.is_heard = hears, is_heard
+        self._lose()
+
+    def mend(self) -> None:
+        self.hears = self.is_heard = True
+
+    def server_lost(self) -> None:
+        """The server is gone. The node notices in a while."""
+        self._forget()
+        self._generation += 1
+        self._lose()
+
+    def _lose(self) -> None:
+        self._world.later(self._bus.chance.randint(*NOTICE_MS), self._notice, self._generation)
+
+    def _notice(self, generation: int) -> None:
+        if self._dead or generation != self._generation or not self._connected:
+            return
+        self._forget()
+        self._generation += 1
+        self._connected = False
+        self._feed(BusDown())
+        self._world.later(self._bus.chance.randint(*RETRY_MS), self._connect)
+
+    def _connect(self) -> None:
+        if self._dead or self._connected:
+            return
+        if not self._bus.up or self.cut:
+            self._world.later(self._bus.chance.randint(*RETRY_MS), self._connect)
+            return
+        self._connected = True
+        self._generation += 1
+        self._write_lease()
+        for channel, ticket in self._wanted.items():
+            self._subscribed(channel, ticket, self._generation)
+        self._feed(BusUp())
+
+    def _subscribed(self, channel: str, ticket: int, generation: int) -> None:
+        current = self._wanted.get(channel) == ticket
+        if self._dead or generation != self._generation or not self.is_heard or not current:
+            return
+        self._bus.channels.setdefault(channel, {})[self] = None
+        if self.hears:
+            self._feed(Subscribed(ticket))
+
+    def _forget(self) -> None:
+        for listeners in self._bus.channels.values():
+            listeners.pop(self, None)
+
+    # ------------------------------------------------------------------ envelopes
+
+    def _published(self, channel: str, envelope: AnyBusMessage) -> None:
+        """The instant at which the server passes it on. What a node had not sent off when it died
+        is lost, and so is what it sent into a cut link."""
+        if not self.is_heard or (self._dead and self._bus.chance.random() < 0.5):
+            return
+        if not self._bus.up:
+            return
+        others = [port for port in self._bus.channels.get(channel, {}) if port is not self]
+        if self._bus.trace.keep:
+            now_ms = self._world.now_ms
+            note = BusRecord(now_ms, self._node, channel, envelope, len(others))
+            self._bus.trace.note(note)
+        for port in others:
+            port._pass_on(BusMessageReceived(channel, envelope))
+
+    def _pass_on(self, event: BusMessageReceived) -> None:
+        bus, envelope = self._bus, event.envelope
+        self._reached(Phase.PUBLISHED, envelope)
+        if not self.hears or bus.strikes("lost", self._node, envelope, Phase.PUBLISHED):
+            return
+        at_ms = self._world.now_ms + self._way_ms()
+        if not bus.strikes("reordered", self._node, envelope, Phase.PUBLISHED):
+            at_ms = self._last_ms = max(at_ms, self._last_ms)
+        self._world.later(at_ms - self._world.now_ms, self._hear, event, self._generation)
+        for fault in ("repeated", "stale"):
+            if bus.strikes(fault, self._node, envelope, Phase.PUBLISHED):
+                again_ms = bus.chance.randint(*bus.faults.stale_ms)
+                self._world.later(again_ms, self._hear, event, self._generation)
+
+    def _hear(self, event: BusMessageReceived, generation: int) -> None:
+        if not self._dead and generation == self._generation and self.hears:
+            self._feed(event)
+
+    def _reached(self, phase: Phase, envelope: AnyBusMessage) -> None:
+        if isinstance(envelope, EntryBusMessage) and is_text(envelope):
+            self._bus.moments.reached(phase, Place(self._node, envelope.entry.sender))
+
+    # ------------------------------------------------------------------ presence
+
+    def _renew(self) -> None:
+        if not self._dead:
+            self._write_lease()
+            self._world.later(RENEW_MS, self._renew)
+
+    def _write_lease(self) -> None:
+        if self._connected and self.is_heard and self._bus.up:
+            self._bus.leases[self] = (self._world.now_ms + LEASE_MS, set(self._online))
+
+    def _found(self, ticket: int, users: tuple[int, ...]) -> None:
+        if self._dead:
+            return
+        if not self._connected:
+            self._feed(Answer(ticket, UNAVAILABLE))
+        elif self.cut or not self._bus.up:
+            self._world.later(FIND_LIMIT_MS, self._feed_alive, Answer(ticket, UNAVAILABLE))
+        else:
+            online = self._bus.online()
+            found = tuple(user for user in users if user in online)
+            self._feed(Answer(ticket, PresenceFound(found)))
+
+    def _feed_alive(self, event: AnyEvent) -> None:
+        if not self._dead:
+            self._feed(event)
+
+    def _way_ms(self) -> int:
+        return self._bus.chance.randint(*self._bus.faults.delay_ms)

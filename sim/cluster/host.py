@@ -1,0 +1,279 @@
+"""A simulated machine that runs a node: the real `Node`, and what its effects reach.
+
+It does what chat/net/driver.py does, on the world's clock: events are handled one after the
+other, effects carried out in order, deadlines waited for. A machine can crash (everything it knew
+is gone, its connections break or are left half-open), be paused (everything waits), be drained,
+and have its clock set ahead.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from chat.core.node import Node
+from chat.core.ports import effects as fx
+from chat.core.ports import events as ev
+from chat.core.ports.effects import AnyEffect
+from chat.core.ports.events import AnyEvent
+from chat.core.ports.operations import (
+    AnyOutcome,
+    CheckPassword,
+    FindPresence,
+    HashPassword,
+    PasswordChecked,
+    PasswordHashed,
+    StoreOutcome,
+)
+from chat.core.state.config import NodeConfig
+from sim.cluster.bus import BusPort, SimBus
+from sim.cluster.network import Wire
+from sim.cluster.store import SimStore, StoreLink
+from sim.cluster.trace import LinkRecord, StartRecord
+from sim.cluster.world import Call, World
+from sim.faults.injection_points import Phase, Place
+
+VAULT_MS = (1, 30)
+ENTRY = b'{"type":"message"'
+TEXT = b'"kind":"text"'
+Observer = Callable[["Host", AnyEvent, list[AnyEffect]], None]
+
+
+class Host:
+    """One machine. `node` is None while it is down."""
+
+    def __init__(
+        self,
+        world: World,
+        number: int,
+        store: SimStore,
+        bus: SimBus,
+        config: NodeConfig,
+        observe: Observer,
+    ) -> None:
+        self.world = world
+        self.number = number
+        self.name = f"node-{number}"
+        self.node: Node | None = None
+        self.wires: dict[int, Wire] = {}
+        self.store_link: StoreLink
+        self.port: BusPort
+        self.paused = False
+        self.draining = False
+        self.ahead_ms = 0
+        """How far the machine's clock was set ahead."""
+        self._store = store
+        self._bus = bus
+        self._config = config
+        self._observe = observe
+        self._chance = world.chance(self.name)
+        self._events: deque[AnyEvent] = deque()
+        self._handling = False
+        self._timer: Call | None = None
+        self._connections = 0
+        self._full: set[int] = set()
+
+    # ------------------------------------------------------------------ being there or not
+
+    def start(self) -> None:
+        """Boots a new node, which knows nothing of the one before it."""
+        assert self.node is None
+        self.draining = False
+        self.node = Node(self._config)
+        self._store.trace.note(StartRecord(self.world.now_ms, self.name))
+        self.store_link = self._store.link(self.name, self._answer)
+        self.port = BusPort(self._bus, self.name, self.feed)
+
+    def crash(self) -> None:
+        """Power off, in whatever it was doing."""
+        if self.node is None:
+            return
+        self.node = None
+        self.store_link.kill()
+        self.port.kill()
+        self._events.clear()
+        self.paused = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        wires, self.wires = self.wires, {}
+        self._full.clear()
+        for wire in wires.values():
+            wire.reset(client_hears=self._chance.random() < 0.7, node_hears=False)
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+        self._handle_all()
+
+    def jump(self, ms: int) -> None:
+        """The machine's clock is set ahead."""
+        self.ahead_ms += ms
+        if not self.paused:
+            self._handle_all()
+
+    def drain(self) -> None:
+        self.draining = True
+        self.feed(ev.Drain(retry_after_ms=200))
+
+    # ------------------------------------------------------------------ connections
+
+    def accept(self, wire: Wire, address: str) -> None:
+        """A client's connection has come through the balancer."""
+        if self.node is None:
+            wire.reset(node_hears=False)
+            return
+        self._connections += 1
+        number = self._connections
+        node = self.node
+        self.wires[number] = wire
+        now_ms = self.world.now_ms
+        self._store.trace.note(LinkRecord(now_ms, self.name, number, wire.name, wire.link))
+        wire.up.arrive = lambda data: self._of(node, ev.BytesReceived(number, data))
+        wire.node_lost = lambda: self._lost(node, number)
+        wire.down.buffered = lambda size: self._buffered(node, number, size)
+        self.feed(ev.ConnectionOpened(number, address))
+
+    def _of(self, node: Node, event: AnyEvent) -> None:
+        """An event for that node, if the machine still runs it."""
+        if self.node is node:
+            self.feed(event)
+
+    def _lost(self, node: Node, number: int) -> None:
+        if self.node is node and self.wires.pop(number, None) is not None:
+            self._full.discard(number)
+            self.feed(ev.ConnectionLost(number))
+
+    def _buffered(self, node: Node, number: int, size: int) -> None:
+        """The outbound buffer of a connection has this size now."""
+        if self.node is not node or number not in self.wires:
+            return
+        limit = self._config.write_buffer_bytes
+        if number not in self._full and size > limit:
+            self._full.add(number)
+            self.world.later(0, self._of, node, ev.WriteBufferFull(number))
+        elif number in self._full:
+            if size <= limit // 4:
+                self._full.discard(number)
+            self.world.later(0, self._of, node, ev.WriteBufferDrained(number, size))
+
+    # ------------------------------------------------------------------ events
+
+    def feed(self, event: AnyEvent) -> None:
+        if self.node is None:
+            return
+        self._events.append(event)
+        if not self.paused and not self._handling:
+            self._handle_all()
+
+    def _answer(self, answers: list[tuple[int, StoreOutcome]]) -> None:
+        self.feed(ev.Answer(*answers[0]) if len(answers) == 1 else ev.Answers(tuple(answers)))
+
+    def _handle_all(self) -> None:
+        self._handling = True
+        while self._events and self.node is not None and not self.paused:
+            event = self._events.popleft()
+            effects = self.node.handle(event, self.world.now_ms + self.ahead_ms)
+            for bug in self.node.take_internal_errors():
+                raise bug
+            self._observe(self, event, effects)
+            for effect in effects:
+                self._carry_out(effect)
+        self._handling = False
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """Sees to it that the node is woken when something is due. A timer that is set too early
+        stays and is set anew when it is over, as most are moved again and again."""
+        if self.node is None:
+            return
+        due_ms = self.node.next_deadline_ms()
+        if due_ms is None:
+            return
+        at_ms = max(self.world.now_ms, due_ms - self.ahead_ms)
+        timer = self._timer
+        if timer is not None:
+            if timer.at_ms <= at_ms:
+                return
+            timer.cancel()
+        self._timer = self.world.later(at_ms - self.world.now_ms, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        if self.node is None:
+            return
+        due_ms = self.node.next_deadline_ms()
+        if due_ms is None or due_ms > self.world.now_ms + self.ahead_ms:
+            self._set_timer()
+        else:
+            self.feed(ev.Tick())
+
+    # ------------------------------------------------------------------ effects
+
+    def _carry_out(self, effect: AnyEffect) -> None:
+        if isinstance(effect, fx.Send):
+            self._delivering(effect.connection, effect.data)
+            self._write(effect.connection, effect.data)
+        elif isinstance(effect, fx.Deliver):
+            self._delivering(effect.connections[0], effect.data)
+            for connection in effect.connections:
+                self._write(connection, effect.data)
+        elif isinstance(effect, fx.Query):
+            self._query(effect)
+        elif isinstance(effect, fx.Publish):
+            for channel in effect.channels:
+                self.port.publish(channel, effect.envelope)
+        elif isinstance(effect, fx.Close):
+            self._close(effect)
+        elif isinstance(effect, (fx.PauseReading, fx.ResumeReading)):
+            wire = self.wires.get(effect.connection)
+            if wire is not None:
+                wire.up.stopped = isinstance(effect, fx.PauseReading)
+                if not wire.up.stopped:
+                    wire.up.resume()
+        elif isinstance(effect, fx.Subscribe):
+            self.port.subscribe(effect.channel, effect.ticket)
+        elif isinstance(effect, fx.Unsubscribe):
+            self.port.unsubscribe(effect.channel)
+        else:
+            self.port.announce(effect.online, effect.offline)
+
+    def _delivering(self, connection: int, data: bytes) -> None:
+        moments = self._store.moments
+        if moments.awaited(Phase.DELIVERED) and data.startswith(ENTRY) and TEXT in data:
+            wire = self.wires.get(connection)
+            if wire is not None:
+                moments.reached(Phase.DELIVERED, Place(self.name, wire=wire))
+
+    def _write(self, connection: int, data: bytes) -> None:
+        wire = self.wires.get(connection)
+        if wire is not None:
+            wire.down.write(data)
+
+    def _close(self, effect: fx.Close) -> None:
+        wire = self.wires.get(effect.connection)
+        if wire is None:
+            return
+        if effect.abort:
+            wire.abort_by_node()
+        else:
+            wire.close_by_node()
+
+    def _query(self, effect: fx.Query) -> None:
+        operation = effect.operation
+        if isinstance(operation, FindPresence):
+            self.port.find_presence(effect.ticket, operation.users)
+        elif isinstance(operation, (HashPassword, CheckPassword)):
+            assert self.node is not None
+            delay_ms = self._chance.randint(*VAULT_MS)
+            event = ev.Answer(effect.ticket, self._vault(operation))
+            self.world.later(delay_ms, self._of, self.node, event)
+        else:
+            self.store_link.submit(effect.ticket, operation)
+
+    def _vault(self, operation: HashPassword | CheckPassword) -> AnyOutcome:
+        if isinstance(operation, HashPassword):
+            return PasswordHashed(f"hash of {operation.password}")
+        matches = operation.password_hash == f"hash of {operation.password}"
+        token = f"{self.world.chance('tokens').getrandbits(256):064x}" if matches else ""
+        return PasswordChecked(matches, token)

@@ -1,0 +1,260 @@
+"""The store of a simulated cluster: the real transactions on one SQLite in memory, and what can go
+wrong between a node and them.
+
+Every node has a `StoreLink`, which does what chat/storage/service.py does with threads: writes in
+order, appends that wait together in one transaction, reads beside them. A transaction runs at one
+instant, the *commit*; before it lies the way there, after it the way back. Faults strike at
+either:
+
+- `deadlock`, `lock_timeout`: the transaction is rolled back and run again a little later;
+- `lost_reply`: committed, but the answer is lost. Appends are run again, as their keys make safe;
+  of any other write nobody knows;
+- `late_commit`: the caller has given up (Unknown) before the commit comes; until then the
+  transaction holds its locks, and no other commits before it;
+- `slow`: either way takes long;
+- down: everything is refused at once, as long as the store is away. What was committed stays.
+
+A node that dies within a transaction leaves it committed or not, as it happens.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from chat.core.ports.operations import (
+    Append,
+    Appended,
+    Refused,
+    StoreOperation,
+    StoreOutcome,
+    Unknown,
+)
+from chat.protocol.errors import ErrorCode
+from chat.storage.append.cache import AppendCache
+from chat.storage.backends.connection import Connection
+from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
+from chat.storage.schema import migrate
+from chat.storage.transactions.execute import append_batch, execute, is_read
+from sim.cluster.trace import FaultRecord, StoreRecord, Trace
+from sim.cluster.world import World
+from sim.faults.injection_points import Moments, Phase, Place
+
+MAX_BATCH = 256
+UNAVAILABLE = Refused(ErrorCode.UNAVAILABLE)
+Answers = list[tuple[int, StoreOutcome]]
+Answer = Callable[[Answers], None]
+
+
+@dataclass
+class StoreFaults:
+    """How often each fault strikes a write, 0 to 1; and how long the ways take."""
+
+    deadlock: float = 0.0
+    lock_timeout: float = 0.0
+    lost_reply: float = 0.0
+    late_commit: float = 0.0
+    slow: float = 0.0
+    delay_ms: tuple[int, int] = (0, 3)
+    slow_ms: tuple[int, int] = (200, 4_000)
+    read_ms: tuple[int, int] = (0, 0)
+    """How much longer what was read is on its way."""
+    counts: dict[str, int] = field(default_factory=dict)
+    phases: dict[tuple[str, Phase], int] = field(default_factory=dict)
+    """How often each struck while a text was there."""
+
+
+class SimStore:
+    """The one store that all nodes share."""
+
+    def __init__(self, world: World, moments: Moments, trace: Trace) -> None:
+        self.world = world
+        self.moments = moments
+        self.trace = trace
+        self.connection: Connection = open_sqlite(IN_MEMORY)
+        migrate(self.connection)
+        self.faults = StoreFaults()
+        self.up = True
+        self.locked_until_ms = 0
+
+    def link(self, node: str, answer: Answer) -> "StoreLink":
+        return StoreLink(self, node, answer)
+
+
+class StoreLink:
+    """One node's way to the store. `cut` is a partition between the two."""
+
+    def __init__(self, store: SimStore, node: str, answer: Answer) -> None:
+        self._store = store
+        self._node = node
+        self._world = store.world
+        self._chance = store.world.chance("store")
+        self._answer = answer
+        self._memory = AppendCache()
+        self._writes: deque[tuple[int, StoreOperation]] = deque()
+        self._writing = False
+        self._dead = False
+        self._last_arrival_ms = 0
+        self.cut = False
+
+    @property
+    def reachable(self) -> bool:
+        return self._store.up and not self.cut
+
+    def submit(self, ticket: int, operation: StoreOperation) -> None:
+        if is_read(operation):
+            self._world.later(self._way_ms(), self._read, ticket, operation)
+            return
+        if self._writing:
+            self._reached(Phase.QUEUED, operation)
+        self._writes.append((ticket, operation))
+        self._write_next()
+
+    def kill(self) -> None:
+        """The node is gone: what waits is not carried out, and nobody hears of the rest."""
+        self._dead = True
+        if self._writing and self._writes and self._chance.random() < 0.5:
+            self._world.later(1, self._run_late, [operation for _, operation in self._take()])
+        self._writes.clear()
+
+    # ------------------------------------------------------------------ reads
+
+    def _read(self, ticket: int, operation: StoreOperation) -> None:
+        if self._dead:
+            return
+        outcome: StoreOutcome = UNAVAILABLE
+        if self.reachable:
+            outcome = execute(self._store.connection, operation)
+            self._note([operation], [outcome])
+        read_ms = self._chance.randint(*self._store.faults.read_ms)
+        self._world.later(self._way_ms() + read_ms, self._arrive, [(ticket, outcome)])
+
+    # ------------------------------------------------------------------ writes
+
+    def _write_next(self) -> None:
+        if self._writing or not self._writes:
+            return
+        self._writing = True
+        first = self._writes[0][1]
+        self._reached(Phase.IN_TRANSACTION, first)
+        self._world.later(self._way_ms(Phase.IN_TRANSACTION, first), self._commit, 0)
+
+    def _commit(self, attempts: int) -> None:
+        """The instant of the transaction."""
+        if self._dead or not self._writes:
+            self._writing = False
+            return
+        if not self.reachable:
+            self._reply([(ticket, UNAVAILABLE) for ticket, _ in self._writes])
+            self._writes.clear()
+            self._writing = False
+            return
+        first = self._writes[0][1]
+        if attempts < 4 and any(
+            self._strikes(fault, Phase.IN_TRANSACTION, first)
+            for fault in ("deadlock", "lock_timeout")
+        ):
+            self._world.later(self._chance.randint(1, 50), self._commit, attempts + 1)
+            return
+        locked_ms = self._store.locked_until_ms - self._world.now_ms
+        if locked_ms > 0:
+            self._world.later(locked_ms, self._commit, attempts)
+            return
+        jobs = self._take()
+        if self._strikes("late_commit", Phase.IN_TRANSACTION, first):
+            self._reply([(ticket, Unknown()) for ticket, _ in jobs])
+            delay_ms = self._chance.randint(1, 2_000)
+            self._store.locked_until_ms = self._world.now_ms + delay_ms
+            self._world.later(delay_ms, self._run_late, [operation for _, operation in jobs])
+        elif self._strikes("lost_reply", Phase.COMMITTED, first):
+            self._lose_reply(jobs)
+        else:
+            self._reply_each(jobs, self._run([operation for _, operation in jobs]))
+        self._writing = False
+        self._write_next()
+
+    def _take(self) -> list[tuple[int, StoreOperation]]:
+        """The next transaction: the appends at the front together, any other write alone."""
+        jobs = [self._writes.popleft()]
+        while (
+            isinstance(jobs[0][1], Append)
+            and self._writes
+            and isinstance(self._writes[0][1], Append)
+            and len(jobs) < MAX_BATCH
+        ):
+            jobs.append(self._writes.popleft())
+        return jobs
+
+    def _run(self, operations: list[StoreOperation]) -> list[StoreOutcome]:
+        appends = [operation for operation in operations if isinstance(operation, Append)]
+        outcomes: list[StoreOutcome]
+        if appends:
+            outcomes = list(append_batch(self._store.connection, self._memory, appends))
+        else:
+            outcomes = [execute(self._store.connection, operation) for operation in operations]
+        self._note(operations, outcomes)
+        for operation, outcome in zip(operations, outcomes, strict=True):
+            if isinstance(outcome, Appended) and not outcome.repeated:
+                self._reached(Phase.COMMITTED, operation)
+                break
+        return outcomes
+
+    def _note(self, operations: list[StoreOperation], outcomes: list[StoreOutcome]) -> None:
+        trace = self._store.trace
+        if trace.keep:
+            trace.note(StoreRecord(self._world.now_ms, self._node, operations, outcomes))
+
+    def _run_late(self, operations: list[StoreOperation]) -> None:
+        if self._store.up:
+            self._run(operations)
+
+    def _lose_reply(self, jobs: list[tuple[int, StoreOperation]]) -> None:
+        """Committed, and the answer lost on the way: a batch of appends is run once more."""
+        operations = [operation for _, operation in jobs]
+        outcomes = self._run(operations)
+        if isinstance(operations[0], Append):
+            outcomes = self._run(operations)
+        else:
+            outcomes = [Unknown() for _ in outcomes]
+        self._reply_each(jobs, outcomes)
+
+    # ------------------------------------------------------------------ the ways
+
+    def _reply_each(
+        self, jobs: list[tuple[int, StoreOperation]], outcomes: list[StoreOutcome]
+    ) -> None:
+        answers = [(ticket, outcome) for (ticket, _), outcome in zip(jobs, outcomes, strict=True)]
+        self._reply(answers, jobs[0][1])
+
+    def _reply(self, answers: Answers, operation: StoreOperation | None = None) -> None:
+        """What a transaction brought leaves together, and arrives in order."""
+        way_ms = self._way_ms(Phase.COMMITTED, operation)
+        at_ms = max(self._last_arrival_ms, self._world.now_ms + way_ms)
+        self._last_arrival_ms = at_ms
+        self._world.later(at_ms - self._world.now_ms, self._arrive, answers)
+
+    def _arrive(self, answers: Answers) -> None:
+        if not self._dead:
+            self._answer(answers)
+
+    def _way_ms(self, phase: Phase = Phase.QUEUED, operation: StoreOperation | None = None) -> int:
+        faults = self._store.faults
+        if self._strikes("slow", phase, operation):
+            return self._chance.randint(*faults.slow_ms)
+        return self._chance.randint(*faults.delay_ms)
+
+    def _reached(self, phase: Phase, operation: StoreOperation) -> None:
+        if isinstance(operation, Append):
+            self._store.moments.reached(phase, Place(self._node, operation.sender))
+
+    def _strikes(self, fault: str, phase: Phase, operation: StoreOperation | None) -> bool:
+        """Whether the fault strikes this operation, a text perhaps, which is in that phase."""
+        faults = self._store.faults
+        likely: float = getattr(faults, fault)
+        if not likely or self._chance.random() >= likely:
+            return False
+        faults.counts[fault] = faults.counts.get(fault, 0) + 1
+        if isinstance(operation, Append):
+            faults.phases[fault, phase] = faults.phases.get((fault, phase), 0) + 1
+        now_ms, parties = self._world.now_ms, (self._node, "store")
+        self._store.trace.note(FaultRecord(now_ms, f"store_{fault}", parties, now_ms))
+        return True

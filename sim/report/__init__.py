@@ -1,0 +1,1 @@
+"""What a run is told as: coverage, summary, the shortest failing plan, the diagram."""

@@ -1,0 +1,211 @@
+"""What the diagram says of messages, operations and effects: a few words, and all there is to say.
+
+Nothing here is shown to a browser before the page's script has put it in as text.
+"""
+
+import json
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from chat.client.session import interface as io
+from chat.core.ports import effects as fx
+from chat.core.ports import events as ev
+from chat.core.ports import operations as op
+from chat.core.ports.bus_messages import AnyBusMessage, EntryBusMessage, ReceiptBusMessage
+from chat.core.ports.effects import AnyEffect
+from chat.core.ports.events import AnyEvent
+
+MAX_TEXT = 40
+MAX_FIELD = 80
+MAX_DETAIL = 260
+
+
+class Told(NamedTuple):
+    """A message in a few words, what it is called alone, in full, and the entries it is about:
+    `conversation:seq`, or the key of a text whose seq is not known yet."""
+
+    words: str
+    name: str
+    detail: str
+    entries: tuple[str, ...]
+
+
+def short(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def quote(text: object) -> str:
+    return f"“{short(str(text), MAX_TEXT)}”"
+
+
+def plain(name: str) -> str:
+    """EntryApplied -> entry applied"""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()
+
+
+def in_full(struct: msgspec.Struct) -> str:
+    """Name and fields."""
+    fields = msgspec.structs.asdict(struct).items()
+    told = ", ".join(f"{name} {_value(value)}" for name, value in fields)
+    return short(f"{plain(type(struct).__name__)}: {told}" if told else _name(struct), MAX_DETAIL)
+
+
+def _name(struct: msgspec.Struct) -> str:
+    return plain(type(struct).__name__)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()[:16]
+    if isinstance(value, str):
+        value = short(value, MAX_FIELD)
+    return json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+
+
+# ------------------------------------------------------------------ lines of the protocol
+
+
+def line(data: bytes) -> Told:
+    """One line between a client and a node; it may be anything."""
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError):
+        message = None
+    detail = short(data.decode("utf-8", "replace").strip(), MAX_DETAIL)
+    if not isinstance(message, dict):
+        return Told(f"{len(data)} bytes", "bytes", detail, ())
+    name = str(message.get("type", "?"))
+    entries = _entries(message)
+    return Told(_line_words(name, message), name, detail, entries)
+
+
+def _entries(message: dict[str, object]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    listed = message.get("entries")
+    for one in (message, *(listed if isinstance(listed, list) else ())):
+        if not isinstance(one, dict):
+            continue
+        conversation = one.get("conversation", message.get("conversation"))
+        if isinstance(conversation, int) and isinstance(one.get("seq"), int):
+            found[f"{conversation}:{one['seq']}"] = None
+        elif isinstance(one.get("key"), str):
+            found[str(one["key"])] = None
+    return tuple(found)
+
+
+def _line_words(name: str, message: dict[str, object]) -> str:
+    place = f"{message.get('conversation')}:{message.get('seq')}"
+    if name == "chat":
+        return f"chat to {message.get('to')} {quote(message.get('text', ''))}"
+    if name == "group_chat":
+        return f"group_chat in {message.get('group')} {quote(message.get('text', ''))}"
+    if name == "message":
+        return f"message {place} {quote(message.get('text') or message.get('kind', ''))}"
+    if name in ("sent", "mark_read", "read"):
+        return f"{name} {place}"
+    if name == "error":
+        return f"error {message.get('code')}"
+    return name
+
+
+# ------------------------------------------------------------------ the store
+
+
+def operation(asked: op.AnyOperation) -> Told:
+    name = _name(asked)
+    if isinstance(asked, op.Append):
+        to = f"to {asked.to}" if asked.group is None else f"in group {asked.group}"
+        words = f"append {to} {quote(asked.text)}"
+        return Told(words, name, in_full(asked), (asked.key,))
+    if isinstance(asked, op.ReadLog):
+        words = f"read log {asked.conversation} after {asked.after}"
+        return Told(words, name, in_full(asked), ())
+    if isinstance(asked, op.MarkRead):
+        place = f"{asked.conversation}:{asked.seq}"
+        return Told(f"mark read {place}", name, in_full(asked), (place,))
+    return Told(name, name, in_full(asked), ())
+
+
+def outcome(came: op.AnyOutcome) -> Told:
+    name = _name(came)
+    detail = in_full(came)
+    if isinstance(came, op.Appended):
+        place = f"{came.conversation}:{came.seq}"
+        again = ", repeated" if came.repeated else ""
+        return Told(f"appended {place}{again}", name, detail, (place,))
+    if isinstance(came, op.LogRead | op.HistoryRead | op.GroupChanged):
+        places = tuple(f"{entry.conversation}:{entry.seq}" for entry in came.entries)
+        return Told(f"{name} {_range(places)}".strip(), name, detail, places)
+    if isinstance(came, op.Refused):
+        return Told(f"refused: {came.code}", name, detail, ())
+    return Told(name, name, detail, ())
+
+
+def _range(places: tuple[str, ...]) -> str:
+    if len(places) < 2:
+        return "".join(places)
+    return f"{places[0]} to {places[-1]}"
+
+
+# ------------------------------------------------------------------ the bus
+
+
+def envelope(sent: AnyBusMessage) -> Told:
+    name = _name(sent).removesuffix(" envelope")
+    if isinstance(sent, EntryBusMessage):
+        place = f"{sent.entry.conversation}:{sent.entry.seq}"
+        return Told(f"entry {place} {quote(sent.entry.text)}", name, in_full(sent), (place,))
+    if isinstance(sent, ReceiptBusMessage):
+        place = f"{sent.conversation}:{sent.seq}"
+        return Told(f"receipt {place} of user {sent.user}", name, in_full(sent), (place,))
+    return Told(f"{name} of user {sent.user}", name, in_full(sent), ())
+
+
+# ------------------------------------------------------------------ events and effects
+
+
+def event(happened: AnyEvent) -> str:
+    """Of those that have no message to tell of."""
+    if isinstance(happened, ev.ConnectionOpened | ev.ConnectionLost):
+        return f"{_name(happened)} ({happened.connection})"
+    if isinstance(happened, ev.WriteBufferFull | ev.WriteBufferDrained):
+        return f"{_name(happened)} ({happened.connection})"
+    return _name(happened)
+
+
+def effect(wanted: AnyEffect) -> str:
+    """One line for the list of what a node did."""
+    if isinstance(wanted, fx.Send | fx.Deliver):
+        to = (wanted.connection,) if isinstance(wanted, fx.Send) else wanted.connections
+        told = [line(one).words for one in wanted.data.splitlines()]
+        more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+        where = ", ".join(map(str, to))
+        return f"{_name(wanted)} to {where}: {', '.join(told[:3])}{more}"
+    if isinstance(wanted, fx.Query):
+        return f"query {wanted.ticket}: {operation(wanted.operation).words}"
+    if isinstance(wanted, fx.Publish):
+        return f"publish on {', '.join(wanted.channels)}: {envelope(wanted.envelope).words}"
+    return in_full(wanted)
+
+
+def notice(seen: io.AnyEffect) -> Told:
+    """What a device's session tells its person."""
+    name, detail = _name(seen), in_full(seen)
+    if isinstance(seen, io.EntryApplied):
+        place = f"{seen.conversation}:{seen.entry.seq}"
+        text = quote(seen.entry.text or seen.entry.kind)
+        return Told(f"applies {place} {text}", name, detail, (place,))
+    if isinstance(seen, io.SendSettled):
+        place = f"{seen.conversation}:{seen.seq}"
+        return Told(f"send settled as {place}", name, detail, (place,))
+    if isinstance(seen, io.SendFailed | io.SendDelayed):
+        code = seen.code or "unknown"
+        return Told(f"{name}: {code}", name, detail, (seen.key,))
+    if isinstance(seen, io.ReadBy):
+        place = f"{seen.conversation}:{seen.seq}"
+        return Told(f"read by user {seen.user}: {place}", name, detail, (place,))
+    if isinstance(seen, io.ConnectionState):
+        return Told(f"is {seen.state}", name, detail, ())
+    return Told(name, name, detail, ())

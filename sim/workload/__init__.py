@@ -1,0 +1,1 @@
+"""What people and hostile peers do in a run."""

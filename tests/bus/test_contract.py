@@ -1,0 +1,168 @@
+"""What every bus does: the same scripts on each."""
+
+from pathlib import Path
+
+import pytest
+
+from chat.core.ports.bus_messages import PresenceBusMessage, RosterBusMessage
+from chat.core.ports.events import BusMessageReceived, BusUp, Subscribed
+from chat.protocol.messages import PresenceState
+from tests.bus.buses import (
+    OpenPorts,
+    fake_redis_ports,
+    local_ports,
+    real_redis_ports,
+    simulated_ports,
+)
+from tests.conftest import need
+from tests.net.loops import Run
+
+BUSES = {"local": local_ports, "simulated": simulated_ports, "fakeredis": fake_redis_ports}
+
+
+@pytest.fixture(
+    params=[*BUSES, pytest.param("redis", marks=pytest.mark.servers)], name="open_ports"
+)
+def fixture_open_ports(request: pytest.FixtureRequest, tmp_path: Path) -> OpenPorts:
+    if request.param == "redis":
+        need("redis-server")
+        return real_redis_ports(tmp_path)
+    return BUSES[request.param]
+
+
+def news(number: int) -> RosterBusMessage:
+    return RosterBusMessage(user=1, version=number)
+
+
+def test_it_comes_up_by_itself(run: Run, open_ports: OpenPorts) -> None:
+    async def work() -> None:
+        async with open_ports(1) as (port,):
+            assert not port.events
+            await port.hears(BusUp())
+
+    run(work())
+
+
+def test_all_others_who_subscribed_hear_in_order(run: Run, open_ports: OpenPorts) -> None:
+    async def work() -> None:
+        async with open_ports(3) as ports:
+            for number, port in enumerate(ports):
+                await port.subscribes("g:1", number)
+            ports[0].publish("g:1", *[news(number) for number in range(100)])
+            for port in ports[1:]:
+                await port.hears(BusMessageReceived("g:1", news(99)))
+                assert port.envelopes() == [
+                    BusMessageReceived("g:1", news(number)) for number in range(100)
+                ]
+            ports[1].publish("g:1", news(100))
+            await ports[0].hears(BusMessageReceived("g:1", news(100)))
+            assert len(ports[0].envelopes()) == 1
+
+    run(work())
+
+
+def test_a_channel_is_heard_from_the_confirmation_to_the_unsubscription(
+    run: Run, open_ports: OpenPorts
+) -> None:
+    async def work() -> None:
+        async with open_ports(3) as (ann, bob, cyd):
+            await cyd.subscribes("u:1", 1)
+            await bob.subscribes("u:2", 1)
+            await ann.hears(BusUp())
+            ann.publish("u:1", news(1))
+            await cyd.hears(BusMessageReceived("u:1", news(1)))
+            await bob.subscribes("u:1", 2)
+            ann.publish("u:1", news(2))
+            await bob.hears(BusMessageReceived("u:1", news(2)))
+            bob.bus.unsubscribe("u:1")
+            bob.bus.unsubscribe("u:7")
+            ann.publish("u:1", news(3))
+            ann.publish("u:2", news(4))
+            await bob.hears(BusMessageReceived("u:2", news(4)))
+            assert [event.envelope for event in bob.envelopes()] == [news(2), news(4)]
+
+    run(work())
+
+
+def test_the_latest_subscription_counts(run: Run, open_ports: OpenPorts) -> None:
+    async def work() -> None:
+        async with open_ports(2) as (ann, bob):
+            for ticket in range(1, 6):
+                bob.subscribe("u:1", ticket)
+                bob.bus.unsubscribe("u:1")
+            bob.subscribe("u:1", 6)
+            await bob.hears(Subscribed(6))
+            await ann.hears(BusUp())
+            ann.publish("u:1", news(1))
+            await bob.hears(BusMessageReceived("u:1", news(1)))
+            assert len(bob.envelopes()) == 1
+
+    run(work())
+
+
+def test_thousands_of_channels_at_once(run: Run, open_ports: OpenPorts) -> None:
+    async def work() -> None:
+        async with open_ports(2) as (ann, bob):
+            for number in range(10_000):
+                bob.subscribe(f"u:{number}", number)
+            await bob.hears(Subscribed(9_999))
+            assert sum(isinstance(event, Subscribed) for event in bob.events) == 10_000
+            await ann.hears(BusUp())
+            ann.publish("u:7777", news(1))
+            await bob.hears(BusMessageReceived("u:7777", news(1)))
+
+    run(work())
+
+
+def test_a_second_subscription_is_confirmed_and_heard_once(run: Run, open_ports: OpenPorts) -> None:
+    async def work() -> None:
+        async with open_ports(2) as (port, other):
+            await port.subscribes("u:1", 1)
+            await port.subscribes("u:1", 2)
+            await port.subscribes("u:2", 3)
+            await other.hears(BusUp())
+            other.publish("u:1", news(1))
+            other.publish("u:2", news(2))
+            await port.hears(BusMessageReceived("u:2", news(2)))
+            assert len(port.envelopes()) == 2
+
+    run(work())
+
+
+def test_who_is_online_on_any_node(run: Run, open_ports: OpenPorts) -> None:
+    async def work() -> None:
+        async with open_ports(2) as (ann, bob):
+            ann.bus.announce((1, 2), ())
+            bob.bus.announce((2, 3), ())
+            await ann.finds((1, 2, 3), 1, 2, 3, 4)
+            ann.bus.announce((4,), (1, 2))
+            await ann.finds((2, 4), 1, 2, 4)
+            await bob.finds((4, 2), 4, 2, 1)
+            await bob.bus.close()
+            await ann.finds((4,), 1, 2, 3, 4)
+            await ann.finds(())
+
+    run(work())
+
+
+def test_thousands_are_online(run: Run, open_ports: OpenPorts) -> None:
+    async def work() -> None:
+        async with open_ports(2) as (ann, bob):
+            ann.bus.announce(tuple(range(0, 5_000, 2)), ())
+            await bob.finds(tuple(range(0, 5_000, 2)), *range(5_000))
+
+    run(work())
+
+
+def test_who_has_gone_hears_nothing(run: Run, open_ports: OpenPorts) -> None:
+    async def work() -> None:
+        async with open_ports(3) as (ann, bob, cyd):
+            for port in (ann, bob, cyd):
+                await port.subscribes("u:1", 1)
+            await bob.bus.close()
+            heard = list(bob.events)
+            ann.publish("u:1", PresenceBusMessage(1, PresenceState.ONLINE))
+            await cyd.hears(BusMessageReceived("u:1", PresenceBusMessage(1, PresenceState.ONLINE)))
+            assert bob.events == heard
+
+    run(work())

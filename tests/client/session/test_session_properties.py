@@ -1,0 +1,215 @@
+"""The contract as clients see it, whatever happens to wires, nodes, store and bus."""
+
+import itertools
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from chat.client.session import interface as io
+from chat.core.ports import operations as op
+from chat.protocol import messages as wire
+from chat.protocol.errors import ErrorCode
+from tests.client.client_harness import Client, ClientHarness
+
+DEVICES = (("ann", 0), ("bob", 1), ("ann", 1), ("cyd", 0))
+NAMES = ("ann", "bob", "cyd")
+devices = st.integers(0, len(DEVICES) - 1)
+WRITES = op.Append | op.OpenDevice | op.JoinGroup | op.LeaveGroup
+UNAVAILABLE = op.Refused(ErrorCode.UNAVAILABLE)
+
+
+class Storm(RuleBasedStateMachine):
+    """Ann with two devices, Bob and Cyd, friends of each other and members of one group, on two
+    nodes. At the end all is healed, and must come right."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.street = ClientHarness(nodes=2)
+        self.street.register(*NAMES)
+        for one, other in (("ann", "bob"), ("ann", "cyd"), ("bob", "cyd")):
+            self.street.friends(one, other)
+        self.clients = [self.street.client(name, node) for name, node in DEVICES]
+        for client in self.clients:
+            client.log_in()
+        self.clients[0].ask(wire.CreateGroupRequest(id=0, name="all"))
+        self.street.run()
+        (self.group,) = self.clients[0].session.roster.groups
+        for client in (self.clients[1], self.clients[3]):
+            client.ask(wire.JoinGroupRequest(id=0, group=self.group))
+        self.street.pass_time(1_000)
+        self.said: list[list[tuple[str, str, int]]] = [[] for _ in self.clients]
+        self.texts = 0
+
+    # ------------------------------------------------------------------ people
+
+    @rule(
+        device=devices,
+        to=st.sampled_from(["ann", "bob", "cyd", "all"]),
+        texts=st.integers(1, 3),
+    )
+    def say(self, device: int, to: str, texts: int) -> None:
+        client = self.clients[device]
+        for _ in range(texts if to != client.name else 0):
+            self.texts += 1
+            text = f"text {self.texts}"
+            if to == "all":
+                ref = client.group_chat(self.group, text)
+            else:
+                number = NAMES.index(to) + 1
+                ref = client.chat(to if self.texts % 2 else number, text)
+            self.said[device].append((to, text, ref))
+
+    @rule(join=st.booleans())
+    def come_or_go(self, join: bool) -> None:
+        """Cyd joins the group or leaves it."""
+        if join:
+            self.clients[3].ask(wire.JoinGroupRequest(id=0, group=self.group))
+        else:
+            self.clients[3].ask(wire.LeaveGroupRequest(id=0, group=self.group))
+
+    @rule(device=devices, shows=st.booleans())
+    def look(self, device: int, shows: bool) -> None:
+        self.clients[device].shows = shows
+
+    # ------------------------------------------------------------------ wires
+
+    @rule(device=devices, up=st.booleans(), size=st.integers(1, 400))
+    def flow(self, device: int, up: bool, size: int) -> None:
+        self.street.flow(self.clients[device], up=up, size=size)
+        self.street.think()
+
+    @rule(device=devices, told=st.booleans())
+    def cut(self, device: int, told: bool) -> None:
+        client = self.clients[device]
+        if told:
+            self.street.cut(client)
+        elif client.wire is not None:
+            client.wire.frozen = True
+        self.street.think()
+
+    @rule(device=devices, node=st.integers(0, 1))
+    def move(self, device: int, node: int) -> None:
+        self.clients[device].node = node
+
+    @rule(ms=st.sampled_from([0, 30, 300, 3_000, 25_000]))
+    def wait(self, ms: int) -> None:
+        self.street.pass_time(ms)
+
+    # ------------------------------------------------------------------ nodes, store, bus
+
+    @rule(node=st.integers(0, 1))
+    def restart(self, node: int) -> None:
+        self.street.restart(node)
+        self.street.think()
+
+    @rule(node=st.integers(0, 1))
+    def refuse(self, node: int) -> None:
+        self.street.down ^= {node}
+
+    @rule(on=st.booleans())
+    def lose_envelopes(self, on: bool) -> None:
+        self.street.lose_envelopes = lambda channel: on
+
+    @rule(fault=st.sampled_from(["none", "refuse", "refuse some", "unknown", "stored but unknown"]))
+    def fail(self, fault: str) -> None:
+        turns = itertools.cycle([True, True, False, True, False])
+
+        def outcome(operation: op.AnyOperation) -> op.AnyOutcome | None:
+            if fault == "none" or not isinstance(operation, WRITES):
+                return None
+            if fault in ("refuse", "refuse some"):
+                return UNAVAILABLE if fault == "refuse" or next(turns) else None
+            if fault == "stored but unknown":
+                self.street.fail = lambda _: None
+                self.street.answer(operation)
+                self.street.fail = outcome
+            return op.Unknown()
+
+        self.street.fail = outcome
+
+    @rule()
+    def forget_tokens(self) -> None:
+        """Everyone has to log in anew, once the connection is lost."""
+        self.street.store.execute("DELETE FROM devices")
+
+    @precondition(lambda self: not self.street.held)
+    @rule()
+    def hold_answers(self) -> None:
+        self.street.hold_answers = lambda operation: isinstance(operation, op.Append)
+
+    @rule()
+    def answer_held(self) -> None:
+        self.street.hold_answers = lambda operation: False
+        self.street.answer_held()
+
+    # ------------------------------------------------------------------ the contract
+
+    def teardown(self) -> None:
+        street = self.street
+        street.fail = lambda operation: None
+        street.lose_envelopes = lambda channel: False
+        self.answer_held()
+        street.down.clear()
+        for client in self.clients:
+            client.shows = True
+        street.pass_time(120_000)
+        for device, client in enumerate(self.clients):
+            self._check_sends(client, self.said[device])
+            self._check_streams(client)
+            assert client.session.online
+            assert client.session.unsettled == 0
+            assert not client.told(io.LoginFailed)
+        self._check_logs()
+
+    def _check_sends(self, client: Client, said: list[tuple[str, str, int]]) -> None:
+        for to, text, ref in said:
+            (outcome,) = client.outcomes[ref]
+            if isinstance(outcome, io.SendFailed):
+                assert (to, client.name) == ("all", "cyd")
+                assert outcome.code is ErrorCode.NOT_MEMBER
+                assert text not in [entry.text for entry in self.street.log(self.group)]
+            else:
+                entry = self.street.log(outcome.conversation)[outcome.seq - 1]
+                assert (entry.text, entry.key) == (text, outcome.key)
+
+    def _check_streams(self, client: Client) -> None:
+        """Each device has applied a contiguous run up to the head, as it is in the log."""
+        roster = client.session.roster
+        for friend in roster.friends.values():
+            log, applied = self.street.log(friend.conversation), client.applied
+            texts = [(e.seq, e.text) for e in applied.get(friend.conversation, [])]
+            assert texts == [(entry.seq, entry.text) for entry in log]
+        log = self.street.log(self.group)
+        applied_in_group = client.applied.get(self.group, [])
+        for entry in applied_in_group:
+            assert (entry.text, entry.kind) == (log[entry.seq - 1].text, log[entry.seq - 1].kind)
+        for before, after in itertools.pairwise(applied_in_group):
+            away = client.name == "cyd" == after.from_.name and after.kind == "joined"
+            assert after.seq == before.seq + 1 or (away and after.seq > before.seq)
+        if self.group in roster.groups:
+            assert applied_in_group[-1].seq == len(log)
+
+    def _check_logs(self) -> None:
+        """What a device said to the same people is in the log once, in the order it was said."""
+        for device, client in enumerate(self.clients):
+            for to in (*NAMES, "all"):
+                said = [
+                    text
+                    for target, text, ref in self.said[device]
+                    if target == to and isinstance(client.outcomes[ref][0], io.SendSettled)
+                ]
+                if not said:
+                    continue
+                friend = client.session.roster.find_friend(to)
+                log = self.street.log(friend.conversation if friend else self.group)
+                assert [entry.text for entry in log if entry.text in said] == said
+
+
+Storm.TestCase.settings = settings(
+    max_examples=45,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+TestStorm = Storm.TestCase

@@ -1,0 +1,215 @@
+"""Which requests are taken now, and which have to wait."""
+
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.core.ports import events as ev
+from chat.core.ports import operations as op
+from chat.core.requests.scheduler import REQUEST_BYTES
+from chat.core.state.config import NodeConfig
+from chat.core.state.session import Session
+from chat.protocol.messages import PingRequest
+from tests.core.node_harness import NodeHarness, NodeHost, Peer, ping
+
+CONFIG = NodeConfig()
+REQUESTS_A_TURN = CONFIG.requests_a_turn
+MANY = 4 * REQUESTS_A_TURN + 7
+requests = st.sampled_from(
+    [
+        b"",
+        b"hello",
+        b"{}",
+        b'{"type":"sing","id":1}',
+        b'{"type":"ping","id":2}',
+        b'{"type":"ping","id":3,"more":"%b"}' % (b"x" * 3_000),
+    ]
+)
+
+
+@pytest.fixture
+def house() -> NodeHarness:
+    house = NodeHarness()
+    house.register("ann", "bob")
+    return house
+
+
+def pings(count: int, first: int = 0) -> bytes:
+    return b"".join(ping(id) for id in range(first, first + count))
+
+
+def pongs(peer: Peer) -> list[int]:
+    return [line["re"] for line in peer.got if line["type"] == "pong"]
+
+
+def most_effects(host: NodeHost) -> int:
+    return max(len(effects) for _, _, effects in host.log)
+
+
+def one_turn(house: NodeHarness) -> None:
+    house.nodes[0].feed(ev.Tick())
+    house.run()
+
+
+@given(st.lists(requests, min_size=MANY, max_size=MANY + 300), st.integers(100, 100_000))
+def test_however_much_is_asked_at_once_a_turn_is_short_and_all_is_answered(
+    lines: list[bytes], step: int
+) -> None:
+    house = NodeHarness()
+    peer = house.connect()
+    data = b"".join(line + b"\n" for line in lines)
+    for start in range(0, len(data), step):
+        peer.write(data[start : start + step])
+    house.pass_time(0)
+    assert most_effects(peer.node) <= REQUESTS_A_TURN + 2
+    assert not peer.paused and not peer.closed
+    assert len(peer.got) == 1 + len([line for line in lines if line])
+
+
+def test_long_lines_make_a_turn_sooner_and_are_not_read_on(house: NodeHarness) -> None:
+    peer = house.connect()
+    line = b'{"type":"ping","id":1,"more":"%b"}\n' % (b"x" * 10 * REQUEST_BYTES)
+    count = 4 * CONFIG.line_bytes // len(line)
+    peer.write(line * count)
+    house.run()
+    assert len(pongs(peer)) <= REQUESTS_A_TURN // 10
+    assert peer.paused
+    house.pass_time(0)
+    assert len(pongs(peer)) == count
+    assert not peer.paused
+
+
+def test_those_who_ask_much_have_turns_one_after_the_other(house: NodeHarness) -> None:
+    ann, bob, eve = house.login("ann"), house.login("bob"), house.connect()
+    for peer in (ann, bob):
+        peer.write(pings(MANY))
+    house.run()
+    while len(pongs(ann)) + len(pongs(bob)) < 2 * MANY:
+        before = len(pongs(ann)) + len(pongs(bob))
+        assert eve.call("ping")["type"] == "pong"
+        one_turn(house)
+        assert 0 < len(pongs(ann)) + len(pongs(bob)) - before <= REQUESTS_A_TURN
+        assert abs(len(pongs(ann)) - len(pongs(bob))) <= REQUESTS_A_TURN
+    assert pongs(ann) == pongs(bob) == list(range(MANY))
+    assert "connections that rest" not in ann.node.node.resource_counts()
+
+
+def test_what_comes_while_one_rests_comes_after_it(house: NodeHarness) -> None:
+    ann = house.login("ann")
+    ann.write(pings(REQUESTS_A_TURN + 1))
+    ann.write(pings(1, REQUESTS_A_TURN + 1))
+    house.run()
+    assert pongs(ann) == list(range(REQUESTS_A_TURN))
+    one_turn(house)
+    assert pongs(ann) == list(range(REQUESTS_A_TURN + 2))
+
+
+def test_those_who_waited_for_one_commit_go_on_in_turns(house: NodeHarness) -> None:
+    peers = [house.login("ann") for _ in range(20)]
+    house.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
+    for peer in peers:
+        peer.ask("profile")
+        peer.write(pings(REQUESTS_A_TURN - 1))
+    house.run()
+    house.hold_answers = lambda asked: False
+    house.answer_held()
+    assert sum(len(pongs(peer)) for peer in peers) <= REQUESTS_A_TURN
+    assert most_effects(house.nodes[0]) <= REQUESTS_A_TURN + len(peers)
+    house.pass_time(0)
+    assert all(pongs(peer) == list(range(REQUESTS_A_TURN - 1)) for peer in peers)
+
+
+def test_a_turn_is_for_as_many_as_there_is_room_for(house: NodeHarness) -> None:
+    peers = [house.login("ann") for _ in range(20)]
+    house.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
+    for peer in peers:
+        peer.ask("profile")
+        peer.write(pings(10))
+    house.run()
+    house.hold_answers = lambda asked: False
+    house.answer_held()
+    assert sum(len(pongs(peer)) for peer in peers) == REQUESTS_A_TURN
+    one_turn(house)
+    assert all(pongs(peer) == list(range(10)) for peer in peers)
+
+
+def test_whoever_does_not_read_is_answered_no_more_until_he_does(house: NodeHarness) -> None:
+    ann = house.login("ann")
+    ann.write(pings(MANY))
+    house.run()
+    ann.node.feed(ev.WriteBufferFull(ann.connection))
+    house.pass_time(1_000)
+    assert pongs(ann) == list(range(REQUESTS_A_TURN))
+    assert ann.paused
+    ann.node.feed(ev.WriteBufferDrained(ann.connection, 0))
+    house.pass_time(0)
+    assert pongs(ann) == list(range(MANY))
+    assert not ann.paused
+
+
+@pytest.mark.parametrize("how", ["gone", "drained"])
+def test_an_end_while_one_rests(house: NodeHarness, how: str) -> None:
+    ann, bob = house.login("ann"), house.login("bob")
+    for peer in (ann, bob):
+        peer.write(pings(MANY))
+    house.run()
+    if how == "gone":
+        ann.hang_up()
+        house.pass_time(0)
+        assert pongs(bob) == list(range(MANY))
+    else:
+        ann.node.feed(ev.Drain(0))
+        house.pass_time(0)
+        assert ann.closed and bob.closed
+    assert len(pongs(ann)) == REQUESTS_A_TURN
+
+
+def test_those_who_are_gone_take_no_turns(house: NodeHarness) -> None:
+    for _ in range(50):
+        peer = house.connect()
+        peer.write(pings(REQUESTS_A_TURN + 1))
+        house.run()
+        peer.hang_up()
+        house.run()
+    assert "connections that rest" not in house.nodes[0].node.resource_counts()
+    ann = house.login("ann")
+    ann.write(pings(REQUESTS_A_TURN + 1))
+    house.run()
+    one_turn(house)
+    assert len(pongs(ann)) == REQUESTS_A_TURN + 1
+
+
+def test_a_bug_in_a_turn_costs_the_connection_and_takes_nothing_from_others(
+    house: NodeHarness,
+) -> None:
+    ann, bob = house.login("ann"), house.login("bob")
+    node = ann.node.node
+    take = node._intake._takers[PingRequest]
+
+    def faulty(session: Session, request: PingRequest) -> None:
+        if session.connection == ann.connection and request.id == MANY - 1:
+            raise RuntimeError("a bug")
+        take[1](session, request)
+
+    bugs: list[Exception] = []
+    with patch.dict(node._intake._takers, {PingRequest: (take[0], faulty)}):
+        for peer in (ann, bob):
+            peer.write(pings(MANY))
+        house.run()
+        while "connections that rest" in node.resource_counts():
+            bugs += ann.node.handle(ev.Tick())
+        house.run()
+    assert len(bugs) == 1
+    assert ann.closed and not bob.closed
+    assert pongs(ann) == list(range(MANY - 1))
+    assert pongs(bob) == list(range(MANY))
+
+
+def test_who_logs_out_and_in_again_at_once_is_counted_in_between(house: NodeHarness) -> None:
+    ann = house.login("ann")
+    ann.ask("logout")
+    ann.ask("login", user="ann", password="secret-ann")
+    house.run()
+    assert [line["type"] for line in ann.got[-2:]] == ["done", "logged_in"]

@@ -1,0 +1,290 @@
+"""Every input in every state does what the table in the spec says, and nothing else."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chat.core.node import Node
+from chat.core.ports.bus_messages import EntryBusMessage, ReceiptBusMessage
+from chat.core.ports.effects import AnyEffect, Close, Query, Send
+from chat.core.ports.events import (
+    Answer,
+    AnyEvent,
+    BusMessageReceived,
+    BytesReceived,
+    ConnectionLost,
+    ConnectionOpened,
+    Drain,
+    Tick,
+    WriteBufferDrained,
+    WriteBufferFull,
+)
+from chat.core.ports.operations import (
+    Account,
+    AccountFound,
+    AnyOutcome,
+    DeviceOpened,
+    Done,
+    FriendRow,
+    LogEntry,
+    PasswordChecked,
+    Refused,
+    Roster,
+    Unknown,
+)
+from chat.core.state.config import NodeConfig
+from chat.core.state.pending import Waiter
+from chat.protocol.errors import ERRORS, ErrorCode
+from chat.protocol.messages import EntryKind, User
+from chat.protocol.rules import REQUEST_INPUT, RULES, Input, State, Verdict
+
+SPEC = yaml.safe_load((Path(__file__).parents[3] / "spec" / "messages.yaml").read_text())
+ANN = User(id=1, name="ann")
+ROSTER = Roster(ANN, 1, (FriendRow(2, "bob", 7, 0, 0),), (), ())
+CONNECTION = 1
+LOGIN = {"type": "login", "id": 900, "user": "ann", "password": "correct horse"}
+CONFIG = NodeConfig()
+
+
+class Stage:
+    """A node with one connection, brought into a state by what brings it there."""
+
+    def __init__(self, state: State) -> None:
+        self.node = Node(CONFIG)
+        self.now_ms = 1_000_000
+        self.effects: list[AnyEffect] = []
+        self.feed(ConnectionOpened(CONNECTION, "10.0.0.1"))
+        if state is State.CLOSING:
+            self.feed(BytesReceived(CONNECTION, b"x" * (CONFIG.login_line_bytes + 1)))
+        elif state is not State.ANONYMOUS:
+            self.line(LOGIN)
+        if state is State.READY:
+            self.answer(AccountFound(Account(ANN, "hash")))
+            self.answer(PasswordChecked(True, "0" * 64))
+            self.answer(DeviceOpened(ROSTER))
+        assert self.state is state
+        self.take()
+
+    @property
+    def state(self) -> State:
+        return self.node._context.sessions[CONNECTION].state
+
+    def feed(self, event: AnyEvent) -> None:
+        self.effects += self.node.handle(event, self.now_ms)
+
+    def line(self, message: object) -> None:
+        self.feed(BytesReceived(CONNECTION, json.dumps(message).encode() + b"\n"))
+
+    def answer(self, outcome: AnyOutcome) -> None:
+        (query,) = (effect for effect in self.take() if isinstance(effect, Query))
+        self.feed(Answer(query.ticket, outcome))
+
+    def ask_then(self, outcome: AnyOutcome, message: dict[str, Any] | None = None) -> None:
+        """A request is under way (in AUTHENTICATING one is); its outcome comes."""
+        if self.state is State.READY:
+            self.line(message or SPEC["requests"]["profile"]["example"])
+            self.answer(outcome)
+        else:
+            self.feed(Answer(self.ticket(), outcome))
+
+    def ticket(self) -> int:
+        """The ticket of the one request that is under way."""
+        pending = self.node._context.pending
+        (ticket,) = (ticket for ticket, record in pending.items() if isinstance(record, Waiter))
+        return ticket
+
+    def take(self) -> list[AnyEffect]:
+        effects, self.effects = self.effects, []
+        return effects
+
+    def after(self, ms: int) -> None:
+        """Time passes with nothing heard, and nothing else that is due is left out."""
+        self.now_ms += ms
+        self.feed(Tick())
+
+
+def lines(effects: list[AnyEffect]) -> list[dict[str, Any]]:
+    sent = [e.data for e in effects if isinstance(e, Send)]
+    return [json.loads(line) for data in sent for line in data.splitlines()]
+
+
+ENTRY = LogEntry(7, 1, EntryKind.TEXT, 2, "bob", "hi", 5)
+INTERNAL: dict[Input, Callable[[Stage], None]] = {
+    Input.BAD_FRAME: lambda s: s.feed(BytesReceived(CONNECTION, b"[1]\n")),
+    Input.BAD_MESSAGE: lambda s: s.line({"type": "chat", "id": 5}),
+    Input.UNKNOWN_TYPE: lambda s: s.line({"type": "dance", "id": 5}),
+    Input.TOO_LONG: lambda s: s.feed(BytesReceived(CONNECTION, b"x" * (CONFIG.line_bytes + 1))),
+    Input.WRITE_FULL: lambda s: s.feed(WriteBufferFull(CONNECTION)),
+    Input.WRITE_DRAINED: lambda s: s.feed(WriteBufferDrained(CONNECTION, 0)),
+    Input.LOGIN_TIMEOUT: lambda s: s.after(CONFIG.login_ms),
+    Input.SILENCE: lambda s: s.after(CONFIG.ping_ms),
+    Input.DRAIN: lambda s: s.feed(Drain(100)),
+    Input.CONNECTION_LOST: lambda s: s.feed(ConnectionLost(CONNECTION)),
+    Input.ENTRY: lambda s: s.feed(BusMessageReceived("u:1", EntryBusMessage(ENTRY))),
+    Input.NEWS: lambda s: s.feed(BusMessageReceived("u:1", ReceiptBusMessage(7, 2, 1))),
+    Input.ANSWER: lambda s: s.ask_then(
+        Refused(ErrorCode.UNAVAILABLE) if s.state is State.READY else AccountFound(None)
+    ),
+    Input.ANSWER_UNKNOWN: lambda s: s.ask_then(Unknown()),
+}
+
+
+def line_timeout(stage: Stage) -> None:
+    stage.feed(BytesReceived(CONNECTION, b'{"ty'))
+    stage.after(CONFIG.line_ms)
+
+
+def dead_timeout(stage: Stage) -> None:
+    stage.after(CONFIG.ping_ms)
+    stage.take()
+    stage.after(CONFIG.dead_ms - CONFIG.ping_ms)
+
+
+def stall_timeout(stage: Stage) -> None:
+    stage.feed(WriteBufferFull(CONNECTION))
+    stage.node._context.sessions[CONNECTION].since_ms += CONFIG.stall_ms
+    stage.node._context.sessions[CONNECTION].heard_at_ms += CONFIG.stall_ms
+    stage.take()
+    stage.after(CONFIG.stall_ms)
+
+
+def identified(stage: Stage) -> None:
+    stage.feed(Answer(stage.ticket(), AccountFound(Account(ANN, "hash"))))
+    if stage.state is State.CLOSING:
+        return  # and so it is never asked for the rest
+    stage.feed(Answer(stage.ticket(), PasswordChecked(True, "0" * 64)))
+    stage.feed(Answer(stage.ticket(), DeviceOpened(ROSTER)))
+
+
+def unidentified(stage: Stage) -> None:
+    if stage.state is State.READY:
+        stage.ask_then(Done(), {"type": "logout", "id": 5})
+    else:
+        stage.ask_then(Refused(ErrorCode.BUSY))
+
+
+INTERNAL |= {
+    Input.LINE_TIMEOUT: line_timeout,
+    Input.DEAD_TIMEOUT: dead_timeout,
+    Input.STALL_TIMEOUT: stall_timeout,
+    Input.IDENTIFIED: identified,
+    Input.UNIDENTIFIED: unidentified,
+}
+
+
+def crowded(stage: Stage) -> None:
+    """The connection is one too many; it is opened anew, behind others of its address."""
+    stage.feed(ConnectionLost(CONNECTION))
+    for number in range(CONFIG.unauthenticated_per_address):
+        stage.feed(ConnectionOpened(2 + number, "10.0.0.1"))
+    stage.take()
+    stage.feed(ConnectionOpened(CONNECTION, "10.0.0.1"))
+
+
+def drained(stage: Stage) -> None:
+    """A drain that finds nothing under way."""
+    stage.feed(Drain(100))
+
+
+INTERNAL |= {Input.CROWDED: crowded, Input.DRAINED: drained}
+ANSWERS = (Input.ANSWER, Input.ANSWER_UNKNOWN, Input.IDENTIFIED, Input.UNIDENTIFIED)
+EXAMPLE = {
+    input: SPEC["requests"][input.name.lower()]["example"] for input in REQUEST_INPUT.values()
+}
+CELLS = [(state, input) for state in State for input in Input]
+
+
+def provoke(stage: Stage, input: Input) -> None:
+    if input in EXAMPLE:
+        stage.line(EXAMPLE[input])
+    else:
+        INTERNAL[input](stage)
+
+
+def ids(cell: object) -> str:
+    return cell.name.lower() if isinstance(cell, State | Input) else ""
+
+
+@pytest.mark.parametrize(("state", "input"), CELLS, ids=ids)
+def test_cell(state: State, input: Input) -> None:
+    rule = RULES[state][input]
+    stage = Stage(state)
+    if rule.verdict is Verdict.NEVER:
+        with pytest.raises(AssertionError):
+            stage.node._context.sessions[CONNECTION].step(input, stage.now_ms)
+        return
+    if input in ANSWERS and state is State.CLOSING:
+        stage = closing_with_a_request_under_way(input)
+    provoke(stage, input)
+    effects = stage.take()
+    closed = any(isinstance(effect, Close) for effect in effects)
+    errors = [line for line in lines(effects) if line["type"] == "error"]
+    if input is Input.DRAIN and state in (State.ANONYMOUS, State.READY):
+        assert lines(effects)[0]["type"] == "draining"
+        return  # and then it is drained at once, which is a cell of its own
+    if input is Input.CONNECTION_LOST:
+        assert CONNECTION not in stage.node._context.sessions
+        return
+    assert stage.state is (rule.next if rule.next is not None else state)
+    assert closed == (stage.state is State.CLOSING and state is not State.CLOSING)
+    if rule.verdict is Verdict.ERROR or (rule.verdict is Verdict.CLOSE and rule.code):
+        assert [error["code"] for error in errors] == [rule.code]
+        assert rule.code is not None
+        assert closed == (rule.verdict is Verdict.CLOSE or ERRORS[rule.code].closes)
+        if input in EXAMPLE:
+            assert errors[0]["re"] == EXAMPLE[input]["id"]
+    elif rule.verdict in (Verdict.HOLD, Verdict.IGNORE):
+        assert lines(effects) == []
+        assert not any(isinstance(effect, Query) for effect in effects)
+    elif input in EXAMPLE:
+        asked = any(isinstance(effect, Query) for effect in effects)
+        assert asked != any(line.get("re") == EXAMPLE[input]["id"] for line in lines(effects))
+        assert not errors
+
+
+def closing_with_a_request_under_way(input: Input) -> Stage:
+    if input in (Input.IDENTIFIED, Input.UNIDENTIFIED):
+        stage = Stage(State.AUTHENTICATING)
+    else:
+        stage = Stage(State.READY)
+        stage.line(SPEC["requests"]["profile"]["example"])
+    stage.feed(WriteBufferFull(CONNECTION))
+    stage.after(CONFIG.stall_ms)
+    stage.take()
+    assert stage.state is State.CLOSING
+    return stage
+
+
+@pytest.mark.parametrize("input", list(EXAMPLE), ids=ids)
+def test_what_is_held_is_taken_when_the_state_has_changed(input: Input) -> None:
+    stage = Stage(State.AUTHENTICATING)
+    stage.line(EXAMPLE[input])
+    assert stage.take() == []
+    unidentified(stage)
+    first, *rest = lines(stage.effects)
+    assert first["re"] == LOGIN["id"]
+    rule = RULES[State.ANONYMOUS][input]
+    if rule.code is not None:
+        assert [line["code"] for line in rest] == [rule.code]
+    else:
+        assert rest or any(isinstance(effect, Query) for effect in stage.effects)
+
+
+def test_a_second_account_of_the_rules_is_nowhere() -> None:
+    """The state is changed by the table alone: by `step`, and by `close`."""
+    core = Path(__file__).parents[3] / "chat" / "core"
+    changes = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted(core.glob("*.py"))
+        for line in path.read_text().splitlines()
+        if ".state =" in line
+    ]
+    assert changes == [
+        "context.py: session.state = State.CLOSING",
+        "session.py: self.state = State.ANONYMOUS",
+        "session.py: self.state = rule.next",
+    ]

@@ -1,0 +1,101 @@
+"""A bug that comes out at one of many takes nothing from the others."""
+
+from unittest.mock import patch
+
+from chat.core.ports import events as ev
+from chat.core.ports import operations as op
+from chat.core.ports.effects import AnyEffect, Close, Deliver
+from chat.core.state.config import NodeConfig
+from chat.core.state.session import Session
+from chat.protocol.messages import PingRequest
+from tests.core.node_harness import NodeHarness, ping
+
+
+def test_a_bug_in_one_answer_takes_nothing_from_those_that_came_with_it() -> None:
+    house = NodeHarness()
+    house.register("ann", "bob", "cyd")
+    for pair in (("ann", "bob"), ("bob", "cyd"), ("ann", "cyd")):
+        house.friends(*pair)
+    ann, bob, cyd = house.login("ann"), house.login("bob"), house.login("cyd")
+    house.hold_answers = lambda asked: isinstance(asked, op.Append)
+    for peer, to in ((ann, "bob"), (bob, "cyd"), (cyd, "ann")):
+        peer.ask("chat", to=to, text="hello", key=to)
+    house.run()
+    answers = [(ticket, house.answer(asked)) for _, ticket, asked in house.held]
+    answers[1] = answers[1][0], op.Done()
+    host = house.nodes[0]
+    (bug,) = host.handle(ev.Answers(tuple(answers)))
+    assert isinstance(bug, AssertionError)
+    assert not host.node.take_internal_errors()
+    assert [len(peer.pushes("sent")) for peer in (ann, bob, cyd)] == [1, 0, 1]
+    assert [len(peer.pushes("message")) for peer in (ann, bob, cyd)] == [1, 1, 0]
+
+
+def test_a_bug_at_one_session_takes_nothing_from_those_looked_at_with_it() -> None:
+    house = NodeHarness()
+    house.register("ann", "bob", "cyd")
+    ann, bob, cyd = house.login("ann"), house.login("bob"), house.login("cyd")
+    node = house.nodes[0].node
+    check = node._watch._check
+
+    def faulty(session: Session) -> bool:
+        if session.connection == bob.connection:
+            raise RuntimeError("a bug")
+        return check(session)
+
+    start_ms, now_ms = house.now_ms, house.now_ms
+    effects: list[AnyEffect] = []
+    bugs = []
+    with patch.object(node._watch, "_check", faulty):
+        while now_ms < start_ms + 60_000:
+            due_ms = node.next_deadline_ms()
+            assert due_ms is not None
+            now_ms = max(now_ms, due_ms)
+            effects += node.handle(ev.Tick(), now_ms)
+            bugs += node.take_internal_errors()
+    assert len(bugs) == 1
+    both = (ann.connection, cyd.connection)
+    assert [effect.connections for effect in effects if isinstance(effect, Deliver)] == [both]
+    assert tuple(effect.connection for effect in effects if isinstance(effect, Close)) == both
+
+
+def test_a_bug_in_a_request_that_waited_for_an_answer_takes_nothing_from_other_answers() -> None:
+    house = NodeHarness()
+    house.register("ann", "bob")
+    ann, bob = house.login("ann"), house.login("bob")
+    house.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
+    for peer in (ann, bob):
+        peer.ask("profile")
+        peer.ask("ping")
+    house.run()
+    answers = [(ticket, house.answer(asked)) for _, ticket, asked in house.held]
+    host = house.nodes[0]
+    intake = host.node._intake
+    input, take = intake._takers[PingRequest]
+
+    def faulty(session: Session, request: PingRequest) -> None:
+        if session.connection == ann.connection:
+            raise RuntimeError("a bug")
+        take(session, request)
+
+    with patch.dict(intake._takers, {PingRequest: (input, faulty)}):
+        assert len(host.handle(ev.Answers(tuple(answers)))) == 1
+    house.run()
+    assert [len(peer.pushes("profile")) for peer in (ann, bob)] == [1, 1]
+    assert [len(peer.pushes("pong")) for peer in (ann, bob)] == [0, 1]
+    assert ann.closed and not bob.closed
+
+
+def test_a_bug_at_a_deadline_takes_nothing_from_those_whose_turn_it_is() -> None:
+    house = NodeHarness()
+    house.register("ann")
+    ann = house.login("ann")
+    count = 3 * NodeConfig().requests_a_turn
+    ann.write(b"".join(ping(id) for id in range(count)))
+    house.run()
+    host = house.nodes[0]
+    with patch.object(host.node._presence, "flap_over", side_effect=RuntimeError("a bug")):
+        host.node._context.deadlines.set(house.now_ms, ("flap", 1))
+        assert len(host.handle(ev.Tick())) == 1
+    house.pass_time(0)
+    assert [pong["re"] for pong in ann.pushes("pong")] == list(range(count))

@@ -1,0 +1,248 @@
+"""What the writer remembers: it spares questions, and never changes an answer."""
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from chat.core.ports.operations import (
+    AddFriend,
+    Append,
+    Appended,
+    Block,
+    DeleteGroup,
+    JoinGroup,
+    LeaveGroup,
+    RemoveFriend,
+    StoreOperation,
+    Unblock,
+)
+from chat.storage.append import cache as module
+from chat.storage.append.batch import MAX_BATCH, append_guessed, guess
+from chat.storage.append.cache import AppendCache
+from chat.storage.backends.connection import Connection, in_transaction
+from chat.storage.errors import DuplicateKey, Stale
+from chat.storage.transactions.execute import append_batch, execute
+from tests.storage.stores import (
+    NOW_MS,
+    befriend,
+    make_group,
+    people,
+    read_all,
+    refused,
+    say,
+    say_group,
+)
+
+ANN, BOB, CYD = 1, 2, 3
+
+
+def begin(store: Connection) -> tuple[int, int]:
+    """Ann and Bob are friends and in a group; the conversation and the group."""
+    people(store, 3)
+    return befriend(store, ANN, BOB), make_group(store, ANN, BOB)
+
+
+def learned(store: Connection, group: int) -> AppendCache:
+    """It knows that Bob may write to Ann and in the group."""
+    memory = AppendCache()
+    batch = [say(BOB, "ann", key="first"), say_group(BOB, group, key="second")]
+    assert guess(memory, batch) is None
+    append_batch(store, memory, batch)
+    return memory
+
+
+def test_what_is_remembered_is_not_asked_for(store: Connection) -> None:
+    conversation, group = begin(store)
+    memory = learned(store, group)
+    batch = [say(BOB, "ANN", key="a"), say_group(BOB, group, key="b"), say(BOB, ANN, key="c")]
+    guessed = guess(memory, batch)
+    assert guessed is not None
+    assert append_batch(store, memory, batch) == guessed.outcomes
+    assert guessed.outcomes == [
+        Appended(conversation, 2, NOW_MS, ANN),
+        Appended(group, 4, NOW_MS, None),
+        Appended(conversation, 3, NOW_MS, ANN),
+    ]
+    assert [entry.key for entry in read_all(store, conversation)] == ["first", "a", "c"]
+    assert [entry.key for entry in read_all(store, group)] == [None, None, "second", "b"]
+    assert guess(memory, [say(BOB, ANN, key="d")]) is not None
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        lambda group: say(CYD, ANN),
+        lambda group: say(ANN, BOB),
+        lambda group: say(BOB, 999),
+        lambda group: say(BOB, "cyd"),
+        lambda group: say(BOB, BOB),
+        lambda group: say_group(ANN, group),
+        lambda group: say_group(BOB, group + 1),
+        lambda group: say_group(BOB, 1),
+    ],
+)
+def test_what_is_not_remembered_is_asked_for(
+    store: Connection, unknown: Callable[[int], Append]
+) -> None:
+    _, group = begin(store)
+    memory = learned(store, group)
+    batch = [say(BOB, ANN, key="a"), unknown(group)]
+    assert guess(memory, batch) is None
+    _, outcome = append_batch(store, memory, batch)
+    again = execute(store, batch[1])
+    if isinstance(outcome, Appended):
+        outcome = replace(outcome, repeated=True)
+    assert outcome == again
+
+
+CHANGES: dict[str, tuple[list[Callable[[int], StoreOperation]], str, str]] = {
+    "blocked by the other": ([lambda group: Block(ANN, BOB)], "blocked", ""),
+    "blocked by oneself": ([lambda group: Block(BOB, ANN)], "blocked", ""),
+    "no friend": ([lambda group: RemoveFriend(ANN, BOB)], "not_friends", ""),
+    "left": ([lambda group: LeaveGroup(BOB, group, NOW_MS)], "", "not_member"),
+    "ended": ([lambda group: DeleteGroup(ANN, group, NOW_MS)], "", "no_such_group"),
+    "joined by another": ([lambda group: JoinGroup(CYD, group, NOW_MS)], "", ""),
+    "blocked and not": ([lambda group: Block(ANN, BOB), lambda group: Unblock(ANN, BOB)], "", ""),
+    "friends anew": (
+        [
+            lambda group: RemoveFriend(ANN, BOB),
+            lambda group: AddFriend(ANN, BOB, NOW_MS),
+            lambda group: AddFriend(BOB, ANN, NOW_MS),
+        ],
+        "",
+        "",
+    ),
+    "left and back": (
+        [lambda group: LeaveGroup(BOB, group, NOW_MS), lambda group: JoinGroup(BOB, group, NOW_MS)],
+        "",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+@pytest.mark.parametrize("is_asking", [False, True])
+def test_whoever_may_not_write_any_more_is_refused(
+    store: Connection, what: str, is_asking: bool
+) -> None:
+    """`is_asking`: somebody the memory does not know is in the batch, so that it asks."""
+    _, group = begin(store)
+    memory = learned(store, group)
+    operations, to_friend, to_group = CHANGES[what]
+    for operation in operations:
+        execute(store, operation(group))
+    more = [say(CYD, ANN)] if is_asking else []
+    for key, code in (("a", to_friend), ("b", to_group)):
+        append = say(BOB, ANN, key=key) if key == "a" else say_group(BOB, group, key=key)
+        outcome = append_batch(store, memory, [append, *more])[0]
+        assert outcome == refused(code) if code else isinstance(outcome, Appended)
+
+
+def test_a_head_that_somebody_else_raised_is_found_out(store: Connection) -> None:
+    conversation, group = begin(store)
+    mine, other = learned(store, group), AppendCache()
+    for number in range(12):
+        memory = mine if number % 3 else other
+        outcome = append_batch(store, memory, [say(BOB, ANN, key=str(number))])
+        assert outcome == [Appended(conversation, 2 + number, NOW_MS, ANN)]
+    keys = ["first", *[str(number) for number in range(12)]]
+    assert [entry.key for entry in read_all(store, conversation)] == keys
+
+
+def test_a_full_batch_may_be_of_as_many_conversations(store: Connection) -> None:
+    (ann,) = people(store, 1)
+    groups = [make_group(store, ann) for _ in range(MAX_BATCH)]
+    memory = AppendCache()
+    for seq in (2, 3):
+        batch = [say_group(ann, group, key=f"{seq}.{group}") for group in reversed(groups)]
+        assert (guess(memory, batch) is not None) == (seq == 3)
+        outcomes = append_batch(store, memory, batch)
+        assert outcomes == [Appended(group, seq, NOW_MS, None) for group in reversed(groups)]
+
+
+def test_of_a_batch_that_is_stale_in_part_nothing_is_stored_by_guess(store: Connection) -> None:
+    conversation, group = begin(store)
+    memory = learned(store, group)
+    guessed = guess(memory, [say(BOB, ANN, key="a"), say_group(BOB, group, key="b")])
+    assert guessed is not None
+    execute(store, JoinGroup(CYD, group, NOW_MS))
+    with pytest.raises(Stale):
+        in_transaction(store, lambda: append_guessed(store, guessed), write=True)
+    assert len(read_all(store, conversation)) == 1
+    assert len(read_all(store, group)) == 4
+
+
+def test_a_key_that_is_stored_is_found(store: Connection) -> None:
+    conversation, group = begin(store)
+    memory = learned(store, group)
+    guessed = guess(memory, [say(BOB, ANN, key="first")])
+    assert guessed is not None
+    with pytest.raises(DuplicateKey):
+        in_transaction(store, lambda: append_guessed(store, guessed), write=True)
+    batch = [say(BOB, ANN, key="new"), say(BOB, ANN, key="first"), say(BOB, ANN, key="new")]
+    assert append_batch(store, memory, batch) == [
+        Appended(conversation, 2, NOW_MS, ANN),
+        Appended(conversation, 1, NOW_MS, ANN, repeated=True),
+        Appended(conversation, 2, NOW_MS, ANN, repeated=True),
+    ]
+    assert append_batch(store, memory, [say(BOB, ANN, key="first")]) == [
+        Appended(conversation, 1, NOW_MS, ANN, repeated=True)
+    ]
+
+
+def test_a_conversation_is_taken_for_granted_while_nobody_else_writes_there() -> None:
+    memory = AppendCache()
+    memory.learn_pairs({(ANN, BOB): 7})
+    memory.learn_conversation(7, 3, 4, 0, {(ANN, BOB)})
+    batch = [say(ANN, BOB)]
+    assert guess(memory, batch) is not None
+    memory.learn_conversation(7, 5, 6, 0, set())
+    assert guess(memory, batch) is None
+    memory.learn_conversation(7, 6, 7, 0, set())
+    assert guess(memory, batch) is not None
+
+
+def test_the_more_fail_in_a_row_the_fewer_are_tried() -> None:
+    memory = AppendCache()
+    skipped = []
+    for _ in range(9):
+        memory.failed()
+        count = 0
+        while not memory.dares():
+            count += 1
+        skipped.append(count)
+    assert skipped == [1, 2, 4, 8, 16, 32, 64, 64, 64]
+    memory.held({})
+    memory.failed()
+    assert [memory.dares(), memory.dares()] == [False, True]
+
+
+def test_it_forgets_rather_than_to_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 10)
+    memory = AppendCache()
+    for number in range(1, 1_000):
+        memory.learn_names({f"name-{number}": number})
+        memory.learn_pairs({(number, number + 1): number})
+        memory.learn_conversation(number, 0, 1, 0, {(number, 0), (number + 1, 0)})
+        writers = sum(len(one.writers) for one in memory.conversations.values())
+        assert max(len(memory.names), len(memory.pairs), len(memory.conversations)) <= 11
+        assert writers <= 12
+    for version in range(1_000):
+        memory.learn_conversation(5_000, 0, 1, version, {(version, 0)})
+    assert memory.conversations[5_000].writers == {(999, 0)}
+    for sender in range(1_000):
+        memory.learn_conversation(5_001, 0, 1, 0, {(sender, 0)})
+        writers = sum(len(one.writers) for one in memory.conversations.values())
+        assert writers <= 12
+
+
+def test_null_where_none_may_be_is_stale(store: Connection) -> None:
+    _, group = begin(store)
+    with pytest.raises(Stale):
+        in_transaction(
+            store,
+            lambda: store.execute("UPDATE conversations SET head = NULL WHERE id = ?", (group,)),
+            write=True,
+        )
+    assert len(read_all(store, group)) == 2
