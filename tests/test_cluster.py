@@ -58,7 +58,7 @@ class Pair:
         execute(connection, op.AddFriend(self.bob_id, self.ann_id, 0))
         connection.close()
         self.proxy = Proxy(redis.port)
-        flags = ("--sweep-ms", str(SWEEP_MS))
+        flags = ("--anti-entropy-ms", str(SWEEP_MS))
         bus = f"redis://127.0.0.1:{self.proxy.port}/0"
         self.nodes = [
             ChatNode(folder / "node-1", database, bus, *flags, balanced=False),

@@ -49,7 +49,8 @@ class Rule(NamedTuple):
 
 
 def _imports(spec: Spec) -> str:
-    lines = ["import enum", "import re", "from typing import Final, NamedTuple", ""]
+    lines = ["import enum", "import re", "from collections.abc import Sequence"]
+    lines += ["from typing import Final, NamedTuple", ""]
     lines += ["from chat.protocol.errors import ErrorCode"]
     names = sorted(["Request", *(request.class_name for request in spec.requests)])
     # A trailing comma keeps one name a line, as ruff sorts them.
@@ -77,8 +78,12 @@ def _rules(spec: Spec) -> str:
     lines = [f"{constant}: Final = {rule}" for constant, rule in sorted(constants.items())]
     lines += ["", "_CELLS: Final = ("]
     lines += [f"{_INDENT}# {', '.join(state.name for state in spec.states)}", *rows, ")", ""]
-    lines.append("RULES: Final[tuple[tuple[Rule, ...], ...]] = tuple(zip(*_CELLS, strict=True))")
-    return "\n".join([*lines, docstring("Indexed by State, then by Input.")]) + "\n"
+    lines.append("RULES: Final[list[Sequence[Rule]]] = list(zip(*_CELLS, strict=True))")
+    doc = (
+        "Indexed by State, then by Input. Every decision of a session is a look-up here, so a test or "
+        "a simulation that puts rows in place that count sees all of them."
+    )
+    return "\n".join([*lines, docstring(doc)]) + "\n"
 
 
 def _constant(cell: Cell) -> str:

@@ -27,7 +27,7 @@ def ping(id: int) -> bytes:
     return json.dumps({"type": "ping", "id": id}).encode() + b"\n"
 
 
-class Committed(op.Operation, frozen=True):
+class Committed(op.Operation[op.Outcome], frozen=True):
     """Stands for an operation that was carried out already, with what came of it."""
 
     outcome: op.AnyOutcome
@@ -272,17 +272,17 @@ class NodeHarness:
 def check_tables(node: Node) -> None:
     """Audiences that are kept are right; nobody who could go on waits; who has something due is
     looked at."""
-    context, watch = node._context, node._watch
-    for conversation in node._delivery.conversations.values():
+    context, timers = node._context, node._timers
+    for conversation in node._streams.conversations.values():
         for id, (own, others) in conversation._audiences.items():
             user = context.users.get(id)
             mine = [] if user is None else list(user.sessions)
             assert list(own) == [one for one in mine if one in conversation.live]
             assert list(others) == [one for one in conversation.live if one not in mine]
-    intake = node._intake
-    turns = [what for _, _, what in context.deadlines._heap if what[0] == "turn"]
-    assert len(turns) == intake._armed >= bool(intake._resting)
-    assert all(context.sessions[resting].waiting for resting in intake._resting)
+    scheduler = node._scheduler
+    quanta = [due for _, _, due in context.deadlines._heap if due == scheduler.serve_deferred]
+    assert len(quanta) == scheduler._armed >= bool(scheduler._deferred)
+    assert all(context.sessions[deferred].waiting for deferred in scheduler._deferred)
     for session in context.sessions.values():
         if session.state is State.CLOSING:
             assert not session.counted
@@ -294,14 +294,15 @@ def check_tables(node: Node) -> None:
             or not waits
             or session.state is State.AUTHENTICATING
             or session.full
-            or session.connection in intake._resting
+            or session.connection in scheduler._deferred
         )
         assert session.under_way or not session.draining
+        assert session.under_way or waits or session.input_ended_at_ms is None
         assert session.counted == (session.state is not State.READY)
-        if watch._deadlines(session):
-            at_ms = session.next_check_ms
+        if timers._deadlines(session):
+            at_ms = session.check_at_ms
             assert at_ms is not None
-            assert session.connection in watch._looks[at_ms]
+            assert session.connection in timers._checks[at_ms]
 
 
 UNAVAILABLE = op.Refused(ErrorCode.UNAVAILABLE)

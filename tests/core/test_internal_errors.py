@@ -1,5 +1,6 @@
 """A bug that comes out at one of many takes nothing from the others."""
 
+from functools import partial
 from unittest.mock import patch
 
 from chat.core.ports import events as ev
@@ -36,7 +37,7 @@ def test_a_bug_at_one_session_takes_nothing_from_those_looked_at_with_it() -> No
     house.register("ann", "bob", "cyd")
     ann, bob, cyd = house.login("ann"), house.login("bob"), house.login("cyd")
     node = house.nodes[0].node
-    check = node._watch._check
+    check = node._timers._check_session
 
     def faulty(session: Session) -> bool:
         if session.connection == bob.connection:
@@ -46,7 +47,7 @@ def test_a_bug_at_one_session_takes_nothing_from_those_looked_at_with_it() -> No
     start_ms, now_ms = house.now_ms, house.now_ms
     effects: list[AnyEffect] = []
     bugs = []
-    with patch.object(node._watch, "_check", faulty):
+    with patch.object(node._timers, "_check_session", faulty):
         while now_ms < start_ms + 60_000:
             due_ms = node.next_deadline_ms()
             assert due_ms is not None
@@ -70,15 +71,15 @@ def test_a_bug_in_a_request_that_waited_for_an_answer_takes_nothing_from_other_a
     house.run()
     answers = [(ticket, house.answer(asked)) for _, ticket, asked in house.held]
     host = house.nodes[0]
-    intake = host.node._intake
-    input, take = intake._takers[PingRequest]
+    handlers = host.node._scheduler._handlers
+    input, take = handlers[PingRequest]
 
     def faulty(session: Session, request: PingRequest) -> None:
         if session.connection == ann.connection:
             raise RuntimeError("a bug")
         take(session, request)
 
-    with patch.dict(intake._takers, {PingRequest: (input, faulty)}):
+    with patch.dict(handlers, {PingRequest: (input, faulty)}):
         assert len(host.handle(ev.Answers(tuple(answers)))) == 1
     house.run()
     assert [len(peer.pushes("profile")) for peer in (ann, bob)] == [1, 1]
@@ -90,12 +91,12 @@ def test_a_bug_at_a_deadline_takes_nothing_from_those_whose_turn_it_is() -> None
     house = NodeHarness()
     house.register("ann")
     ann = house.login("ann")
-    count = 3 * NodeConfig().requests_a_turn
+    count = 3 * NodeConfig().request_quantum
     ann.write(b"".join(ping(id) for id in range(count)))
     house.run()
     host = house.nodes[0]
     with patch.object(host.node._presence, "flap_over", side_effect=RuntimeError("a bug")):
-        host.node._context.deadlines.set(house.now_ms, ("flap", 1))
+        host.node._context.deadlines.set(house.now_ms, partial(host.node._presence.flap_over, 1))
         assert len(host.handle(ev.Tick())) == 1
     house.pass_time(0)
     assert [pong["re"] for pong in ann.pushes("pong")] == list(range(count))

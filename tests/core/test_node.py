@@ -143,7 +143,7 @@ def test_removing_a_friend_ends_the_chat_on_both_sides(house: NodeHarness) -> No
     assert bob.call("remove_friend", user="ann")["type"] == "done"
     assert ann.pushes("friend_removed")[0]["user"]["name"] == "bob"
     assert ann.call("chat", to="bob", text="hi", key="k")["code"] == "not_friends"
-    assert all(not node.node._delivery.conversations for node in house.nodes)
+    assert all(not node.node._streams.conversations for node in house.nodes)
 
 
 def test_a_block_stops_the_chat_and_not_the_friendship(house: NodeHarness) -> None:

@@ -25,7 +25,7 @@ HIGH_BYTES = 65_536
 SMALL_BUFFER = NodeConfig(write_buffer_bytes=HIGH_BYTES)
 NONSENSE = 60_000
 """Lines of nonsense, each answered by some 150 bytes: far more than the sockets themselves hold."""
-ONE_TURN = NodeConfig(write_buffer_bytes=HIGH_BYTES, requests_a_turn=NONSENSE)
+ONE_TURN = NodeConfig(write_buffer_bytes=HIGH_BYTES, request_quantum=NONSENSE)
 """All of it is answered at once, and stands in the buffer."""
 
 
@@ -199,7 +199,7 @@ def test_a_peer_that_asked_for_several_turns_full_and_shut_down_its_side_gets_it
     async def work() -> None:
         async with stage(tmp_path / "chat.db") as up:
             peer = await up.connect()
-            many = 5 * NodeConfig().requests_a_turn
+            many = 5 * NodeConfig().request_quantum
             await peer.write(b"".join(ping(id) for id in range(many)))
             peer.shut_down()
             replies = [json.loads(line) for line in (await peer.rest()).splitlines()]

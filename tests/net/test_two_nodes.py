@@ -16,7 +16,7 @@ from deploy.servers import Redis
 from tests.net.loops import Run
 from tests.net.stage import Peer, Stage, stage
 
-NO_SWEEP = NodeConfig(sweep_ms=3_600_000)
+NO_SWEEP = NodeConfig(anti_entropy_ms=3_600_000)
 """What arrives, arrives by the bus."""
 
 

@@ -15,8 +15,6 @@ _MESSAGE: Final = (
 )
 # Members of enumerations are looked up slowly, so those of the hot path are constants.
 _TEXT: Final = EntryKind.TEXT
-_LEFT: Final = EntryKind.LEFT
-_DELETED: Final = EntryKind.DELETED
 
 
 def encode_entry(entry: LogEntry, *, own: bool) -> bytes:
@@ -42,8 +40,3 @@ def encode_entry(entry: LogEntry, *, own: bool) -> bytes:
             key=entry.key if own else None,
         )
     )
-
-
-def ends_membership(entry: LogEntry) -> bool:
-    """Whether somebody's place in the conversation ends with this entry."""
-    return entry.kind is _LEFT or entry.kind is _DELETED

@@ -1,14 +1,19 @@
-"""The bus channels that this node listens to.
+"""The bus channels that this node is subscribed to.
 
-A channel is subscribed to when the first who needs it appears and left when the last is gone.
-Whoever has to read something *after* the channel is heard leaves a record; it is given back when
-the confirmation comes. Nobody waits for a bus that is down, nor longer than confirm_ms for one
-that is silent: the sweep will find what was missed.
+A channel is subscribed to when the first part of the node needs it, and left when the last need of
+it has ended. What must be read *after* the subscription is confirmed waits for that: its
+continuation is called when the confirmation comes, when `confirm_ms` have passed without one, or
+when the bus is down. In the latter two cases anti-entropy finds what was missed.
 """
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
 
 from chat.core.ports.effects import Subscribe, Unsubscribe
 from chat.core.state.context import Context
-from chat.core.state.pending import Pending
+
+OnConfirmed: TypeAlias = Callable[[], None]
 
 
 class _Channel:
@@ -18,11 +23,11 @@ class _Channel:
         self.ticket = ticket
         self.needs = 0
         self.confirmed = False
-        self.waiting: list[Pending] = []
+        self.waiting: list[OnConfirmed] = []
 
 
 class Subscriptions:
-    """Which channels are needed, by how many, and who waits for their confirmation."""
+    """Which channels are needed, by how many, and what waits for their confirmation."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -35,10 +40,10 @@ class Subscriptions:
         return len(self._channels)
 
     def need(self, name: str) -> None:
-        """One more needs the channel. Each `need` is ended by one `release`."""
+        """One need more of the channel. Each `need` is ended by one `release`."""
         channel = self._channels.get(name)
         if channel is None:
-            ticket = self._context.ticket()
+            ticket = self._context.new_ticket()
             channel = self._channels[name] = _Channel(ticket)
             self._by_ticket[ticket] = name
             self._context.effects.append(Subscribe(name, ticket))
@@ -52,39 +57,45 @@ class Subscriptions:
             del self._by_ticket[channel.ticket]
             self._context.effects.append(Unsubscribe(name))
 
-    def wait(self, name: str, record: Pending) -> bool:
-        """False if there is nothing to wait for; else the record is kept, to be given back."""
+    def wait(self, name: str, then: OnConfirmed) -> bool:
+        """False if there is nothing to wait for; else `then` is called later, if the channel is
+        still needed."""
         channel = self._channels[name]
         if channel.confirmed or not self.up:
             return False
-        channel.waiting.append(record)
-        due = ("confirm", channel.ticket)
-        self._context.deadlines.set(self._context.now_ms + self._context.config.confirm_ms, due)
+        channel.waiting.append(then)
+        due_ms = self._context.now_ms + self._context.config.confirm_ms
+        self._context.deadlines.set(due_ms, partial(self._go_on, channel.ticket))
         return True
 
-    def confirm(self, ticket: int) -> list[Pending]:
-        """The channel of this ticket is heard. Those who waited for it."""
+    def confirmed(self, ticket: int) -> None:
+        """The bus confirms the subscription with this ticket."""
         name = self._by_ticket.get(ticket)
-        if name is None:
-            return []
-        self._channels[name].confirmed = True
-        return self.give_up(ticket)
+        if name is not None:
+            self._channels[name].confirmed = True
+            self._go_on(ticket)
 
-    def give_up(self, ticket: int) -> list[Pending]:
-        """Those who wait for the channel of this ticket; they wait no longer."""
+    def _go_on(self, ticket: int) -> None:
         name = self._by_ticket.get(ticket)
-        if name is None:
-            return []
-        channel = self._channels[name]
-        waiting, channel.waiting = channel.waiting, []
-        return waiting
+        if name is not None:
+            channel = self._channels[name]
+            waiting, channel.waiting = channel.waiting, []
+            self._call(waiting)
 
-    def bus_down(self) -> list[Pending]:
-        """Nothing is heard any more. Everyone who waited for anything."""
+    def bus_down(self) -> None:
+        """No channel is subscribed to any more; nothing waits for a bus that is down."""
         self.up = False
-        waiting: list[Pending] = []
+        waiting: list[OnConfirmed] = []
         for channel in self._channels.values():
             channel.confirmed = False
             waiting += channel.waiting
             channel.waiting = []
-        return waiting
+        self._call(waiting)
+
+    def _call(self, waiting: list[OnConfirmed]) -> None:
+        """An internal error at one of them takes nothing from the others."""
+        for then in waiting:
+            try:
+                then()
+            except Exception as error:
+                self._context.internal_errors.append(error)

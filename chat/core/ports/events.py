@@ -26,8 +26,14 @@ class BytesReceived(Event, frozen=True):
     data: bytes
 
 
+class EndOfInput(Event, frozen=True):
+    """The peer has shut its side down: no more bytes come, and it may still be written to."""
+
+    connection: int
+
+
 class ConnectionLost(Event, frozen=True):
-    """The connection is gone, whoever ended it. Always the last event of a connection."""
+    """The connection is gone, whichever side ended it. Always the last event of a connection."""
 
     connection: int
 
@@ -55,7 +61,7 @@ class Answer(Event, frozen=True):
 
 class Answers(Event, frozen=True):
     """Outcomes that came together, each with its ticket, in their order: a transaction that carried
-    many appends answers them all at once. To the node they are so many Answers."""
+    many appends answers them all at once. To the node they are as many Answers."""
 
     answers: tuple[tuple[int, AnyOutcome], ...]
 
@@ -82,11 +88,11 @@ class BusDown(Event, frozen=True):
 
 
 class Tick(Event, frozen=True):
-    """It is now_ms; whatever is due is done. The driver sends it at next_deadline_ms()."""
+    """It is now_ms; all that is due is done. The driver sends it at next_deadline_ms()."""
 
 
 class Drain(Event, frozen=True):
-    """The node is about to stop: finish what is under way and send everyone off."""
+    """The node is about to stop: finish what is under way and close all connections."""
 
     retry_after_ms: int
 
@@ -94,6 +100,7 @@ class Drain(Event, frozen=True):
 AnyEvent = (
     ConnectionOpened
     | BytesReceived
+    | EndOfInput
     | ConnectionLost
     | WriteBufferFull
     | WriteBufferDrained

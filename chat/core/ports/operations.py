@@ -7,14 +7,16 @@ decided together is decided there, under the locks that make it final.
 Three parties answer operations:
 
 - the *store* (`StoreOperation`), transactions over the tables of chat/storage;
-- the *vault* (`PasswordOperation`), which hashes and checks passwords and makes tokens, since
-  the core may neither burn CPU nor draw random numbers;
+- the *password hasher* (`PasswordOperation`), which hashes and checks passwords and makes tokens,
+  since the core may neither burn CPU nor draw random numbers;
 - the *presence directory* (`PresenceOperation`), which knows who is online anywhere.
 
 Any operation may be answered by `Refused(code)`, which means that nothing was stored, and a
-write also by `Unknown()`, which means that the commit's reply was lost and nobody knows.
+write also by `Unknown()`, which means that the commit's reply was lost.
 Everything here is plain data.
 """
+
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 
@@ -22,12 +24,15 @@ from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import EntryKind, Group, Role, User
 
 
-class Operation(Struct, frozen=True, gc=False, tag_field="op"):
-    """Base of all operations."""
-
-
 class Outcome(Struct, frozen=True, gc=False, tag_field="outcome"):
     """Base of all outcomes."""
+
+
+OutcomeT_co = TypeVar("OutcomeT_co", bound=Outcome, covariant=True)
+
+
+class Operation(Struct, Generic[OutcomeT_co], frozen=True, gc=False, tag_field="op"):
+    """Base of all operations; the parameter is the outcome of one that succeeded."""
 
 
 # ---------------------------------------------------------------- rows that outcomes carry
@@ -44,7 +49,7 @@ class FriendRow(Struct, frozen=True, gc=False):
 
 
 class Roster(Struct, frozen=True):
-    """All that a user's devices must know: who the friends are, which groups, who asks.
+    """All that a user's devices must know: friends, groups, and open friend requests.
 
     `version` grows with every change of this user's friends, groups or requests, inside the
     transaction that makes the change; so a node can tell whether it missed one.
@@ -85,323 +90,11 @@ class Touched(Struct, frozen=True, gc=False):
     version: int
 
 
-# ------------------------------------------------------------------------------ the store
-
-
-class CreateUser(Operation, frozen=True):
-    """-> UserCreated | Refused(name_taken)"""
-
-    name: str
-    password_hash: str
-    at_ms: int
-
-
-class FindAccount(Operation, frozen=True):
-    """By number or by name, whatever its case. -> AccountFound, `account` None if there is none"""
-
-    user: int | str
-
-
-class OpenDevice(Operation, frozen=True):
-    """Stores a device under the hash of its token and reads the roster. -> DeviceOpened"""
-
-    user: int
-    token_sha256: bytes
-    at_ms: int
-
-
-class FindDevice(Operation, frozen=True):
-    """Whose token is it? -> DeviceFound | Refused(bad_credentials)"""
-
-    token_sha256: bytes
-    at_ms: int
-
-
-class CloseDevice(Operation, frozen=True):
-    """Forgets the device. It is no mistake if there is none. -> Done"""
-
-    token_sha256: bytes
-
-
-class ReadRoster(Operation, frozen=True):
-    """-> RosterRead | Refused(no_such_user)"""
-
-    user: int
-
-
-class ReadProfile(Operation, frozen=True):
-    """-> ProfileRead | Refused(no_such_user)"""
-
-    user: int
-
-
-class ReadHeads(Operation, frozen=True):
-    """The heads of conversations and the versions of rosters. -> HeadsRead
-
-    What does not exist is left out.
-    """
-
-    conversations: tuple[int, ...]
-    users: tuple[int, ...]
-
-
-class ReadLog(Operation, frozen=True):
-    """The entries with seq > after, at most `limit`, in order. For the node itself, which
-    decides from the log's own membership entries who may see them. -> LogRead"""
-
-    conversation: int
-    after: int
-    limit: int
-
-
-class ReadHistory(Operation, frozen=True):
-    """A page for a user, who must be a member and sees nothing before `since`.
-
-    With `after`: the first `limit` entries with seq > after. Else the last `limit` with
-    seq < before (no `before`: up to the head). In order. -> HistoryRead | Refused(not_member)
-    """
-
-    user: int
-    conversation: int
-    before: int | None
-    after: int | None
-    limit: int
-
-
-class ReadMembers(Operation, frozen=True):
-    """-> MembersRead | Refused(no_such_group, not_member)"""
-
-    user: int
-    group: int
-
-
-class Append(Operation, frozen=True):
-    """A text for a friend (`to`: number or name) or for a group: exactly one of the two is set.
-
-    The same (sender, key) again with the same target and text is answered by the first
-    seq and time, with `repeated`; with others by Refused(key_conflict). The key is looked up
-    before membership: what was stored once stays sent.
-    -> Appended | Refused(no_such_user, not_friends, blocked, forbidden, no_such_group,
-    not_member, key_conflict)
-    """
-
-    sender: int
-    to: int | str | None
-    group: int | None
-    text: str
-    key: str
-    at_ms: int
-
-
-class AddFriend(Operation, frozen=True):
-    """-> FriendshipChanged | Refused(no_such_user, blocked, forbidden)"""
-
-    user: int
-    other: int | str
-    at_ms: int
-
-
-class RemoveFriend(Operation, frozen=True):
-    """-> FriendshipChanged | Refused(no_such_user, not_friends, forbidden)"""
-
-    user: int
-    other: int | str
-
-
-class Block(Operation, frozen=True):
-    """-> FriendshipChanged (nobody touched) | Refused(no_such_user, forbidden)"""
-
-    user: int
-    other: int | str
-
-
-class Unblock(Operation, frozen=True):
-    """-> FriendshipChanged (nobody touched) | Refused(no_such_user, forbidden)"""
-
-    user: int
-    other: int | str
-
-
-class CreateGroup(Operation, frozen=True):
-    """The owner's `joined` is entry 1. -> GroupChanged"""
-
-    user: int
-    name: str
-    description: str
-    at_ms: int
-
-
-class JoinGroup(Operation, frozen=True):
-    """Appends `joined`; the member's `since` is that entry. -> GroupChanged
-    | Refused(no_such_group, already_member)"""
-
-    user: int
-    group: int
-    at_ms: int
-
-
-class LeaveGroup(Operation, frozen=True):
-    """Appends `left`, and `promoted` when the owner left others behind. The last to leave closes
-    the group. -> GroupChanged | Refused(no_such_group, not_member)"""
-
-    user: int
-    group: int
-    at_ms: int
-
-
-class DeleteGroup(Operation, frozen=True):
-    """Appends `deleted`, ends all memberships and closes the group. -> GroupChanged
-    | Refused(no_such_group, not_member, forbidden)"""
-
-    user: int
-    group: int
-    at_ms: int
-
-
-class MarkRead(Operation, frozen=True):
-    """`seq` is clamped to the head; the mark never goes back.
-    -> ReadMarked | Refused(not_member)"""
-
-    user: int
-    conversation: int
-    seq: int
-
-
 class Account(Struct, frozen=True, gc=False):
     """Who a name or number belongs to, and the hash to check a password against."""
 
     user: User
     password_hash: str
-
-
-class UserCreated(Outcome, frozen=True):
-    user: User
-
-
-class AccountFound(Outcome, frozen=True):
-    account: Account | None
-
-
-class DeviceOpened(Outcome, frozen=True):
-    roster: Roster
-
-
-class DeviceFound(Outcome, frozen=True):
-    user: int
-
-
-class RosterRead(Outcome, frozen=True):
-    roster: Roster
-
-
-class ProfileRead(Outcome, frozen=True):
-    user: User
-    registered_at_ms: int
-    devices: int
-    friends: int
-    groups: int
-
-
-class HeadsRead(Outcome, frozen=True):
-    conversations: dict[int, int]
-    versions: dict[int, int]
-
-
-class LogRead(Outcome, frozen=True):
-    """`head` is the conversation's head as of this read."""
-
-    entries: tuple[LogEntry, ...]
-    head: int
-
-
-class HistoryRead(Outcome, frozen=True):
-    entries: tuple[LogEntry, ...]
-    more: bool
-
-
-class MembersRead(Outcome, frozen=True):
-    members: tuple[MemberRow, ...]
-
-
-class Appended(Outcome, frozen=True):
-    """`recipient` is the friend's number for a direct text, None for a group."""
-
-    conversation: int
-    seq: int
-    at_ms: int
-    recipient: int | None = None
-    repeated: bool = False
-
-
-class FriendshipChanged(Outcome, frozen=True):
-    """`roster` is the asking user's, as of this transaction. `touched` names every user, the
-    asking one among them, whose roster changed; nobody, if all was so before."""
-
-    roster: Roster
-    touched: tuple[Touched, ...]
-
-
-class GroupChanged(Outcome, frozen=True):
-    """`entries` are those that were appended. `roster` is the asking user's, as of this
-    transaction. `touched`: who gained or lost membership or role, but for a deletion only the
-    asking user: the log itself tells the members."""
-
-    group: int
-    entries: tuple[LogEntry, ...]
-    roster: Roster
-    touched: tuple[Touched, ...]
-
-
-class ReadMarked(Outcome, frozen=True):
-    """`other` is the friend who is told, None in a group; `seq` the mark as it is now."""
-
-    seq: int
-    other: int | None
-
-
-class Done(Outcome, frozen=True):
-    """It is so now; there is nothing to say of it."""
-
-
-# ------------------------------------------------------------------------------ the vault
-
-
-class HashPassword(Operation, frozen=True):
-    """-> PasswordHashed | Refused(busy)"""
-
-    password: str
-
-
-class CheckPassword(Operation, frozen=True):
-    """With no hash, a dummy one is checked, so that an unknown user takes as long.
-    -> PasswordChecked | Refused(busy)"""
-
-    password: str
-    password_hash: str | None
-
-
-class PasswordHashed(Outcome, frozen=True):
-    password_hash: str
-
-
-class PasswordChecked(Outcome, frozen=True):
-    """`token` is fresh: 64 hexadecimal digits of 256 random bits. Empty if it did not match."""
-
-    matches: bool
-    token: str
-
-
-# ------------------------------------------------------------------ the presence directory
-
-
-class FindPresence(Operation, frozen=True):
-    """Which of these are online on a node whose lease is good? -> PresenceFound"""
-
-    users: tuple[int, ...]
-
-
-class PresenceFound(Outcome, frozen=True):
-    online: tuple[int, ...]
 
 
 # ------------------------------------------------------------------------------ any of them
@@ -415,6 +108,317 @@ class Refused(Outcome, frozen=True):
 
 class Unknown(Outcome, frozen=True):
     """The commit's reply was lost: it may be stored and it may not."""
+
+
+# ------------------------------------------------------------------------------ the store
+
+
+class UserCreated(Outcome, frozen=True):
+    user: User
+
+
+class CreateUser(Operation[UserCreated], frozen=True):
+    """Refused: name_taken."""
+
+    name: str
+    password_hash: str
+    at_ms: int
+
+
+class AccountFound(Outcome, frozen=True):
+    account: Account | None
+
+
+class FindAccount(Operation[AccountFound], frozen=True):
+    """By number or by name, whatever its case. `account` is None if there is none."""
+
+    user: int | str
+
+
+class DeviceOpened(Outcome, frozen=True):
+    roster: Roster
+
+
+class OpenDevice(Operation[DeviceOpened], frozen=True):
+    """Stores a device under the hash of its token and reads the roster."""
+
+    user: int
+    token_sha256: bytes
+    at_ms: int
+
+
+class DeviceFound(Outcome, frozen=True):
+    user: int
+
+
+class FindDevice(Operation[DeviceFound], frozen=True):
+    """Whose token is it? Refused: bad_credentials."""
+
+    token_sha256: bytes
+    at_ms: int
+
+
+class Done(Outcome, frozen=True):
+    """Carried out; there is nothing more to say of it."""
+
+
+class CloseDevice(Operation[Done], frozen=True):
+    """Forgets the device. It is no mistake if there is none."""
+
+    token_sha256: bytes
+
+
+class RosterRead(Outcome, frozen=True):
+    roster: Roster
+
+
+class ReadRoster(Operation[RosterRead], frozen=True):
+    """Refused: no_such_user."""
+
+    user: int
+
+
+class ProfileRead(Outcome, frozen=True):
+    user: User
+    registered_at_ms: int
+    devices: int
+    friends: int
+    groups: int
+
+
+class ReadProfile(Operation[ProfileRead], frozen=True):
+    """Refused: no_such_user."""
+
+    user: int
+
+
+class HeadsRead(Outcome, frozen=True):
+    conversations: dict[int, int]
+    versions: dict[int, int]
+
+
+class ReadHeads(Operation[HeadsRead], frozen=True):
+    """The heads of conversations and the versions of rosters.
+
+    What does not exist is left out.
+    """
+
+    conversations: tuple[int, ...]
+    users: tuple[int, ...]
+
+
+class LogRead(Outcome, frozen=True):
+    """`head` is the conversation's head as of this read."""
+
+    entries: tuple[LogEntry, ...]
+    head: int
+
+
+class ReadLog(Operation[LogRead], frozen=True):
+    """The entries with seq > after, at most `limit`, in order. For the node itself, which
+    decides from the log's own membership entries who may see them."""
+
+    conversation: int
+    after: int
+    limit: int
+
+
+class HistoryRead(Outcome, frozen=True):
+    entries: tuple[LogEntry, ...]
+    more: bool
+
+
+class ReadHistory(Operation[HistoryRead], frozen=True):
+    """A page for a user, who must be a member and sees nothing before `since`.
+
+    With `after`: the first `limit` entries with seq > after. Else the last `limit` with
+    seq < before (no `before`: up to the head). In order. Refused: not_member.
+    """
+
+    user: int
+    conversation: int
+    before: int | None
+    after: int | None
+    limit: int
+
+
+class MembersRead(Outcome, frozen=True):
+    members: tuple[MemberRow, ...]
+
+
+class ReadMembers(Operation[MembersRead], frozen=True):
+    """Refused: no_such_group, not_member."""
+
+    user: int
+    group: int
+
+
+class Appended(Outcome, frozen=True):
+    """`recipient` is the friend's number for a direct text, None for a group."""
+
+    conversation: int
+    seq: int
+    at_ms: int
+    recipient: int | None = None
+    repeated: bool = False
+
+
+class Append(Operation[Appended], frozen=True):
+    """A text for a friend (`to`: number or name) or for a group: exactly one of the two is set.
+
+    The same (sender, key) again with the same target and text is answered by the first
+    seq and time, with `repeated`; with others by Refused(key_conflict). The key is looked up
+    before membership: what was stored once stays sent.
+    Refused: no_such_user, not_friends, blocked, forbidden, no_such_group, not_member, key_conflict.
+    """
+
+    sender: int
+    to: int | str | None
+    group: int | None
+    text: str
+    key: str
+    at_ms: int
+
+
+class FriendshipChanged(Outcome, frozen=True):
+    """`roster` is the asking user's, as of this transaction. `touched` names every user, the
+    asking one among them, whose roster changed; it is empty if nothing was changed."""
+
+    roster: Roster
+    touched: tuple[Touched, ...]
+
+
+class AddFriend(Operation[FriendshipChanged], frozen=True):
+    """Refused: no_such_user, blocked, forbidden."""
+
+    user: int
+    other: int | str
+    at_ms: int
+
+
+class RemoveFriend(Operation[FriendshipChanged], frozen=True):
+    """Refused: no_such_user, not_friends, forbidden."""
+
+    user: int
+    other: int | str
+
+
+class Block(Operation[FriendshipChanged], frozen=True):
+    """Touches no roster. Refused: no_such_user, forbidden."""
+
+    user: int
+    other: int | str
+
+
+class Unblock(Operation[FriendshipChanged], frozen=True):
+    """Touches no roster. Refused: no_such_user, forbidden."""
+
+    user: int
+    other: int | str
+
+
+class GroupChanged(Outcome, frozen=True):
+    """`entries` are those that were appended. `roster` is the asking user's, as of this
+    transaction. `touched`: who gained or lost membership or role, but for a deletion only the
+    asking user: the log itself tells the members."""
+
+    group: int
+    entries: tuple[LogEntry, ...]
+    roster: Roster
+    touched: tuple[Touched, ...]
+
+
+class CreateGroup(Operation[GroupChanged], frozen=True):
+    """The owner's `joined` is entry 1."""
+
+    user: int
+    name: str
+    description: str
+    at_ms: int
+
+
+class JoinGroup(Operation[GroupChanged], frozen=True):
+    """Appends `joined`; the member's `since` is that entry.
+    Refused: no_such_group, already_member."""
+
+    user: int
+    group: int
+    at_ms: int
+
+
+class LeaveGroup(Operation[GroupChanged], frozen=True):
+    """Appends `left`, and `promoted` when the owner left others behind. The last to leave closes
+    the group. Refused: no_such_group, not_member."""
+
+    user: int
+    group: int
+    at_ms: int
+
+
+class DeleteGroup(Operation[GroupChanged], frozen=True):
+    """Appends `deleted`, ends all memberships and closes the group.
+    Refused: no_such_group, not_member, forbidden."""
+
+    user: int
+    group: int
+    at_ms: int
+
+
+class ReadMarked(Outcome, frozen=True):
+    """`other` is the friend who is told, None in a group; `seq` the mark as it is now."""
+
+    seq: int
+    other: int | None
+
+
+class MarkRead(Operation[ReadMarked], frozen=True):
+    """`seq` is clamped to the head; the mark never goes back.
+    Refused: not_member."""
+
+    user: int
+    conversation: int
+    seq: int
+
+
+# ------------------------------------------------------------------- the password hasher
+
+
+class PasswordHashed(Outcome, frozen=True):
+    password_hash: str
+
+
+class HashPassword(Operation[PasswordHashed], frozen=True):
+    """Refused: busy."""
+
+    password: str
+
+
+class PasswordChecked(Outcome, frozen=True):
+    """`token` is fresh: 64 hexadecimal digits of 256 random bits. Empty if it did not match."""
+
+    matches: bool
+    token: str
+
+
+class CheckPassword(Operation[PasswordChecked], frozen=True):
+    """With no hash, a dummy one is checked, so that an unknown user takes as long.
+    Refused: busy."""
+
+    password: str
+    password_hash: str | None
+
+
+# ------------------------------------------------------------------ the presence directory
+
+
+class PresenceFound(Outcome, frozen=True):
+    online: tuple[int, ...]
+
+
+class FindPresence(Operation[PresenceFound], frozen=True):
+    """Which of these are online on a node whose lease is good?"""
+
+    users: tuple[int, ...]
 
 
 StoreOperation = (

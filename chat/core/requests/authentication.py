@@ -1,66 +1,51 @@
-"""Who is there: register, login, resume, and the way to READY.
+"""Authentication: register, login, resume, logout.
 
-    login:   FindAccount -> CheckPassword -> channel heard -> OpenDevice ┐
-    resume:  FindDevice -------------------> channel heard -> ReadRoster ┴-> FindPresence -> READY
-
-The user's channel is heard before the roster is read, and what is heard then is kept until it has
-been, so that no change of it can fall between. A token leaves the core only as its hash.
+A login or resume that succeeds goes the same way from the roster on: the user's channel is
+subscribed to before the roster is read, and versions that are heard meanwhile are kept until it
+has been, so that no change of it can fall between. A token leaves the core only as its hash.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from chat.core.delivery.subscriptions import Subscriptions
 from chat.core.ports.bus_messages import user_channel
 from chat.core.ports.operations import (
-    AccountFound,
-    AnyOutcome,
     CheckPassword,
+    CloseDevice,
     CreateUser,
-    DeviceFound,
-    DeviceOpened,
     FindAccount,
     FindDevice,
     FindPresence,
     HashPassword,
     OpenDevice,
-    PasswordChecked,
-    PasswordHashed,
     PresenceFound,
     ReadRoster,
-    Refused,
-    RosterRead,
-    Unknown,
-    UserCreated,
+    Roster,
 )
+from chat.core.requests.calls import Call, Calls, Refusal, Steps, Waiting
 from chat.core.roster.presence import Presence
 from chat.core.roster.roster_sync import RosterSync
-from chat.core.state.context import Context, error_frame
-from chat.core.state.pending import (
-    EntrancePresence,
-    EntranceRoster,
-    LoginCheck,
-    LoginFind,
-    LoginSubscribed,
-    Pending,
-    RegisterHash,
-    RegisterStore,
-    ResumeFind,
-    ResumeSubscribed,
-    Waiter,
-)
+from chat.core.state.context import Context
 from chat.core.state.rate_limiter import RateLimiter
 from chat.core.state.session import Session
 from chat.core.state.user import LocalUser
-from chat.protocol.codec import encode
+from chat.core.upkeep.admission import Admission
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import (
+    DoneReply,
     LoggedInReply,
     LoginRequest,
+    LogoutRequest,
     RegisteredReply,
     RegisterRequest,
     ResumeRequest,
 )
-from chat.protocol.rules import Input, State, Verdict
+from chat.protocol.rules import Input
+
+Attempt = tuple[str, str]
+"""What failed logins are counted by: the account as it was named, and the address."""
 
 
 def token_sha256(token: str) -> bytes:
@@ -69,223 +54,165 @@ def token_sha256(token: str) -> bytes:
 
 
 class Authentication:
-    """The requests that a session in ANONYMOUS may make, and their way through the store."""
+    """Who a connection belongs to: the way from ANONYMOUS to READY, and back."""
 
     def __init__(
-        self, context: Context, channels: Subscriptions, people: RosterSync, presence: Presence
+        self,
+        context: Context,
+        calls: Calls,
+        subscriptions: Subscriptions,
+        roster_sync: RosterSync,
+        presence: Presence,
+        admission: Admission,
     ) -> None:
         self._context = context
-        self._channels = channels
-        self._people = people
+        self._subscriptions = subscriptions
+        self._roster_sync = roster_sync
         self._presence = presence
+        self._admission = admission
         per_minute = context.config.failed_logins_per_minute
-        self._failures: RateLimiter[tuple[str, str]] = RateLimiter(
+        self._failures: RateLimiter[Attempt] = RateLimiter(
             per_second=per_minute / 60, burst=per_minute
         )
+        calls.handle(RegisterRequest, self.register)
+        calls.handle(LoginRequest, self.login)
+        calls.handle(ResumeRequest, self.resume)
+        calls.handle(LogoutRequest, self.logout)
 
-    # ------------------------------------------------------------------ register
+    # ------------------------------------------------------------------ requests
 
-    def register(self, session: Session, request: RegisterRequest) -> None:
-        record = RegisterHash(session.connection, request.id, request.name)
-        self._context.query(record, HashPassword(request.password))
+    def register(self, call: Call, request: RegisterRequest) -> Steps:
+        with self._anonymous_if_refused(call.session):
+            hashed = yield from call.ask(HashPassword(request.password))
+            create = CreateUser(request.name, hashed.password_hash, call.now_ms)
+            created = yield from call.ask(create)
+        call.session.step(Input.UNIDENTIFIED, call.now_ms)
+        call.reply(RegisteredReply(re=request.id, user=created.user))
 
-    def register_hashed(self, record: RegisterHash, outcome: AnyOutcome) -> None:
-        session = self._waiting(record)
-        if session is None:
-            return
-        if not isinstance(outcome, PasswordHashed):
-            self._turn_away(session, record, outcome)
-            return
-        create = CreateUser(record.name, outcome.password_hash, self._context.now_ms)
-        self._context.query(RegisterStore(record.connection, record.re), create)
+    def login(self, call: Call, request: LoginRequest) -> Steps:
+        session = call.session
+        with self._anonymous_if_refused(session):
+            account = (yield from call.ask(FindAccount(request.user))).account
+            # An account is one account, whether it is named by name or by number.
+            name = f"#{account.user.id}" if account else str(request.user).lower()
+            attempt = (name, session.address)
+            self._check_failures(attempt)
+            password_hash = account.password_hash if account else None
+            checked = yield from call.ask(CheckPassword(request.password, password_hash))
+            # Other guesses that were checked at the same time may have failed meanwhile. A right
+            # guess is not told from a wrong one then, or guessing at once would evade the limit.
+            self._check_failures(attempt)
+            if account is None or not checked.matches:
+                self._failures.take(attempt, call.now_ms)
+                raise Refusal(ErrorCode.BAD_CREDENTIALS)
+            yield from self._subscribe(call, account.user.id)
+            opened = OpenDevice(account.user.id, token_sha256(checked.token), call.now_ms)
+            roster = (yield from call.ask(opened)).roster
+            user = yield from self._find_states(call, roster)
+        self._identify(call, user, checked.token, cursors=None)
 
-    def register_stored(self, record: RegisterStore, outcome: AnyOutcome) -> None:
-        session = self._waiting(record)
-        if session is None:
-            return
-        if isinstance(outcome, UserCreated):
+    def resume(self, call: Call, request: ResumeRequest) -> Steps:
+        with self._anonymous_if_refused(call.session):
+            device = yield from call.ask(FindDevice(token_sha256(request.token), call.now_ms))
+            yield from self._subscribe(call, device.user)
+            roster = (yield from call.ask(ReadRoster(device.user))).roster
+            user = yield from self._find_states(call, roster)
+        self._identify(call, user, request.token, request.cursors)
+
+    def logout(self, call: Call, request: LogoutRequest) -> Steps:
+        session = call.session
+        yield from call.ask(CloseDevice(token_sha256(session.token)))
+        self._roster_sync.leave(session)
+        self.forget(session)
+        session.token = ""
+        session.step(Input.UNIDENTIFIED, call.now_ms)
+        self._admission.count(session)
+        call.reply(DoneReply(re=request.id))
+
+    # ------------------------------------------------------------------ steps of the above
+
+    @contextmanager
+    def _anonymous_if_refused(self, session: Session) -> Iterator[None]:
+        """A refusal leaves the connection without a user; it may try again."""
+        try:
+            yield
+        except Refusal:
+            self.forget(session)
             session.step(Input.UNIDENTIFIED, self._context.now_ms)
-            self._context.reply(session, encode(RegisteredReply(re=record.re, user=outcome.user)))
-        else:
-            self._turn_away(session, record, outcome)
+            raise
 
-    # ------------------------------------------------------------------ login
-
-    def login(self, session: Session, request: LoginRequest) -> None:
-        attempt = (str(request.user).lower(), session.address)
-        record = LoginFind(session.connection, request.id, request.password, attempt)
-        self._context.query(record, FindAccount(request.user))
-
-    def login_found(self, record: LoginFind, outcome: AnyOutcome) -> None:
-        session = self._waiting(record)
-        if session is None:
-            return
-        if not isinstance(outcome, AccountFound):
-            self._turn_away(session, record, outcome)
-            return
-        account = outcome.account
-        user = account.user if account else None
-        # An account is one account, whether it is called by name or by number.
-        attempt = (f"#{user.id}", session.address) if user else record.attempt
-        if self._too_many_failures(session, record, attempt):
-            return
-        check = CheckPassword(record.password, account.password_hash if account else None)
-        self._context.query(LoginCheck(record.connection, record.re, user, attempt), check)
-
-    def login_checked(self, record: LoginCheck, outcome: AnyOutcome) -> None:
-        session = self._waiting(record)
-        if session is None:
-            return
-        # Those that were checked at the same time may have failed meanwhile. A guess that is right
-        # is not told from a wrong one then, or guessing at once would evade the limit.
-        if isinstance(outcome, PasswordChecked) and self._too_many_failures(
-            session, record, record.attempt
-        ):
-            return
-        if isinstance(outcome, PasswordChecked) and outcome.matches and record.user:
-            user = record.user.id
-            subscribed = LoginSubscribed(record.connection, record.re, user, outcome.token)
-            if not self._listen(session, user, subscribed):
-                self.login_subscribed(subscribed)
-            return
-        if isinstance(outcome, PasswordChecked):
-            self._failures.take(record.attempt, self._context.now_ms)
-            outcome = Refused(ErrorCode.BAD_CREDENTIALS)
-        self._turn_away(session, record, outcome)
-
-    def _too_many_failures(
-        self, session: Session, record: Waiter, attempt: tuple[str, str]
-    ) -> bool:
-        """Whether the account may not be tried for now; its peer is told so."""
+    def _check_failures(self, attempt: Attempt) -> None:
+        """Raises Refusal if too many logins of this account failed from this address."""
         now_ms = self._context.now_ms
-        if self._failures.ready(attempt, now_ms):
-            return False
-        wait_ms = self._failures.wait_ms(attempt, now_ms)
-        session.step(Input.UNIDENTIFIED, now_ms)
-        frame = error_frame(ErrorCode.RATE_LIMITED, record.re, wait_ms=wait_ms)
-        self._context.reply(session, frame)
-        return True
+        if not self._failures.ready(attempt, now_ms):
+            wait_ms = self._failures.wait_ms(attempt, now_ms)
+            raise Refusal(ErrorCode.RATE_LIMITED, wait_ms=wait_ms)
 
-    def login_subscribed(self, record: LoginSubscribed) -> None:
-        if self._waiting(record) is None:
-            return
-        opened = OpenDevice(record.user, token_sha256(record.token), self._context.now_ms)
-        self._context.query(
-            EntranceRoster(record.connection, record.re, record.token, None), opened
-        )
+    def _subscribe(self, call: Call, user_id: int) -> Steps:
+        """From here on no change of the user's roster is missed."""
+        session = call.session
+        self._roster_sync.await_roster(session, user_id)
+        channel = session.channel = user_channel(user_id)
+        self._subscriptions.need(channel)
+        yield from call.subscribed(channel)
 
-    # ------------------------------------------------------------------ resume
-
-    def resume(self, session: Session, request: ResumeRequest) -> None:
-        record = ResumeFind(session.connection, request.id, request.token, request.cursors)
-        find = FindDevice(token_sha256(request.token), self._context.now_ms)
-        self._context.query(record, find)
-
-    def resume_found(self, record: ResumeFind, outcome: AnyOutcome) -> None:
-        session = self._waiting(record)
-        if session is None:
-            return
-        if not isinstance(outcome, DeviceFound):
-            self._turn_away(session, record, outcome)
-            return
-        subscribed = ResumeSubscribed(
-            record.connection, record.re, outcome.user, record.token, record.cursors
-        )
-        if not self._listen(session, outcome.user, subscribed):
-            self.resume_subscribed(subscribed)
-
-    def resume_subscribed(self, record: ResumeSubscribed) -> None:
-        if self._waiting(record) is None:
-            return
-        self._context.query(
-            EntranceRoster(record.connection, record.re, record.token, record.cursors),
-            ReadRoster(record.user),
-        )
-
-    # ------------------------------------------------------------------ both
-
-    def roster_read(self, record: EntranceRoster, outcome: AnyOutcome) -> None:
-        session = self._waiting(record)
-        if session is None:
-            return
-        if not isinstance(outcome, DeviceOpened | RosterRead):
-            self._turn_away(session, record, outcome)
-            return
-        user = self._people.know(outcome.roster)
-        self._people.news(user.id, self._people.expect_no_more(session))
-        user.entering += 1
-        session.entering = user
-        entering = EntrancePresence(
-            record.connection, record.re, user.id, record.token, record.cursors
-        )
-        if user.friends and self._channels.up:
-            self._context.query(entering, FindPresence(tuple(user.friends)))
-        else:
-            self.presence_found(entering, PresenceFound(()))
-
-    def presence_found(self, record: EntrancePresence, outcome: AnyOutcome) -> None:
-        session = self._waiting(record)
-        if session is None:
-            return
-        user = self._stop_entering(session)
-        assert user is not None
-        online = set(outcome.online) if isinstance(outcome, PresenceFound) else set()
-        for friend in user.friends:
+    def _find_states(self, call: Call, roster: Roster) -> Waiting[LocalUser]:
+        """The local user of a roster that was just read, with the states of all friends."""
+        session = call.session
+        user = self._roster_sync.local_user(roster)
+        self._roster_sync.heard(user.id, self._roster_sync.await_no_roster(session))
+        user.authenticating += 1
+        session.authenticating_as = user
+        asked = tuple(user.friends)
+        online: set[int] = set()
+        if asked and self._subscriptions.up:
+            found = yield from call.attempt(FindPresence(asked))
+            online = set(found.online) if isinstance(found, PresenceFound) else set()
+        for friend in asked:
             self._presence.found(user, friend, online=friend in online)
-        session.step(Input.IDENTIFIED, self._context.now_ms)
-        session.token = record.token
+        new = user.friends.keys() - set(asked)
+        for friend in sorted(new):
+            self._presence.assume(user, friend)
+        if new:
+            self._presence.compare([user])
+        return user
+
+    def _identify(
+        self, call: Call, user: LocalUser, token: str, cursors: dict[int, int] | None
+    ) -> None:
+        """The connection is a device of the user. `cursors` None: the backlog of a login starts at
+        what the user has read."""
+        session = call.session
+        self._forget_user(session)
+        session.step(Input.IDENTIFIED, call.now_ms)
+        self._admission.uncount(session)
+        session.token = token
         logged_in = LoggedInReply(
-            re=record.re,
+            re=call.id,
             user=user.roster.user,
-            token=record.token,
+            token=token,
             friends=tuple(user.friend(row) for row in user.friends.values()),
             groups=user.roster.groups,
             requests=user.roster.requests,
         )
-        self._context.reply(session, encode(logged_in))
-        self._people.enter(session, user, record.cursors)
+        call.reply(logged_in)
+        self._context.runnable[session.connection] = None
+        self._roster_sync.enter(session, user, cursors)
+
+    # ------------------------------------------------------------------ the end
 
     def forget(self, session: Session) -> None:
-        """The session is not on its way in any more, nor does it listen."""
-        self._people.expect_no_more(session)
-        user = self._stop_entering(session)
+        """The session is not being authenticated any more, and needs no channel."""
+        self._roster_sync.await_no_roster(session)
+        user = self._forget_user(session)
         if user is not None and not user.sessions:
             self._presence.went(user)
-        if session.listens_to is not None:
-            self._channels.release(session.listens_to)
-            session.listens_to = None
+        if session.channel is not None:
+            self._subscriptions.release(session.channel)
+            session.channel = None
 
-    def _stop_entering(self, session: Session) -> LocalUser | None:
-        user, session.entering = session.entering, None
+    def _forget_user(self, session: Session) -> LocalUser | None:
+        user, session.authenticating_as = session.authenticating_as, None
         if user is not None:
-            user.entering -= 1
+            user.authenticating -= 1
         return user
-
-    def _listen(self, session: Session, user: int, record: Pending) -> bool:
-        """Whether the record now waits for the user's channel to be heard."""
-        self._people.expect(session, user)
-        channel = session.listens_to = user_channel(user)
-        self._channels.need(channel)
-        return self._channels.wait(channel, record)
-
-    def _waiting(self, record: Waiter) -> Session | None:
-        """The session that the record's request came from, if it still waits."""
-        session = self._context.sessions.get(record.connection)
-        if (
-            session is None
-            or session.step(Input.ANSWER, self._context.now_ms).verdict is Verdict.IGNORE
-        ):
-            return None
-        assert session.state is State.AUTHENTICATING
-        return session
-
-    def _turn_away(self, session: Session, record: Waiter, outcome: AnyOutcome) -> None:
-        """The connection stays nobody's: an error, or, when nobody knows what became of the
-        request, the end of the connection."""
-        self.forget(session)
-        if isinstance(outcome, Unknown):
-            self._context.close(session, Input.ANSWER_UNKNOWN)
-            return
-        session.step(Input.UNIDENTIFIED, self._context.now_ms)
-        refused = outcome if isinstance(outcome, Refused) else Refused(ErrorCode.UNAVAILABLE)
-        self._context.refuse(session, record.re, refused)

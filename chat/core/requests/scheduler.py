@@ -1,41 +1,42 @@
-"""Requests, as they come in on connections: which is taken now, and which has to wait.
+"""The scheduler: whose request is taken next, how many of them in one event, and what waits.
 
 Theory of operation
 -------------------
 
-What has come on a connection is cut into lines and taken line by line, until a request has to
-wait: for the one before it, for another state, for its peer to read what it was sent. The request
-that waits is kept as `waiting`, what came after it stays as bytes, and if that is much the peer is
-not read from.
+The bytes of a connection are cut into lines and taken line by line, until a request has to wait:
+for an earlier one, for another state, for its peer to read what it was sent. The request that waits
+is kept as `waiting`, what came after it stays as bytes, and if that is much the peer is not read
+from.
 
-What is taken in one event is limited, whoever it is of, by a *turn* of `requests_a_turn`, of which
-a long one counts as several. Who has more to ask when the turn is over *rests*. For those who rest
-there is a turn of their own as soon as the driver has looked after everybody else, and after that
-another one; they go on in the order in which they came to rest, as many as the turn lasts for. So a
-peer that sends a hundred thousand lines at once has them all answered, and what others wait for is
-one turn of each who has just sent something, and one of all who rest.
+How much is taken in one event is limited by a *quantum* of `request_quantum` requests, for all
+connections together; a long line counts as several. A connection that has more to ask when the
+quantum is used up is *deferred*. Deferred connections get a quantum of their own in an event of its
+own, as soon as the driver has handled what else has happened, and after that another one; they are
+served in the order in which they were deferred. So a peer that sends a hundred thousand lines at
+once has them all answered, and other connections wait for one quantum of each that has just sent
+something, and one of all that are deferred. (Deficit round robin, Shreedhar and Varghese 1995, with
+one common deficit.)
 
-Invariants: whoever rests has a request that waits; as long as anybody rests, the next turn is set.
+Invariants: a deferred connection has a request that waits; as long as a connection is deferred, the
+event that serves it is set.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Final
 
 from chat.core.ports.effects import Close, PauseReading, ResumeReading
-from chat.core.ports.events import BytesReceived
-from chat.core.requests.authentication import Authentication
-from chat.core.requests.requests import Requests
-from chat.core.state.context import Context, error_frame
+from chat.core.ports.events import BytesReceived, EndOfInput
+from chat.core.requests.calls import Calls
+from chat.core.requests.messaging import Messaging
+from chat.core.state.context import Context
 from chat.core.state.session import Session, Waiting
 from chat.core.upkeep.timers import Timers
 from chat.protocol.codec import SENDS, Problem, decode_request
 from chat.protocol.errors import ErrorCode
-from chat.protocol.messages import LoginRequest, RegisterRequest, ResumeRequest
 from chat.protocol.rules import REQUEST_INPUT, RULES, Input, Rule, State, Verdict
 
 REQUEST_BYTES: Final = 256
-"""So many bytes of a line cost as much of a turn as a request does."""
+"""This many bytes of a line cost as much of a quantum as a request does."""
 
 _PROBLEM_INPUT: Final = {
     ErrorCode.BAD_FRAME: Input.BAD_FRAME,
@@ -47,6 +48,7 @@ _PROBLEM_INPUT: Final = {
 _CLOSING: Final = State.CLOSING
 _READY: Final = State.READY
 _ACCEPT: Final = Verdict.ACCEPT
+_BYTES: Final = Input.BYTES
 _TOO_LONG: Final = Problem(ErrorCode.TOO_LONG, None, "")
 
 
@@ -54,68 +56,98 @@ class Scheduler:
     """Takes the requests of all connections."""
 
     def __init__(
-        self, context: Context, watch: Timers, entrance: Authentication, requests: Requests
+        self, context: Context, timers: Timers, calls: Calls, messaging: Messaging
     ) -> None:
         self._context = context
-        self._watch = watch
-        self._requests = requests
-        self._takers = _takers(entrance, requests)
+        self._timers = timers
+        self._messaging = messaging
+        self._handlers = calls.handlers
+        unhandled = REQUEST_INPUT.keys() - calls.handlers.keys()
+        assert not unhandled, f"no handler for {unhandled}"
         config = context.config
         self._line_bytes = tuple(
             [config.line_bytes if state is _READY else config.login_line_bytes for state in State]
         )
         """The longest line in each state."""
         self._left = 0
-        """How many requests the turn in hand still has room for."""
-        self._resting: OrderedDict[int, None] = OrderedDict()
-        """Connections that have more to ask than there was room for, the next one first."""
+        """How many requests are left of the quantum of the event in hand."""
+        self._deferred: OrderedDict[int, None] = OrderedDict()
+        """Connections with more requests than the quantum had room for, the next one first."""
         self._armed = False
-        """The next turn of those is set."""
+        """The event that serves deferred connections is set."""
 
     def __len__(self) -> int:
-        return len(self._resting)
+        """How many connections are deferred."""
+        return len(self._deferred)
+
+    # ------------------------------------------------------------------ events
 
     def begin(self) -> None:
-        """An event begins, and with it a turn."""
-        self._left = self._context.config.requests_a_turn
+        """An event begins, and with it a quantum."""
+        self._left = self._context.config.request_quantum
 
     def arm(self) -> None:
-        """Sees to it that there is a next turn as long as anybody rests. To be asked at the end of
-        an event, for the turn is due at once."""
-        if self._resting and not self._armed:
+        """Sees to it that deferred connections are served. To be called at the end of an event, as
+        that is due at once."""
+        if self._deferred and not self._armed:
             self._armed = True
-            self._context.deadlines.set(self._context.now_ms, ("turn", 0))
+            self._context.deadlines.set(self._context.now_ms, self.serve_deferred)
 
-    def run(self) -> None:
-        """The turn of those who rest."""
+    def serve_deferred(self) -> None:
+        """The quantum of deferred connections."""
         self._armed = False
-        while self._resting and self._left > 0:
-            connection, _ = self._resting.popitem(last=False)
+        while self._deferred and self._left > 0:
+            connection, _ = self._deferred.popitem(last=False)
             self.go_on(self._context.sessions[connection])
 
     def forget(self, session: Session) -> None:
-        """The session has nothing to ask any more."""
-        self._resting.pop(session.connection, None)
+        """The session has no more requests."""
+        self._deferred.pop(session.connection, None)
+        session.waiting = None
 
     def received(self, event: BytesReceived) -> None:
-        """Something has come on a connection."""
+        """Bytes have come on a connection."""
         session = self._context.sessions.get(event.connection)
-        if session is None or session.state is _CLOSING:
+        if session is None or RULES[session.state][_BYTES].verdict is not _ACCEPT:
             return
         session.heard_at_ms = self._context.now_ms
-        session.pinged = False
         if not session.draining:  # No more requests are taken, so none are kept.
             session.frames.feed(event.data)
-        self.pump(session)
+        self.take_all(session)
 
-    def pump(self, session: Session) -> None:
-        """Takes the session's requests, one by one, until it has to wait or the turn is over."""
+    def end_of_input(self, event: EndOfInput) -> None:
+        """The peer has shut its side down: what it asked is answered, and then it is closed."""
+        session = self._context.sessions.get(event.connection)
+        if session is None:
+            return
+        now_ms = self._context.now_ms
+        if session.step(Input.END_OF_INPUT, now_ms).verdict is _ACCEPT:
+            session.input_ended_at_ms = now_ms
+            self.take_all(session)
+
+    def drain(self, session: Session) -> None:
+        """No more requests of the session are taken."""
+        session.draining = True
+        self._context.runnable[session.connection] = None
+
+    def go_on(self, session: Session) -> None:
+        """Takes requests in an event that is not the connection's own, from which an internal error
+        must not take anything: it costs the connection."""
+        try:
+            self.take_all(session)
+        except Exception as error:
+            self._context.internal_errors.append(error)
+            self._context.effects.append(Close(session.connection, abort=True))
+
+    # ------------------------------------------------------------------ taking requests
+
+    def take_all(self, session: Session) -> None:
+        """Takes the session's requests, one by one, until one has to wait."""
         left = self._left
-        has_to_wait = session.full or session.connection in self._resting
+        has_to_wait = session.full or session.connection in self._deferred
         while session.state is not _CLOSING:
             if session.draining:
-                if not session.under_way:
-                    self._context.close(session, Input.DRAINED)
+                self._finish(session)
                 break
             request = session.waiting
             if request is None:
@@ -127,9 +159,11 @@ class Scheduler:
                 elif session.frames.too_long:
                     request = _TOO_LONG
                 else:
+                    if session.input_ended_at_ms is not None:
+                        self._finish(session)
                     break
             if left <= 0:
-                self._resting[session.connection] = None
+                self._deferred[session.connection] = None
                 has_to_wait = True
             if has_to_wait or not self._take(session, request):
                 session.waiting = request
@@ -137,42 +171,38 @@ class Scheduler:
             left -= 1
         self._left = left
         if session.state is not _CLOSING:
+            self._start_line_clock(session)
             self.pace(session)
-            self._watch.arm(session)
+            self._timers.arm(session)
 
-    def go_on(self, session: Session) -> None:
-        """Takes requests in an event that is not the session's own, and that a bug is not to take
-        from others; it costs the connection."""
-        try:
-            self.pump(session)
-        except Exception as bug:
-            self._context.bugs.append(bug)
-            self._context.effects.append(Close(session.connection, abort=True))
+    def _finish(self, session: Session) -> None:
+        """No request will be taken any more."""
+        if not session.under_way:
+            self._context.close(session, Input.FINISHED)
 
     def _take(self, session: Session, request: Waiting) -> bool:
-        """Takes a request, if its turn has come."""
-        taker = self._takers.get(type(request))
-        if taker is None:
+        """Takes a request, unless it has to wait."""
+        handled = self._handlers.get(type(request))
+        if handled is None:
             assert isinstance(request, Problem)
             return self._take_problem(session, request)
-        input, take = taker
+        input, handle = handled
         rule = RULES[session.state][input]
-        if session.under_way and not self._goes_beside(session, request):
+        if session.under_way and not self._may_overlap(session, request):
             return False
         if rule.verdict is _ACCEPT:
             session.waiting = None
             session.under_way += 1
             if rule.next is not None:
                 session.step(input, self._context.now_ms)
-            take(session, request)
+            handle(session, request)
             return True
         return self._decline(session, input, rule, request)
 
     def _take_problem(self, session: Session, problem: Problem) -> bool:
-        if session.under_way:
-            return False
         input = _PROBLEM_INPUT[problem.code]
-        return self._decline(session, input, session.rule(input), problem)
+        rule = session.rule(input)
+        return not session.under_way and self._decline(session, input, rule, problem)
 
     def _decline(self, session: Session, input: Input, rule: Rule, request: Waiting) -> bool:
         """What is not accepted waits for another state, ends the connection, or is an error."""
@@ -185,20 +215,27 @@ class Scheduler:
         assert rule.code is not None
         session.under_way += 1
         if isinstance(request, Problem):
-            frame = error_frame(rule.code, request.re, request.message)
+            self._context.reply_error(session, rule.code, request.re, request.message)
         else:
-            frame = error_frame(rule.code, request.id)
-        self._context.reply(session, frame)
+            self._context.reply_error(session, rule.code, request.id)
         return True
 
-    def _goes_beside(self, session: Session, request: Waiting) -> bool:
+    def _may_overlap(self, session: Session, request: Waiting) -> bool:
         """Whether a request may be taken while others are under way: a send after sends may."""
         return (
             isinstance(request, SENDS)
             and len(session.sending) == session.under_way < self._context.config.in_flight
             and request.key not in session.sending
-            and self._requests.may_send(session)
+            and self._messaging.may_send(session)
         )
+
+    # ------------------------------------------------------------------ reading
+
+    def _start_line_clock(self, session: Session) -> None:
+        if not session.frames.buffer or session.waiting is not None:
+            session.line_since_ms = None
+        elif session.line_since_ms is None:
+            session.line_since_ms = self._context.now_ms
 
     def pace(self, session: Session) -> None:
         """Reads from the peer only while there is room for what it sends."""
@@ -209,15 +246,3 @@ class Scheduler:
             session.heard_at_ms = self._context.now_ms
             effect = PauseReading if pause else ResumeReading
             self._context.effects.append(effect(session.connection))
-
-
-def _takers(
-    entrance: Authentication, requests: Requests
-) -> dict[type, tuple[Input, Callable[..., None]]]:
-    """Each request is taken by the method that has the name of its wire type."""
-    at_the_door = (RegisterRequest, LoginRequest, ResumeRequest)
-    takers: dict[type, tuple[Input, Callable[..., None]]] = {}
-    for request, input in REQUEST_INPUT.items():
-        part = entrance if request in at_the_door else requests
-        takers[request] = input, getattr(part, input.name.lower())
-    return takers

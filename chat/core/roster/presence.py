@@ -1,33 +1,33 @@
-"""Who is online, as far as it is told to friends.
+"""Presence: which users are online, as far as it is told to friends.
 
-A user is online while any live node has them; the presence directory knows, by leases. This node
-enters a user with the first session and takes them out with the last, `presence_flap_ms` later: a
-quick return is no news. Meanwhile the node still listens to the user's channel, so that it knows
-who the friends are when it is time to tell them. Friends are told over their channels; what such
-an envelope fails to tell, the sweep finds by asking the directory. Nothing is routed or allowed by
-presence.
+A user is online while any live node has a session of theirs; the presence directory knows that, by
+leases. This node enters a user with the first session and takes the user out with the last,
+`presence_flap_ms` later: a quick return is no news. Meanwhile the node stays subscribed to the
+user's channel, so that it knows the friends when it is time to tell them. Friends are told over
+their channels; what such a bus message fails to tell, anti-entropy finds by asking the directory.
+Nothing is routed or allowed by presence.
 """
 
 from collections.abc import Iterable
+from functools import partial
 
 from chat.core.delivery.subscriptions import Subscriptions
 from chat.core.ports.bus_messages import PresenceBusMessage, user_channel
 from chat.core.ports.effects import Announce
-from chat.core.ports.operations import FindPresence, PresenceFound, PresenceOutcome
+from chat.core.ports.operations import FindPresence, PresenceFound, Refused, Unknown
 from chat.core.state.context import Context
-from chat.core.state.pending import LastSeen, StatesCompared
 from chat.core.state.user import LocalUser
 from chat.protocol.messages import PresencePush, PresenceState
 
 
 class Presence:
-    """The states of friends, and the coming and going of this node's own users."""
+    """The states of friends, and when users of this node come and go."""
 
-    def __init__(self, context: Context, channels: Subscriptions) -> None:
+    def __init__(self, context: Context, subscriptions: Subscriptions) -> None:
         self._context = context
-        self._channels = channels
+        self._subscriptions = subscriptions
 
-    # ------------------------------------------------------------------ one's own users
+    # ------------------------------------------------------------------ users of this node
 
     def came(self, user: LocalUser) -> None:
         """A session of the user became READY."""
@@ -38,31 +38,35 @@ class Presence:
         self._publish(user.id, user.friends, PresenceState.ONLINE)
 
     def went(self, user: LocalUser) -> None:
-        """The last session of the user is gone; the user may be back at once."""
-        due = user.gone_at_ms = self._context.now_ms + self._context.config.presence_flap_ms
-        self._context.deadlines.set(due, ("flap", user.id))
-        if not user.lingers:
-            user.lingers = True
-            self._channels.need(user_channel(user.id))
+        """The last session of the user has ended; the user may be back at once."""
+        due_ms = user.gone_at_ms = self._context.now_ms + self._context.config.presence_flap_ms
+        self._context.deadlines.set(due_ms, partial(self.flap_over, user.id))
+        if not user.keeps_channel:
+            user.keeps_channel = True
+            self._subscriptions.need(user_channel(user.id))
 
     def flap_over(self, user_id: int) -> None:
         """The time to come back is over."""
         user = self._context.users.get(user_id)
-        if user is None or user.sessions or user.entering or self._context.now_ms < user.gone_at_ms:
+        if user is None or user.sessions or user.authenticating:
+            return
+        if self._context.now_ms < user.gone_at_ms:
             return
         del self._context.users[user_id]
-        self._channels.release(user_channel(user_id))
+        self._subscriptions.release(user_channel(user_id))
         if user.announced:
             self._context.effects.append(Announce(online=(), offline=(user_id,)))
-            record = LastSeen(user_id, tuple(user.friends))
-            self._context.query(record, FindPresence((user_id,)))
+            last_seen = partial(self._last_seen, user_id, tuple(user.friends))
+            self._context.query(FindPresence((user_id,)), last_seen)
 
-    def last_seen(self, record: LastSeen, outcome: PresenceOutcome) -> None:
-        """Friends are told that a user left, if no other node has them."""
-        back = self._context.users.get(record.user)
-        elsewhere = isinstance(outcome, PresenceFound) and record.user in outcome.online
+    def _last_seen(
+        self, user_id: int, friends: tuple[int, ...], outcome: PresenceFound | Refused | Unknown
+    ) -> None:
+        """Friends are told that a user left, if the user is not online on another node."""
+        back = self._context.users.get(user_id)
+        elsewhere = isinstance(outcome, PresenceFound) and user_id in outcome.online
         if not elsewhere and (back is None or not back.sessions):
-            self._publish(record.user, record.friends, PresenceState.OFFLINE)
+            self._publish(user_id, friends, PresenceState.OFFLINE)
 
     def announce_all(self) -> None:
         """Enters all users again, for a directory that may have forgotten them."""
@@ -78,8 +82,8 @@ class Presence:
 
     # ------------------------------------------------------------------ friends' states
 
-    def guess(self, user: LocalUser, friend: int) -> None:
-        """What is known here of a new friend, before the directory is asked."""
+    def assume(self, user: LocalUser, friend: int) -> None:
+        """The state of a new friend as far as this node knows, before the directory is asked."""
         user.states[friend] = self._state(friend, online=False)
 
     def found(self, user: LocalUser, friend: int, *, online: bool) -> None:
@@ -92,8 +96,8 @@ class Presence:
         return PresenceState.ONLINE if online or here else PresenceState.OFFLINE
 
     def heard(self, told: int, friend: int, state: PresenceState) -> None:
-        """A friend's state, for a local user; told on if it is news. Who is connected here is
-        online in any case, and what was heard is old."""
+        """A friend's state, for a local user; told on if it is news. A friend who is connected
+        here is online in any case, and what was heard is old."""
         user = self._context.users.get(told)
         if user is None or friend not in user.friends:
             return
@@ -107,15 +111,23 @@ class Presence:
         asked = [user for user in users if user.friends]
         friends = tuple(sorted({friend for user in asked for friend in user.friends}))
         if friends:
-            record = StatesCompared(tuple(user.id for user in asked), friends)
-            self._context.query(record, FindPresence(friends))
+            users_asked = tuple(user.id for user in asked)
+            self._context.query(
+                FindPresence(friends), partial(self._compared, users_asked, friends)
+            )
 
-    def compared(self, record: StatesCompared, outcome: PresenceOutcome) -> None:
-        """Nothing is said of those who have become friends since, and were not asked for."""
+    def _compared(
+        self,
+        users: tuple[int, ...],
+        friends: tuple[int, ...],
+        outcome: PresenceFound | Refused | Unknown,
+    ) -> None:
+        """The directory answers for `friends`. Nothing is told of a friend who was made since, and
+        was not asked for."""
         if not isinstance(outcome, PresenceFound):
             return
-        online, asked = set(outcome.online), set(record.friends)
-        for id in record.users:
+        online, asked = set(outcome.online), set(friends)
+        for id in users:
             user = self._context.users.get(id)
             if user is not None:
                 for friend in user.friends:

@@ -1,28 +1,37 @@
-"""The users who are connected here: their rosters, and the news their devices are told.
+"""Roster sync: the rosters of the users connected here, and the differences told to their devices.
 
-A roster is a small log of its own: every change raises its version in the transaction that makes
-it, and a node that hears of a higher version than it holds reads the roster again and tells the
-difference. Envelopes and the sweep bring versions; a lost one costs time and nothing else. What is
-heard of users who are on their way in is kept until their rosters are read: these may be older.
+Theory of operation
+-------------------
 
-A conversation with a friend follows the roster: it is attached to and left as the roster says. A
-group is joined as the roster says, but left as its log says, entry by entry, so that nobody sees
-what came after the membership.
+A roster (friends, groups, open friend requests) has a version, which every change raises in the
+transaction that makes it. A node that hears of a higher version than it holds reads the roster
+again and tells the user's devices the difference. Bus messages and anti-entropy bring versions; a
+lost one costs time and nothing else. A version that is heard while a roster is being read for a
+login is kept until the roster has come, because the roster may be older.
+
+A conversation with a friend follows the roster: connections are attached and detached as the roster
+says. A group is joined as the roster says, but left as its log says, entry by entry, so that no
+connection sees what came after the membership.
 """
 
-from chat.core.delivery.fan_out import FanOut
-from chat.core.ports.bus_messages import ReceiptBusMessage, RosterBusMessage, user_channel
+from collections.abc import Sequence
+from functools import partial
+
+from chat.core.delivery.catch_up import CatchUp
+from chat.core.delivery.streams import Streams
+from chat.core.ports.bus_messages import RosterBusMessage, user_channel
 from chat.core.ports.operations import (
     FriendRow,
+    LogEntry,
     ReadRoster,
+    Refused,
     Roster,
     RosterRead,
-    StoreOutcome,
     Touched,
+    Unknown,
 )
 from chat.core.roster.presence import Presence
 from chat.core.state.context import Context
-from chat.core.state.pending import RosterRefreshed
 from chat.core.state.session import Session
 from chat.core.state.user import LocalUser
 from chat.protocol.messages import (
@@ -31,44 +40,47 @@ from chat.protocol.messages import (
     FriendRequestPush,
     Group,
     GroupPush,
-    ReceiptPush,
     User,
 )
 
 
 class RosterSync:
-    """Rosters and news of the users connected here."""
+    """Rosters of the users connected here."""
 
-    def __init__(self, context: Context, delivery: FanOut, presence: Presence) -> None:
+    def __init__(
+        self, context: Context, streams: Streams, catch_up: CatchUp, presence: Presence
+    ) -> None:
         self._context = context
-        self._delivery = delivery
+        self._streams = streams
+        self._catch_up = catch_up
         self._presence = presence
-        self._expected: dict[int, tuple[int, int]] = {}
-        """By user: how many connections are on their way in, and the highest version heard."""
+        self._awaited: dict[int, tuple[int, int]] = {}
+        """By user: for how many connections the roster is being read, and the highest version that
+        was heard meanwhile."""
 
     def __len__(self) -> int:
-        """Users on their way in."""
-        return len(self._expected)
+        """Users whose roster is being read for a login."""
+        return len(self._awaited)
 
-    # ------------------------------------------------------------------ rosters
+    # ------------------------------------------------------------------ a roster for a login
 
-    def expect(self, session: Session, user_id: int) -> None:
+    def await_roster(self, session: Session, user_id: int) -> None:
         """The user's roster is going to be read for this session."""
-        session.expected = user_id
-        count, version = self._expected.get(user_id, (0, 0))
-        self._expected[user_id] = count + 1, version
+        session.awaits_roster_of = user_id
+        count, version = self._awaited.get(user_id, (0, 0))
+        self._awaited[user_id] = count + 1, version
 
-    def expect_no_more(self, session: Session) -> int:
+    def await_no_roster(self, session: Session) -> int:
         """It has been read, or will not be. The highest version heard meanwhile, 0 for none."""
-        user_id, session.expected = session.expected, None
+        user_id, session.awaits_roster_of = session.awaits_roster_of, None
         if user_id is None:
             return 0
-        count, version = self._expected.pop(user_id)
+        count, version = self._awaited.pop(user_id)
         if count > 1:
-            self._expected[user_id] = count - 1, version
+            self._awaited[user_id] = count - 1, version
         return version
 
-    def know(self, roster: Roster) -> LocalUser:
+    def local_user(self, roster: Roster) -> LocalUser:
         """The local user of a roster that was just read."""
         user = self._context.users.get(roster.user.id)
         if user is None:
@@ -77,8 +89,54 @@ class RosterSync:
             self.apply(user, roster)
         return user
 
-    def apply(self, user: LocalUser, roster: Roster) -> None:
-        """Takes a roster, unless a newer one is known, and tells the difference."""
+    # ------------------------------------------------------------------ changes
+
+    def changed(
+        self,
+        user_id: int,
+        roster: Roster,
+        touched: Sequence[Touched],
+        entries: Sequence[LogEntry] = (),
+    ) -> None:
+        """A transaction of this node changed rosters: the asking user's, and those of `touched`,
+        whose nodes are told. Of `entries`, which it appended, no connection has been handed one:
+        connections are attached before them, so that they need not be read from the log."""
+        user = self._context.users.get(user_id)
+        if user is not None:
+            self.apply(user, roster, entries)
+        for one in touched:
+            message = RosterBusMessage(one.user, one.version)
+            self._context.publish((user_channel(one.user),), message)
+            self.heard(one.user, one.version)
+
+    def heard(self, user_id: int, version: int) -> None:
+        """A user's roster has at least this version."""
+        if user_id in self._awaited:
+            count, heard = self._awaited[user_id]
+            self._awaited[user_id] = count, max(heard, version)
+        user = self._context.users.get(user_id)
+        if user is None:
+            return
+        user.heard_version = max(user.heard_version, version)
+        if user.heard_version > user.roster.version and not user.refreshing:
+            user.refreshing = True
+            self._context.query(ReadRoster(user_id), partial(self._refreshed, user_id))
+
+    def _refreshed(self, user_id: int, outcome: RosterRead | Refused | Unknown) -> None:
+        user = self._context.users.get(user_id)
+        if user is None:
+            return
+        user.refreshing = False
+        if isinstance(outcome, RosterRead):
+            self.apply(user, outcome.roster)
+            if outcome.roster.version < user.heard_version:
+                self.heard(user.id, user.heard_version)
+
+    # ------------------------------------------------------------------ differences
+
+    def apply(self, user: LocalUser, roster: Roster, entries: Sequence[LogEntry] = ()) -> None:
+        """Takes a roster, unless a newer one is known, and tells the difference. For `entries` see
+        `changed`."""
         if roster.version < user.roster.version:
             return
         before = user.roster
@@ -87,16 +145,16 @@ class RosterSync:
         if user.sessions:
             self._tell_friends(user, friends)
             self._tell_requests(user, before.requests)
-            self._tell_groups(user, groups)
+            self._tell_groups(user, groups, entries)
 
     def _tell_friends(self, user: LocalUser, before: dict[int, FriendRow]) -> None:
         new = [friend for friend in user.friends.values() if friend.id not in before]
         for friend in new:
-            self._presence.guess(user, friend.id)
+            self._presence.assume(user, friend.id)
             self._context.push(user, FriendPush(friend=user.friend(friend)))
             for connection in user.sessions:
                 session = self._context.sessions[connection]
-                self._delivery.attach(
+                self._catch_up.attach(
                     session, friend.conversation, friend.read, friend.seq, group=False
                 )
         if new:
@@ -104,10 +162,10 @@ class RosterSync:
         for friend in before.values():
             if friend.id not in user.friends:
                 user.states.pop(friend.id, None)
-                gone = FriendRemovedPush(user=User(id=friend.id, name=friend.name))
-                self._context.push(user, gone)
+                removed = FriendRemovedPush(user=User(id=friend.id, name=friend.name))
+                self._context.push(user, removed)
                 for connection in user.sessions:
-                    self._delivery.detach(self._context.sessions[connection], friend.conversation)
+                    self._streams.detach(self._context.sessions[connection], friend.conversation)
 
     def _tell_requests(self, user: LocalUser, before: tuple[User, ...]) -> None:
         known = {asking.id for asking in before}
@@ -119,10 +177,13 @@ class RosterSync:
             if asking.id not in still and asking.id not in user.friends:
                 self._context.push(user, FriendRemovedPush(user=asking))
 
-    def _tell_groups(self, user: LocalUser, before: dict[int, Group]) -> None:
-        """New groups and changed ones. Who left and came back before a connection has seen the
-        leaving is told of the new membership when the log gets there. A connection that has seen
-        the leaving before the roster did is not brought back to what has ended."""
+    def _tell_groups(
+        self, user: LocalUser, before: dict[int, Group], entries: Sequence[LogEntry]
+    ) -> None:
+        """New groups and changed ones. A user who left and came back before a connection has seen
+        the leaving is told of the new membership when the log gets there. A connection that has
+        seen the leaving before the roster did is not brought back to what has ended."""
+        heads = {entry.conversation: entry.seq - 1 for entry in reversed(entries)}
         for group in user.groups.values():
             old = before.get(group.id)
             again = old is None or old.since != group.since
@@ -134,48 +195,17 @@ class RosterSync:
                     continue
                 if changed if attached and not again else not attached:
                     self._context.send(connection, GroupPush(group=group))
-                self._delivery.attach(session, group.id, group.since - 1, group.seq, group=True)
-
-    def news(self, user_id: int, version: int) -> None:
-        """A user's roster has at least this version."""
-        if user_id in self._expected:
-            count, heard = self._expected[user_id]
-            self._expected[user_id] = count, max(heard, version)
-        user = self._context.users.get(user_id)
-        if user is None:
-            return
-        user.heard_version = max(user.heard_version, version)
-        if user.heard_version > user.roster.version and not user.refreshing:
-            user.refreshing = True
-            self._context.query(RosterRefreshed(user_id), ReadRoster(user_id))
-
-    def refreshed(self, record: RosterRefreshed, outcome: StoreOutcome) -> None:
-        user = self._context.users.get(record.user)
-        if user is None:
-            return
-        user.refreshing = False
-        if isinstance(outcome, RosterRead):
-            self.apply(user, outcome.roster)
-            if outcome.roster.version < user.heard_version:
-                self.news(user.id, user.heard_version)
-
-    def changed(self, asking: int, roster: Roster, touched: tuple[Touched, ...]) -> None:
-        """A transaction of this node changed rosters: the asking user's, and others are told."""
-        user = self._context.users.get(asking)
-        if user is not None:
-            self.apply(user, roster)
-        for one in touched:
-            envelope = RosterBusMessage(one.user, one.version)
-            self._context.publish((user_channel(one.user),), envelope)
-            self.news(one.user, one.version)
+                head = heads.get(group.id, group.seq)
+                self._catch_up.attach(session, group.id, group.since - 1, head, group=True)
 
     # ------------------------------------------------------------------ coming and going
 
     def enter(self, session: Session, user: LocalUser, cursors: dict[int, int] | None) -> None:
-        """A session that has become READY takes its place in all conversations."""
+        """A session that has become READY takes its place in all conversations, each from the
+        given cursor on; None: from where the user has read to."""
         session.user = user
         user.sessions[session.connection] = None
-        attach = self._delivery.attach
+        attach = self._catch_up.attach
         for friend in user.friends.values():
             start = friend.read
             if cursors is not None:
@@ -189,44 +219,17 @@ class RosterSync:
         self._presence.came(user)
 
     def leave(self, session: Session) -> None:
-        """The session belongs to nobody any more."""
+        """The session is no device of a user any more."""
         user = session.user
         if user is None:
             return
-        for id in list(session.conversations):
-            self._delivery.detach(session, id)
+        self._streams.detach_all(session)
         session.user = None
-        session.sending.clear()
-        session.stopped.clear()
         del user.sessions[session.connection]
         if not user.sessions:
             self._presence.went(user)
 
-    # ------------------------------------------------------------------ receipts
-
-    def marked(
-        self, user_id: int, conversation: int, seq: int, other: int | None, connection: int
-    ) -> None:
-        """A user has read up to here: the user's other devices and the friend are told."""
-        envelope = ReceiptBusMessage(conversation, user_id, seq)
-        for told in (user_id,) if other is None else (user_id, other):
-            self.receipt(told, envelope, but=connection)
-            self._context.publish((user_channel(told),), envelope)
-
-    def receipt(self, told: int, envelope: ReceiptBusMessage, *, but: int | None = None) -> None:
-        """Tells a local user of a read mark, unless it was told of that or a higher one."""
-        user = self._context.users.get(told)
-        if user is None or not user.sessions:
-            return
-        place = (envelope.conversation, envelope.user)
-        if envelope.seq > user.receipts.get(place, 0):
-            user.receipts[place] = envelope.seq
-            push = ReceiptPush(
-                conversation=envelope.conversation, user=envelope.user, seq=envelope.seq
-            )
-            self._context.push(user, push, but=but)
-
 
 def _description(group: Group) -> tuple[str, str, str]:
-    """What is news when it changes; heads and read marks are not."""
+    """What devices are told of when it changes; heads and read marks are not."""
     return group.name, group.description, group.role

@@ -13,8 +13,8 @@ class NodeConfig(Struct, frozen=True, gc=False):
     login_line_bytes: Annotated[int, Meta(description="longest line before login")] = 4_096
     line_bytes: Annotated[int, Meta(description="longest line after login")] = 65_536
     in_flight: Annotated[int, Meta(description="sends of a connection under way at once")] = 64
-    requests_a_turn: Annotated[
-        int, Meta(description="requests taken in one go before all others have their turn")
+    request_quantum: Annotated[
+        int, Meta(description="requests taken in one event before other connections are served")
     ] = 128
     sends_per_second: Annotated[int, Meta(description="sends of a user over time")] = 20
     send_burst: Annotated[int, Meta(description="sends of a user at once after a pause")] = 40
@@ -28,6 +28,9 @@ class NodeConfig(Struct, frozen=True, gc=False):
     line_ms: Annotated[int, Meta(description="time to finish a started line")] = 10_000
     ping_ms: Annotated[int, Meta(description="silence after which a peer is pinged")] = 20_000
     dead_ms: Annotated[int, Meta(description="silence after which a peer is cut off")] = 45_000
+    finish_ms: Annotated[
+        int, Meta(description="time that a peer which ended its input may wait for its replies")
+    ] = 5_000
     stall_ms: Annotated[
         int, Meta(description="time a full outbound buffer may stand without progress")
     ] = 60_000
@@ -36,7 +39,7 @@ class NodeConfig(Struct, frozen=True, gc=False):
     ] = 1_048_576
     page_entries: Annotated[int, Meta(description="entries in one read of a log")] = 128
     pages_in_flight: Annotated[int, Meta(description="reads of logs under way at once")] = 64
-    sweep_ms: Annotated[
+    anti_entropy_ms: Annotated[
         int, Meta(description="time in which all heads are compared with the store")
     ] = 20_000
     confirm_ms: Annotated[

@@ -1,45 +1,47 @@
 """What the parts of one node share while an event is handled.
 
-Every part reads the time and the tables of sessions and users here, and writes its effects here,
-in the order in which they are to happen. Tickets are numbered from 1 and never used twice.
+Every part reads the time and the tables of sessions and users here, and appends its effects here,
+in the order in which they are to be carried out. An operation goes out as a `Query` under a ticket;
+its *continuation*, the function that gets the outcome, is kept under the same ticket until the
+answer comes. Tickets are numbered from 1 and never used twice.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias, TypeVar
 
 from chat.core.ports.bus_messages import AnyBusMessage
 from chat.core.ports.effects import AnyEffect, Close, Publish, Query, Send
-from chat.core.ports.operations import AnyOperation, Refused
+from chat.core.ports.operations import AnyOutcome, Operation, Outcome, Refused, Unknown
 from chat.core.state.config import NodeConfig
 from chat.core.state.deadlines import Deadlines
-from chat.core.state.pending import Pending
 from chat.core.state.session import Session
 from chat.core.state.user import LocalUser
 from chat.protocol.codec import encode, encode_error
 from chat.protocol.errors import ERRORS, ErrorCode
 from chat.protocol.messages import ServerMessage
-from chat.protocol.rules import Input, State
+from chat.protocol.rules import Input, State, Verdict
 
 _READY: Final = State.READY
-RETRY_AFTER_MS = 1_000
-"""What a peer is told to wait when nobody can know better."""
+RETRY_AFTER_MS: Final = 1_000
+"""The `retry_after_ms` of an error for which no better estimate is known."""
 
-Due = tuple[str, int]
-"""What a deadline is for: its kind, and a user's or ticket's number or a time."""
+OutcomeT = TypeVar("OutcomeT", bound=Outcome)
+Continuation: TypeAlias = Callable[[AnyOutcome], None]
 
 
 class Context:
-    """The time, the tables, the effects of the event in hand."""
+    """The time, the tables, and the effects of the event that is being handled."""
 
     __slots__ = (
         "_tickets",
-        "bugs",
         "closed",
         "config",
+        "continuations",
         "deadlines",
         "effects",
+        "internal_errors",
         "now_ms",
-        "pending",
-        "pump",
+        "runnable",
         "sessions",
         "users",
     )
@@ -50,76 +52,91 @@ class Context:
         self.effects: list[AnyEffect] = []
         self.sessions: dict[int, Session] = {}
         self.users: dict[int, LocalUser] = {}
-        self.pending: dict[int, Pending] = {}
-        self.deadlines: Deadlines[Due] = Deadlines()
-        self.pump: dict[int, None] = {}
-        """Connections whose waiting requests may be able to go on."""
-        self.bugs: list[Exception] = []
-        """What went wrong with one of many that one event was about."""
+        self.continuations: dict[int, Continuation] = {}
+        """By ticket. An operation that was asked for and not answered has one."""
+        self.deadlines: Deadlines[Callable[[], None]] = Deadlines()
+        self.runnable: dict[int, None] = {}
+        """Connections whose next request may be taken now: the scheduler looks at them before the
+        event ends."""
+        self.internal_errors: list[Exception] = []
+        """Exceptions that concerned one of many answers, sessions or deadlines of the event."""
         self.closed: list[Session] = []
-        """Sessions that were closed in this event, to be taken out of everything."""
+        """Sessions that were closed in this event and are still in the tables of the parts."""
         self._tickets = 0
 
-    def ticket(self) -> int:
+    # ------------------------------------------------------------------ operations and the bus
+
+    def new_ticket(self) -> int:
         self._tickets += 1
         return self._tickets
 
-    def query(self, record: Pending, operation: AnyOperation) -> None:
-        """Asks for an operation; the record gets its outcome."""
+    def query(
+        self, operation: Operation[OutcomeT], then: Callable[[OutcomeT | Refused | Unknown], None]
+    ) -> None:
+        """Asks for an operation; `then` gets its outcome, in a later event or never."""
         ticket = self._tickets = self._tickets + 1
-        self.pending[ticket] = record
-        self.effects.append(Query(ticket, operation))
+        # An operation's answer is one of these outcomes, and AnyOperation names every operation.
+        self.continuations[ticket] = then  # type: ignore[assignment]
+        self.effects.append(Query(ticket, operation))  # type: ignore[arg-type]
 
-    def publish(self, channels: tuple[str, ...], envelope: AnyBusMessage) -> None:
-        """For the other nodes, if there can be any."""
+    def publish(self, channels: tuple[str, ...], message: AnyBusMessage) -> None:
+        """Tells the other nodes, if there can be any."""
         if not self.config.alone:
-            self.effects.append(Publish(channels, envelope))
+            self.effects.append(Publish(channels, message))
+
+    # ------------------------------------------------------------------ connections
 
     def send(self, connection: int, message: ServerMessage) -> None:
         self.effects.append(Send(connection, encode(message)))
 
     def push(self, user: LocalUser, message: ServerMessage, *, but: int | None = None) -> None:
-        """The same message for every session of a user."""
+        """The same message for every session of a user, except the connection `but`."""
         if user.sessions:
             data = encode(message)
             for connection in user.sessions:
                 if connection != but:
+                    self.sessions[connection].step(Input.NEWS, self.now_ms)
                     self.effects.append(Send(connection, data))
 
     def reply(self, session: Session, data: bytes) -> None:
-        """The one reply to a request under way. Most who ask have nothing more to say by then;
-        whose state may have changed is looked after in any case."""
+        """The one reply to a request under way. The session is made runnable if there may be
+        anything to do for it; most sessions have nothing more to ask by then."""
         self.effects.append(Send(session.connection, data))
         session.under_way -= 1
         if (
             session.waiting is not None
             or session.frames.buffer
             or session.draining
-            or session.counted
+            or session.input_ended_at_ms is not None
             or session.state is not _READY
         ):
-            self.pump[session.connection] = None
+            self.runnable[session.connection] = None
 
-    def close(self, session: Session, why: Input, *, abort: bool = False) -> None:
-        """Ends a connection for the reason, with the error that the table names for it, if any."""
-        rule = session.step(why, self.now_ms)
-        if rule.code is not None:
-            self.effects.append(Send(session.connection, error_frame(rule.code, None)))
-        session.state = State.CLOSING
-        self.effects.append(Close(session.connection, abort))
-        self.closed.append(session)
-
-    def refuse(
-        self, session: Session, re: int, refused: Refused, message: str | None = None
+    def reply_error(
+        self,
+        session: Session,
+        code: ErrorCode,
+        re: int | None,
+        message: str | None = None,
+        wait_ms: int | None = None,
     ) -> None:
         """An error as the reply to a request under way."""
-        self.reply(session, error_frame(refused.code, re, message))
+        self.reply(session, error_frame(code, re, message, wait_ms))
+
+    def close(self, session: Session, why: Input, *, abort: bool = False) -> None:
+        """Ends a connection, with the error that the table names for the reason, if any."""
+        rule = session.step(why, self.now_ms)
+        assert rule.verdict is Verdict.CLOSE, f"{why.name} does not close {session.connection}"
+        if rule.code is not None:
+            self.effects.append(Send(session.connection, error_frame(rule.code, None)))
+        self.effects.append(Close(session.connection, abort))
+        self.closed.append(session)
 
 
 def error_frame(
     code: ErrorCode, re: int | None, message: str | None = None, wait_ms: int | None = None
 ) -> bytes:
-    """An error; where waiting helps it says how long."""
+    """An error as bytes; where the code says that waiting helps, with `retry_after_ms`."""
     if wait_ms is None and ERRORS[code].retry:
         wait_ms = RETRY_AFTER_MS
     return encode_error(code, re, message, wait_ms)

@@ -1,23 +1,35 @@
-"""One connection's session: who is there, what state it is in, what it waits for.
+"""One connection's session: its state, and what each part of the node keeps about it.
 
 Theory of operation
 -------------------
 
-What may happen in which state is the table in spec/messages.yaml, nothing else; `step` looks the
-cell up, changes the state if the cell says so, and gives the rule back to be carried out.
+What may happen in which state is the table in spec/messages.yaml, nothing else. `step` looks up the
+cell of an input, changes the state if the cell says so, and returns the rule to be carried out.
+
+Three conditions stand beside the state; they decide when the next request is taken, never whether
+it is legal, and so they have no column in the table:
+
+- `waiting`: the next request cannot be taken yet, because an earlier one is under way, because the
+  state holds it, or because the connection has used up its quantum.
+- `full`: the outbound buffer is over its limit, so no request is taken and no entry is delivered.
+- `draining`, `input_ended_at_ms`: no request will come, or be taken, after those that are under
+  way. When they are answered the input is FINISHED, and that is in the table again.
 
 Requests are taken one after the other, and replies leave in the same order:
 
-- A send (`chat`, `group_chat`) is asked of the store without waiting for the one before, up to
+- A send (`chat`, `group_chat`) is asked of the store without waiting for the send before it, up to
   `in_flight` of them. The store answers them in order.
-- Anything else waits until nothing is under way, and what comes after it waits for its reply.
+- Any other request waits until nothing is under way, and what comes after it waits for its reply.
 - What waits is not parsed: one request stands in `waiting`, the rest stays as bytes in the
-  splitter; when that is too much, the peer is not read from. So a peer that asks faster than
-  it is answered costs a bounded number of bytes.
+  splitter; when that is too much, the peer is not read from. So a peer that asks faster than it is
+  answered costs a bounded number of bytes.
 
 `sending` holds the keys of the sends under way. The stream of a conversation stops on this
-connection before an entry with such a key: the reply, `sent`, is to stand in its place. `acks`
-holds replies that are known already, but whose place the stream has not reached.
+connection before an entry with such a key, because the reply, `sent`, is to stand in its place.
+`acks` holds replies that are known already, but whose place the stream has not reached.
+
+The fields stand in groups. A group is written by the part named above it, and read by all;
+tests/core/test_field_owners.py checks that.
 
 Invariants: `user` is set exactly in READY; a session in CLOSING is attached to no conversation and
 to no user; `under_way` is the number of requests that were taken and not answered.
@@ -33,24 +45,25 @@ Waiting = Request | Problem
 
 
 class Session:
-    """The state of one connection. It is changed by the handlers and does nothing by itself."""
+    """The state of one connection. It is changed by its owners and does nothing by itself."""
 
     __slots__ = (
         "acks",
         "address",
+        "authenticating_as",
+        "awaits_roster_of",
+        "channel",
+        "check_at_ms",
         "connection",
         "conversations",
         "counted",
         "draining",
-        "entering",
-        "expected",
         "frames",
         "full",
         "heard_at_ms",
+        "input_ended_at_ms",
         "line_since_ms",
-        "listens_to",
-        "next_check_ms",
-        "pinged",
+        "pinged_at_ms",
         "progress_at_ms",
         "reading_paused",
         "sending",
@@ -66,38 +79,65 @@ class Session:
     def __init__(self, connection: int, address: str, now_ms: int) -> None:
         self.connection = connection
         self.address = address
+
+        # state/session: `step`
         self.state = State.ANONYMOUS
         self.since_ms = now_ms
-        """When the present state began."""
-        self.user: LocalUser | None = None
-        self.counted = False
-        """It counts as unauthenticated at its address."""
-        self.entering: LocalUser | None = None
-        """The user this connection will be of, once their friends' states are known."""
-        self.expected: int | None = None
-        """The user whose roster is asked for, for this connection to be theirs."""
-        self.listens_to: str | None = None
-        """The user channel that this connection needs."""
-        self.token = ""
-        self.conversations: dict[int, Conversation] = {}
-        """Those this connection is attached to."""
+
+        # requests/scheduler (and state/context, which counts replies)
         self.frames = FrameSplitter()
         self.waiting: Waiting | None = None
         self.under_way = 0
+        self.draining = False
+        self.input_ended_at_ms: int | None = None
+        """When the peer shut its side of the connection down; it may still be written to."""
+        self.reading_paused = False
+        self.heard_at_ms = now_ms
+        self.line_since_ms: int | None = None
+        """When the first bytes of an unfinished line came."""
+
+        # requests/messaging
         self.sending: set[str] = set()
+
+        # requests/authentication
+        self.token = ""
+        self.channel: str | None = None
+        """The user channel that this connection needs."""
+        self.authenticating_as: LocalUser | None = None
+        """Whose roster was read for this connection, until it is READY."""
+
+        # roster/roster_sync
+        self.user: LocalUser | None = None
+        self.awaits_roster_of: int | None = None
+        """The user whose roster is about to be read for this connection."""
+
+        # delivery/streams
+        self.conversations: dict[int, Conversation] = {}
+        """The conversations that this connection is attached to."""
         self.stopped: set[int] = set()
         """Conversations whose stream waits for the answer to a key in `sending`."""
         self.acks: dict[tuple[int, int], bytes] = {}
         """By conversation and seq: `sent` frames whose place has not come."""
+
+        # delivery/flow_control
         self.full = False
         """The outbound buffer is over its limit."""
-        self.draining = False
-        self.reading_paused = False
-        self.heard_at_ms = now_ms
-        self.pinged = False
-        self.line_since_ms: int | None = None
         self.progress_at_ms = now_ms
-        self.next_check_ms: int | None = None
+        """When the peer last took bytes while the buffer was full."""
+
+        # upkeep/timers
+        self.pinged_at_ms = 0
+        self.check_at_ms: int | None = None
+        """When the timers look at the session next."""
+
+        # upkeep/admission
+        self.counted = False
+        """It counts as a connection of its address that is not logged in."""
+
+    @property
+    def pinged(self) -> bool:
+        """Whether a ping is out that the peer has not answered."""
+        return self.pinged_at_ms > self.heard_at_ms
 
     def step(self, input: Input, now_ms: int) -> Rule:
         """The rule for this input in the present state; the state is changed as it says."""

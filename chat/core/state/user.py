@@ -14,13 +14,13 @@ class LocalUser:
 
     __slots__ = (
         "announced",
-        "entering",
+        "authenticating",
         "friends",
         "gone_at_ms",
         "groups",
         "heard_version",
         "id",
-        "lingers",
+        "keeps_channel",
         "receipts",
         "refreshing",
         "roster",
@@ -34,19 +34,18 @@ class LocalUser:
         self.sessions: dict[int, None] = {}
         self.states: dict[int, PresenceState] = {}
         self.receipts: dict[tuple[int, int], int] = {}
-        self.entering = 0
+        self.authenticating = 0
         """Connections that have read the roster and are about to be READY."""
         self.gone_at_ms = 0
         """When a user without sessions is given up."""
-        self.lingers = False
-        """The channel is needed for the user's own sake, since the last session first went."""
+        self.keeps_channel = False
+        """The channel is needed for the user as such, since the last session first ended."""
         self.heard_version = 0
-        """The highest version that anyone has spoken of."""
+        """The highest version that this node has heard of."""
         self.refreshing = False
         """A read of the roster is under way."""
         self.announced = False
         """The presence directory lists the user under this node."""
-        self.take(roster)
 
     @property
     def name(self) -> str:

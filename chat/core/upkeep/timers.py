@@ -1,15 +1,19 @@
-"""What is due for a session and when: to log in, to end a line, to be heard of, to take bytes.
+"""Timers of sessions: to log in, to finish a line, to be heard from, to take bytes.
 
-Which deadlines there are follows from the state, as the table in the spec has it: none is set that
-the state has no cell for. A session has one time at which it is looked at next, for all of them;
-what happens on the connection only moves times in the session, and the next look is set when it is
-due. Those who are to be looked at at one time are kept together, and one entry in the heap of
-deadlines stands for them all; so thousands who are silent are few entries, pinged by one frame.
+Theory of operation
+-------------------
 
-Connections that are not logged in are counted by address, so that one address cannot take all
-there are.
+Which time-outs a session has follows from its state, as the table in the spec says: none is set for
+which the state has no cell. A session has one time at which it is *checked* next, for all of its
+time-outs; what happens on the connection only moves times in the session, and the next check is set
+when this one is due. Sessions that are to be checked at the same time are kept together, and one
+entry in the heap of deadlines stands for them all; so thousands of silent connections are few
+entries, pinged by one frame.
+
+Invariant: a session that has a time-out has a check, at most `CHECK_EVERY_MS` after it is due.
 """
 
+from functools import partial
 from typing import Final
 
 from chat.core.ports.effects import Deliver
@@ -19,62 +23,44 @@ from chat.protocol.codec import encode
 from chat.protocol.messages import PingPush
 from chat.protocol.rules import Input, State, Verdict
 
-TOGETHER_MS: Final = 250
-"""Sessions are looked at so often, for thousands who are silent cost less together than singly."""
+CHECK_EVERY_MS: Final = 250
+"""Checks are at multiples of this, since many sessions cost less together than one by one."""
 
 _READY: Final = State.READY
 _PING: Final = encode(PingPush())
+_ABORTS: Final = (Input.STALL_TIMEOUT, Input.DEAD_TIMEOUT, Input.FINISH_TIMEOUT)
+"""Time-outs after which nothing that is buffered would reach the peer in time."""
 
 
 class Timers:
-    """The deadlines of sessions, and who is not logged in."""
+    """The checks of all sessions."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._by_address: dict[str, int] = {}
-        self._looks: dict[int, dict[int, None]] = {}
-        """By time: the connections that are looked at then, unless they have another time now."""
+        self._checks: dict[int, dict[int, None]] = {}
+        """By time: the connections that are checked then, unless they have another time now."""
 
-    def __len__(self) -> int:
-        return sum(self._by_address.values())
-
-    def count_in(self, session: Session) -> bool:
-        """The connection is not logged in. Whether it is one too many at its address."""
-        if not session.counted:
-            session.counted = True
-            self._by_address[session.address] = self._by_address.get(session.address, 0) + 1
-        limit = self._context.config.unauthenticated_per_address
-        return self._by_address[session.address] > limit
-
-    def count_out(self, session: Session) -> None:
-        """The connection does not count as unauthenticated any more."""
-        if session.counted:
-            session.counted = False
-            left = self._by_address.pop(session.address) - 1
-            if left:
-                self._by_address[session.address] = left
-
-    def look(self, at_ms: int) -> None:
-        """Does what is due for those who were to be looked at at that time."""
+    def check(self, at_ms: int) -> None:
+        """Does what is due for the sessions that are to be checked at that time."""
         silent: list[int] = []
         now_ms = self._context.now_ms
-        for connection in self._looks.pop(at_ms):
+        for connection in self._checks.pop(at_ms):
             session = self._context.sessions.get(connection)
-            if session is not None and session.next_check_ms == at_ms:
-                session.next_check_ms = None
+            if session is not None and session.check_at_ms == at_ms:
+                session.check_at_ms = None
                 try:
                     if self._is_just_silent(session):
                         session.step(Input.SILENCE, now_ms)
-                        session.pinged = True
+                        session.pinged_at_ms = now_ms
                         silent.append(connection)
                         dead_ms = session.heard_at_ms + self._context.config.dead_ms
-                        self._look_at(session, min(_together(dead_ms), self._again_ms()))
+                        self._check_at(session, min(_rounded_up(dead_ms), self._again_ms()))
                         continue
-                    if self._check(session):
+                    if self._check_session(session):
                         silent.append(connection)
                     self.arm(session)
-                except Exception as bug:
-                    self._context.bugs.append(bug)
+                except Exception as error:
+                    self._context.internal_errors.append(error)
         if silent:
             self._context.effects.append(Deliver(tuple(silent), _PING))
 
@@ -85,11 +71,12 @@ class Timers:
             and not session.pinged
             and session.heard_at_ms + self._context.config.ping_ms <= self._context.now_ms
             and session.line_since_ms is None
+            and session.input_ended_at_ms is None
             and not session.full
             and not session.reading_paused
         )
 
-    def _check(self, session: Session) -> bool:
+    def _check_session(self, session: Session) -> bool:
         """Does what is due for a session. Whether it has been silent, and is to be pinged."""
         now_ms = self._context.now_ms
         is_silent = False
@@ -98,10 +85,10 @@ class Timers:
                 continue
             rule = session.rule(input)
             if rule.verdict is Verdict.CLOSE:
-                stalled = input is Input.STALL_TIMEOUT or input is Input.DEAD_TIMEOUT
-                self._context.close(session, input, abort=stalled)
+                self._context.close(session, input, abort=input in _ABORTS)
             elif session.step(input, now_ms).verdict is Verdict.ACCEPT:
-                is_silent = session.pinged = True
+                session.pinged_at_ms = now_ms
+                is_silent = True
         return is_silent
 
     def _deadlines(self, session: Session) -> list[tuple[int, Input]]:
@@ -112,6 +99,8 @@ class Timers:
             return due
         if session.full:
             due.append((session.progress_at_ms + config.stall_ms, Input.STALL_TIMEOUT))
+        if session.input_ended_at_ms is not None:
+            due.append((session.input_ended_at_ms + config.finish_ms, Input.FINISH_TIMEOUT))
         if session.state is State.AUTHENTICATING:
             return due
         if session.line_since_ms is not None:
@@ -119,7 +108,7 @@ class Timers:
         if session.state is State.ANONYMOUS:
             due.append((session.since_ms + config.login_ms, Input.LOGIN_TIMEOUT))
         elif session.reading_paused:
-            pass  # Who is not read from cannot be heard.
+            pass  # A peer that is not read from cannot be heard.
         elif session.pinged:
             due.append((session.heard_at_ms + config.dead_ms, Input.DEAD_TIMEOUT))
         else:
@@ -127,49 +116,42 @@ class Timers:
         return due
 
     def arm(self, session: Session) -> None:
-        """Sees to it that the session is looked at when something is due."""
+        """Sees to it that the session is checked when a time-out of it is due."""
         if (
             session.state is _READY
             and not session.frames.buffer
             and session.line_since_ms is None
-            and not session.counted
+            and session.input_ended_at_ms is None
             and not session.full
-            and session.next_check_ms is not None
-            and session.next_check_ms
-            <= _together(session.heard_at_ms + self._context.config.ping_ms)
+            and session.check_at_ms is not None
+            and session.check_at_ms
+            <= _rounded_up(session.heard_at_ms + self._context.config.ping_ms)
         ):
-            return  # The common case: nothing but silence can come, and that is looked for.
-        if not session.frames.buffer or session.waiting is not None:
-            session.line_since_ms = None
-        elif session.line_since_ms is None:
-            session.line_since_ms = self._context.now_ms
-        if session.state is State.READY:
-            self.count_out(session)
-        elif session.state is not State.CLOSING:
-            self.count_in(session)
+            return  # The common case: nothing but silence can come, and that is checked.
         due = self._deadlines(session)
         if due:
-            at_ms = _together(min(due)[0])
+            at_ms = _rounded_up(min(due)[0])
             if session.pinged:
                 at_ms = min(at_ms, self._again_ms())
-            if session.next_check_ms is None or at_ms < session.next_check_ms:
-                self._look_at(session, at_ms)
+            if session.check_at_ms is None or at_ms < session.check_at_ms:
+                self._check_at(session, at_ms)
 
     def _again_ms(self) -> int:
-        """Most answer a ping, and are silent again by then: one look will do for both."""
-        return _together(self._context.now_ms + self._context.config.ping_ms + 1)
+        """Most peers answer a ping, and are silent again by then: one check will do for both."""
+        return _rounded_up(self._context.now_ms + self._context.config.ping_ms + 1)
 
-    def _look_at(self, session: Session, at_ms: int) -> None:
-        # Never in this instant: whoever is looked at again and again lets nobody else have a turn.
-        at_ms = max(at_ms, _together(self._context.now_ms + 1))
-        session.next_check_ms = at_ms
-        looked_at = self._looks.get(at_ms)
-        if looked_at is None:
-            looked_at = self._looks[at_ms] = {}
-            self._context.deadlines.set(at_ms, ("look", at_ms))
-        looked_at[session.connection] = None
+    def _check_at(self, session: Session, at_ms: int) -> None:
+        # Never in this instant: a session that is checked again and again would keep all others
+        # from being served.
+        at_ms = max(at_ms, _rounded_up(self._context.now_ms + 1))
+        session.check_at_ms = at_ms
+        checked = self._checks.get(at_ms)
+        if checked is None:
+            checked = self._checks[at_ms] = {}
+            self._context.deadlines.set(at_ms, partial(self.check, at_ms))
+        checked[session.connection] = None
 
 
-def _together(at_ms: int) -> int:
-    """The first look at or after that time."""
-    return -(-at_ms // TOGETHER_MS) * TOGETHER_MS
+def _rounded_up(at_ms: int) -> int:
+    """The first time of checks at or after that time."""
+    return -(-at_ms // CHECK_EVERY_MS) * CHECK_EVERY_MS

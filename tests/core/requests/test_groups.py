@@ -38,7 +38,7 @@ def test_a_group_from_its_making_to_its_end(house: NodeHarness) -> None:
             "not_member",
         )
     assert ann.call("join_group", group=group)["code"] == "no_such_group"
-    assert all(not node.node._delivery.conversations for node in house.nodes)
+    assert all(not node.node._streams.conversations for node in house.nodes)
 
 
 def test_who_left_sees_nothing_that_came_after_and_the_group_goes_on(house: NodeHarness) -> None:

@@ -15,8 +15,8 @@ from chat.protocol.messages import PingRequest
 from tests.core.node_harness import NodeHarness, NodeHost, Peer, ping
 
 CONFIG = NodeConfig()
-REQUESTS_A_TURN = CONFIG.requests_a_turn
-MANY = 4 * REQUESTS_A_TURN + 7
+QUANTUM = CONFIG.request_quantum
+MANY = 4 * QUANTUM + 7
 requests = st.sampled_from(
     [
         b"",
@@ -63,7 +63,7 @@ def test_however_much_is_asked_at_once_a_turn_is_short_and_all_is_answered(
     for start in range(0, len(data), step):
         peer.write(data[start : start + step])
     house.pass_time(0)
-    assert most_effects(peer.node) <= REQUESTS_A_TURN + 2
+    assert most_effects(peer.node) <= QUANTUM + 2
     assert not peer.paused and not peer.closed
     assert len(peer.got) == 1 + len([line for line in lines if line])
 
@@ -74,7 +74,7 @@ def test_long_lines_make_a_turn_sooner_and_are_not_read_on(house: NodeHarness) -
     count = 4 * CONFIG.line_bytes // len(line)
     peer.write(line * count)
     house.run()
-    assert len(pongs(peer)) <= REQUESTS_A_TURN // 10
+    assert len(pongs(peer)) <= QUANTUM // 10
     assert peer.paused
     house.pass_time(0)
     assert len(pongs(peer)) == count
@@ -90,20 +90,20 @@ def test_those_who_ask_much_have_turns_one_after_the_other(house: NodeHarness) -
         before = len(pongs(ann)) + len(pongs(bob))
         assert eve.call("ping")["type"] == "pong"
         one_turn(house)
-        assert 0 < len(pongs(ann)) + len(pongs(bob)) - before <= REQUESTS_A_TURN
-        assert abs(len(pongs(ann)) - len(pongs(bob))) <= REQUESTS_A_TURN
+        assert 0 < len(pongs(ann)) + len(pongs(bob)) - before <= QUANTUM
+        assert abs(len(pongs(ann)) - len(pongs(bob))) <= QUANTUM
     assert pongs(ann) == pongs(bob) == list(range(MANY))
-    assert "connections that rest" not in ann.node.node.resource_counts()
+    assert "deferred connections" not in ann.node.node.resource_counts()
 
 
 def test_what_comes_while_one_rests_comes_after_it(house: NodeHarness) -> None:
     ann = house.login("ann")
-    ann.write(pings(REQUESTS_A_TURN + 1))
-    ann.write(pings(1, REQUESTS_A_TURN + 1))
+    ann.write(pings(QUANTUM + 1))
+    ann.write(pings(1, QUANTUM + 1))
     house.run()
-    assert pongs(ann) == list(range(REQUESTS_A_TURN))
+    assert pongs(ann) == list(range(QUANTUM))
     one_turn(house)
-    assert pongs(ann) == list(range(REQUESTS_A_TURN + 2))
+    assert pongs(ann) == list(range(QUANTUM + 2))
 
 
 def test_those_who_waited_for_one_commit_go_on_in_turns(house: NodeHarness) -> None:
@@ -111,14 +111,14 @@ def test_those_who_waited_for_one_commit_go_on_in_turns(house: NodeHarness) -> N
     house.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
     for peer in peers:
         peer.ask("profile")
-        peer.write(pings(REQUESTS_A_TURN - 1))
+        peer.write(pings(QUANTUM - 1))
     house.run()
     house.hold_answers = lambda asked: False
     house.answer_held()
-    assert sum(len(pongs(peer)) for peer in peers) <= REQUESTS_A_TURN
-    assert most_effects(house.nodes[0]) <= REQUESTS_A_TURN + len(peers)
+    assert sum(len(pongs(peer)) for peer in peers) <= QUANTUM
+    assert most_effects(house.nodes[0]) <= QUANTUM + len(peers)
     house.pass_time(0)
-    assert all(pongs(peer) == list(range(REQUESTS_A_TURN - 1)) for peer in peers)
+    assert all(pongs(peer) == list(range(QUANTUM - 1)) for peer in peers)
 
 
 def test_a_turn_is_for_as_many_as_there_is_room_for(house: NodeHarness) -> None:
@@ -130,7 +130,7 @@ def test_a_turn_is_for_as_many_as_there_is_room_for(house: NodeHarness) -> None:
     house.run()
     house.hold_answers = lambda asked: False
     house.answer_held()
-    assert sum(len(pongs(peer)) for peer in peers) == REQUESTS_A_TURN
+    assert sum(len(pongs(peer)) for peer in peers) == QUANTUM
     one_turn(house)
     assert all(pongs(peer) == list(range(10)) for peer in peers)
 
@@ -141,7 +141,7 @@ def test_whoever_does_not_read_is_answered_no_more_until_he_does(house: NodeHarn
     house.run()
     ann.node.feed(ev.WriteBufferFull(ann.connection))
     house.pass_time(1_000)
-    assert pongs(ann) == list(range(REQUESTS_A_TURN))
+    assert pongs(ann) == list(range(QUANTUM))
     assert ann.paused
     ann.node.feed(ev.WriteBufferDrained(ann.connection, 0))
     house.pass_time(0)
@@ -163,22 +163,22 @@ def test_an_end_while_one_rests(house: NodeHarness, how: str) -> None:
         ann.node.feed(ev.Drain(0))
         house.pass_time(0)
         assert ann.closed and bob.closed
-    assert len(pongs(ann)) == REQUESTS_A_TURN
+    assert len(pongs(ann)) == QUANTUM
 
 
 def test_those_who_are_gone_take_no_turns(house: NodeHarness) -> None:
     for _ in range(50):
         peer = house.connect()
-        peer.write(pings(REQUESTS_A_TURN + 1))
+        peer.write(pings(QUANTUM + 1))
         house.run()
         peer.hang_up()
         house.run()
-    assert "connections that rest" not in house.nodes[0].node.resource_counts()
+    assert "deferred connections" not in house.nodes[0].node.resource_counts()
     ann = house.login("ann")
-    ann.write(pings(REQUESTS_A_TURN + 1))
+    ann.write(pings(QUANTUM + 1))
     house.run()
     one_turn(house)
-    assert len(pongs(ann)) == REQUESTS_A_TURN + 1
+    assert len(pongs(ann)) == QUANTUM + 1
 
 
 def test_a_bug_in_a_turn_costs_the_connection_and_takes_nothing_from_others(
@@ -186,7 +186,7 @@ def test_a_bug_in_a_turn_costs_the_connection_and_takes_nothing_from_others(
 ) -> None:
     ann, bob = house.login("ann"), house.login("bob")
     node = ann.node.node
-    take = node._intake._takers[PingRequest]
+    take = node._scheduler._handlers[PingRequest]
 
     def faulty(session: Session, request: PingRequest) -> None:
         if session.connection == ann.connection and request.id == MANY - 1:
@@ -194,11 +194,11 @@ def test_a_bug_in_a_turn_costs_the_connection_and_takes_nothing_from_others(
         take[1](session, request)
 
     bugs: list[Exception] = []
-    with patch.dict(node._intake._takers, {PingRequest: (take[0], faulty)}):
+    with patch.dict(node._scheduler._handlers, {PingRequest: (take[0], faulty)}):
         for peer in (ann, bob):
             peer.write(pings(MANY))
         house.run()
-        while "connections that rest" in node.resource_counts():
+        while "deferred connections" in node.resource_counts():
             bugs += ann.node.handle(ev.Tick())
         house.run()
     assert len(bugs) == 1

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from chat.core.ports.events import (
     ConnectionLost,
     ConnectionOpened,
     Drain,
+    EndOfInput,
     Tick,
     WriteBufferDrained,
     WriteBufferFull,
@@ -36,8 +38,8 @@ from chat.core.ports.operations import (
     Roster,
     Unknown,
 )
+from chat.core.requests.calls import Calls
 from chat.core.state.config import NodeConfig
-from chat.core.state.pending import Waiter
 from chat.protocol.errors import ERRORS, ErrorCode
 from chat.protocol.messages import EntryKind, User
 from chat.protocol.rules import REQUEST_INPUT, RULES, Input, State, Verdict
@@ -93,8 +95,11 @@ class Stage:
 
     def ticket(self) -> int:
         """The ticket of the one request that is under way."""
-        pending = self.node._context.pending
-        (ticket,) = (ticket for ticket, record in pending.items() if isinstance(record, Waiter))
+        (ticket,) = (
+            ticket
+            for ticket, then in self.node._context.continuations.items()
+            if isinstance(then, partial) and then.func.__name__ == Calls._advance.__name__
+        )
         return ticket
 
     def take(self) -> list[AnyEffect]:
@@ -114,6 +119,7 @@ def lines(effects: list[AnyEffect]) -> list[dict[str, Any]]:
 
 ENTRY = LogEntry(7, 1, EntryKind.TEXT, 2, "bob", "hi", 5)
 INTERNAL: dict[Input, Callable[[Stage], None]] = {
+    Input.BYTES: lambda s: s.feed(BytesReceived(CONNECTION, b"\n")),
     Input.BAD_FRAME: lambda s: s.feed(BytesReceived(CONNECTION, b"[1]\n")),
     Input.BAD_MESSAGE: lambda s: s.line({"type": "chat", "id": 5}),
     Input.UNKNOWN_TYPE: lambda s: s.line({"type": "dance", "id": 5}),
@@ -123,6 +129,7 @@ INTERNAL: dict[Input, Callable[[Stage], None]] = {
     Input.LOGIN_TIMEOUT: lambda s: s.after(CONFIG.login_ms),
     Input.SILENCE: lambda s: s.after(CONFIG.ping_ms),
     Input.DRAIN: lambda s: s.feed(Drain(100)),
+    Input.END_OF_INPUT: lambda s: s.feed(EndOfInput(CONNECTION)),
     Input.CONNECTION_LOST: lambda s: s.feed(ConnectionLost(CONNECTION)),
     Input.ENTRY: lambda s: s.feed(BusMessageReceived("u:1", EntryBusMessage(ENTRY))),
     Input.NEWS: lambda s: s.feed(BusMessageReceived("u:1", ReceiptBusMessage(7, 2, 1))),
@@ -152,6 +159,18 @@ def stall_timeout(stage: Stage) -> None:
     stage.after(CONFIG.stall_ms)
 
 
+def finish_timeout(stage: Stage) -> None:
+    if stage.state is State.READY:
+        stage.line(SPEC["requests"]["profile"]["example"])
+    elif stage.state is State.ANONYMOUS:
+        # A request waits there only for its peer to read.
+        stage.feed(WriteBufferFull(CONNECTION))
+        stage.line(SPEC["requests"]["ping"]["example"])
+    stage.feed(EndOfInput(CONNECTION))
+    stage.take()
+    stage.after(CONFIG.finish_ms)
+
+
 def identified(stage: Stage) -> None:
     stage.feed(Answer(stage.ticket(), AccountFound(Account(ANN, "hash"))))
     if stage.state is State.CLOSING:
@@ -171,12 +190,13 @@ INTERNAL |= {
     Input.LINE_TIMEOUT: line_timeout,
     Input.DEAD_TIMEOUT: dead_timeout,
     Input.STALL_TIMEOUT: stall_timeout,
+    Input.FINISH_TIMEOUT: finish_timeout,
     Input.IDENTIFIED: identified,
     Input.UNIDENTIFIED: unidentified,
 }
 
 
-def crowded(stage: Stage) -> None:
+def not_admitted(stage: Stage) -> None:
     """The connection is one too many; it is opened anew, behind others of its address."""
     stage.feed(ConnectionLost(CONNECTION))
     for number in range(CONFIG.unauthenticated_per_address):
@@ -185,12 +205,12 @@ def crowded(stage: Stage) -> None:
     stage.feed(ConnectionOpened(CONNECTION, "10.0.0.1"))
 
 
-def drained(stage: Stage) -> None:
+def finished(stage: Stage) -> None:
     """A drain that finds nothing under way."""
     stage.feed(Drain(100))
 
 
-INTERNAL |= {Input.CROWDED: crowded, Input.DRAINED: drained}
+INTERNAL |= {Input.NOT_ADMITTED: not_admitted, Input.FINISHED: finished}
 ANSWERS = (Input.ANSWER, Input.ANSWER_UNKNOWN, Input.IDENTIFIED, Input.UNIDENTIFIED)
 EXAMPLE = {
     input: SPEC["requests"][input.name.lower()]["example"] for input in REQUEST_INPUT.values()
@@ -225,7 +245,10 @@ def test_cell(state: State, input: Input) -> None:
     errors = [line for line in lines(effects) if line["type"] == "error"]
     if input is Input.DRAIN and state in (State.ANONYMOUS, State.READY):
         assert lines(effects)[0]["type"] == "draining"
-        return  # and then it is drained at once, which is a cell of its own
+        return  # and then it is finished at once, which is a cell of its own
+    if input is Input.END_OF_INPUT and state in (State.ANONYMOUS, State.READY):
+        assert lines(effects) == []
+        return  # and then it is finished at once, too
     if input is Input.CONNECTION_LOST:
         assert CONNECTION not in stage.node._context.sessions
         return
@@ -259,6 +282,16 @@ def closing_with_a_request_under_way(input: Input) -> Stage:
     return stage
 
 
+@pytest.mark.parametrize("input", ANSWERS, ids=ids)
+def test_what_is_answered_in_closing_is_ignored(input: Input) -> None:
+    stage = closing_with_a_request_under_way(input)
+    provoke(stage, input)
+    effects = stage.take()
+    assert stage.state is State.CLOSING
+    assert lines(effects) == []
+    assert not any(isinstance(effect, Query | Close) for effect in effects)
+
+
 @pytest.mark.parametrize("input", list(EXAMPLE), ids=ids)
 def test_what_is_held_is_taken_when_the_state_has_changed(input: Input) -> None:
     stage = Stage(State.AUTHENTICATING)
@@ -275,16 +308,15 @@ def test_what_is_held_is_taken_when_the_state_has_changed(input: Input) -> None:
 
 
 def test_a_second_account_of_the_rules_is_nowhere() -> None:
-    """The state is changed by the table alone: by `step`, and by `close`."""
+    """The state is changed by the table alone: by `step`."""
     core = Path(__file__).parents[3] / "chat" / "core"
     changes = [
         f"{path.name}: {line.strip()}"
-        for path in sorted(core.glob("*.py"))
+        for path in sorted(core.rglob("*.py"))
         for line in path.read_text().splitlines()
         if ".state =" in line
     ]
     assert changes == [
-        "context.py: session.state = State.CLOSING",
         "session.py: self.state = State.ANONYMOUS",
         "session.py: self.state = rule.next",
     ]

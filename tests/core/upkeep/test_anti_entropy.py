@@ -27,7 +27,7 @@ def turns_of(house: NodeHarness, user: int) -> list[int]:
 
 @given(steps=st.lists(st.lists(names, max_size=3), min_size=8, max_size=24))
 def test_whoever_stays_has_a_turn_in_time_whoever_comes_and_goes(steps: list[list[str]]) -> None:
-    house = NodeHarness(sweep_ms=SWEEP_MS, presence_flap_ms=0)
+    house = NodeHarness(anti_entropy_ms=SWEEP_MS, presence_flap_ms=0)
     ids = house.register("ann", "bob", "cyd", "dan", "eve", "fay", "gus")
     house.login("ann")
     here: dict[str, Peer] = {}
@@ -46,7 +46,7 @@ def test_whoever_stays_has_a_turn_in_time_whoever_comes_and_goes(steps: list[lis
 
 
 def test_a_turn_that_could_not_be_read_comes_again_at_the_next_step() -> None:
-    house = NodeHarness(sweep_ms=SWEEP_MS)
+    house = NodeHarness(anti_entropy_ms=SWEEP_MS)
     (ann,) = house.register("ann")
     house.login("ann")
     fails = [True]

@@ -9,7 +9,7 @@ from chat.core.ports.events import (
     WriteBufferFull,
 )
 from chat.core.state.config import NodeConfig
-from chat.core.upkeep.timers import TOGETHER_MS
+from chat.core.upkeep.timers import CHECK_EVERY_MS
 from chat.protocol.rules import State
 from tests.core.node_harness import NodeHarness, Peer
 
@@ -21,7 +21,7 @@ def pinged_and_full(house: NodeHarness) -> Peer:
     from."""
     house.register("bob")
     bob = house.login("bob")
-    house.pass_time(CONFIG.ping_ms + 2 * TOGETHER_MS)
+    house.pass_time(CONFIG.ping_ms + 2 * CHECK_EVERY_MS)
     assert len(bob.pushes("ping")) == 1
     bob.node.feed(WriteBufferFull(bob.connection))
     house.run()
@@ -44,7 +44,7 @@ def test_a_reader_who_was_pinged_and_takes_nothing_is_closed() -> None:
     bob = pinged_and_full(house)
     house.pass_time(CONFIG.stall_ms - 1)
     assert not bob.closed
-    house.pass_time(1 + 2 * TOGETHER_MS)
+    house.pass_time(1 + 2 * CHECK_EVERY_MS)
     assert bob.closed
 
 
@@ -54,11 +54,11 @@ def test_the_silent_are_pinged_and_then_closed_all_at_once() -> None:
     peers = [house.login("ann") for _ in range(100)]
     house.pass_time(CONFIG.ping_ms - 1)
     assert not any(peer.pushes("ping") for peer in peers)
-    house.pass_time(1 + TOGETHER_MS)
+    house.pass_time(1 + CHECK_EVERY_MS)
     assert all(len(peer.pushes("ping")) == 1 for peer in peers)
     for peer in peers[::2]:
         assert peer.call("ping")["type"] == "pong"
-    house.pass_time(CONFIG.dead_ms - CONFIG.ping_ms + TOGETHER_MS)
+    house.pass_time(CONFIG.dead_ms - CONFIG.ping_ms + CHECK_EVERY_MS)
     assert [peer.closed for peer in peers] == [False, True] * 50
 
 
@@ -67,7 +67,7 @@ def test_an_empty_line_answers_a_ping_and_is_not_answered() -> None:
     house.register("ann")
     ann = house.login("ann")
     for count in range(1, 5):
-        house.pass_time(CONFIG.ping_ms + 2 * TOGETHER_MS)
+        house.pass_time(CONFIG.ping_ms + 2 * CHECK_EVERY_MS)
         assert len(ann.pushes("ping")) == count
         ann.write(b"\n")
     house.pass_time(CONFIG.dead_ms - CONFIG.ping_ms)

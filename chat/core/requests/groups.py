@@ -1,0 +1,127 @@
+"""Groups: to create, join, leave and delete one, and its members.
+
+A change of membership is one transaction, which appends entries to the group's log and changes
+rosters. Whoever joins is attached to the log before the entry of the joining, and so gets it as
+every member does. A member who leaves is detached by the entry of the leaving, and so the entries
+come before the roster.
+"""
+
+from chat.core.delivery.fan_out import FanOut
+from chat.core.ports.bus_messages import EntryBusMessage, group_channel
+from chat.core.ports.operations import (
+    CreateGroup,
+    DeleteGroup,
+    FindPresence,
+    GroupChanged,
+    JoinGroup,
+    LeaveGroup,
+    PresenceFound,
+    ReadMembers,
+)
+from chat.core.requests.calls import Call, Calls, Steps
+from chat.core.roster.roster_sync import RosterSync
+from chat.core.state.context import Context
+from chat.protocol.messages import (
+    CreateGroupRequest,
+    DeleteGroupRequest,
+    DoneReply,
+    Group,
+    GroupCreatedReply,
+    GroupDeletedPush,
+    JoinedReply,
+    JoinGroupRequest,
+    LeaveGroupRequest,
+    Member,
+    MembersReply,
+    MembersRequest,
+    PresenceState,
+)
+
+
+class Groups:
+    """What a user may ask about groups."""
+
+    def __init__(
+        self, context: Context, calls: Calls, fan_out: FanOut, roster_sync: RosterSync
+    ) -> None:
+        self._context = context
+        self._fan_out = fan_out
+        self._roster_sync = roster_sync
+        calls.handle(CreateGroupRequest, self.create_group)
+        calls.handle(JoinGroupRequest, self.join_group)
+        calls.handle(LeaveGroupRequest, self.leave_group)
+        calls.handle(DeleteGroupRequest, self.delete_group)
+        calls.handle(MembersRequest, self.members)
+
+    def create_group(self, call: Call, request: CreateGroupRequest) -> Steps:
+        user = call.user.id
+        create = CreateGroup(user, request.name, request.description, call.now_ms)
+        changed = yield from call.commit(create)
+        self._roster_sync.changed(user, changed.roster, changed.touched, changed.entries)
+        call.reply(GroupCreatedReply(re=request.id, group=_group(changed)))
+        self._tell_if_left(call, changed.group)
+        self._deliver(changed)
+
+    def join_group(self, call: Call, request: JoinGroupRequest) -> Steps:
+        user = call.user.id
+        changed = yield from call.commit(JoinGroup(user, request.group, call.now_ms))
+        self._roster_sync.changed(user, changed.roster, changed.touched, changed.entries)
+        call.reply(JoinedReply(re=request.id, group=_group(changed)))
+        self._tell_if_left(call, changed.group)
+        self._deliver(changed)
+
+    def leave_group(self, call: Call, request: LeaveGroupRequest) -> Steps:
+        user = call.user.id
+        changed = yield from call.commit(LeaveGroup(user, request.group, call.now_ms))
+        self._deliver(changed)
+        self._roster_sync.changed(user, changed.roster, changed.touched)
+        call.reply(DoneReply(re=request.id))
+
+    def delete_group(self, call: Call, request: DeleteGroupRequest) -> Steps:
+        user = call.user.id
+        changed = yield from call.commit(DeleteGroup(user, request.group, call.now_ms))
+        self._deliver(changed)
+        self._roster_sync.changed(user, changed.roster, changed.touched)
+        call.reply(DoneReply(re=request.id))
+
+    def members(self, call: Call, request: MembersRequest) -> Steps:
+        rows = (yield from call.ask(ReadMembers(call.user.id, request.group))).members
+        found = yield from call.attempt(FindPresence(tuple(row.id for row in rows)))
+        online = set(found.online) if isinstance(found, PresenceFound) else set()
+        online |= {row.id for row in rows if self._is_here(row.id)}
+        members = tuple(
+            Member(
+                id=row.id,
+                name=row.name,
+                role=row.role,
+                state=PresenceState.ONLINE if row.id in online else PresenceState.OFFLINE,
+            )
+            for row in rows
+        )
+        call.reply(MembersReply(re=request.id, group=request.group, members=members))
+
+    # ------------------------------------------------------------------ steps of the above
+
+    def _deliver(self, changed: GroupChanged) -> None:
+        """The entries that the transaction appended, here and on other nodes."""
+        for entry in changed.entries:
+            self._fan_out.entry(entry)
+            channels = (group_channel(entry.conversation),)
+            self._context.publish(channels, EntryBusMessage(entry))
+
+    def _tell_if_left(self, call: Call, group: int) -> None:
+        """A group that the user has left on another device meanwhile, as a newer roster has told:
+        the reply would bring it back."""
+        session = call.session
+        if session.user is not None and group not in session.conversations:
+            self._context.send(session.connection, GroupDeletedPush(group=group))
+
+    def _is_here(self, user_id: int) -> bool:
+        user = self._context.users.get(user_id)
+        return user is not None and bool(user.sessions)
+
+
+def _group(changed: GroupChanged) -> Group:
+    """The group that was changed, as its member has it now."""
+    (group,) = (group for group in changed.roster.groups if group.id == changed.group)
+    return group
