@@ -81,15 +81,14 @@ class CatchUp:
 
     def release(self, session: Session) -> None:
         """The outbound buffer has room again."""
-        session.stopped.clear()
+        self._streams.take_stopped(session)
         for conversation in list(session.conversations.values()):
             conversation.release(session.connection)
             self.feed(conversation)
 
     def resume_stopped(self, session: Session) -> None:
         """An answer has come: streams that stopped before an entry of the session's own go on."""
-        stopped, session.stopped = session.stopped, set()
-        for id in sorted(stopped):
+        for id in sorted(self._streams.take_stopped(session)):
             conversation = session.conversations.get(id)
             if conversation is not None and not session.full:
                 conversation.release(session.connection)
@@ -179,7 +178,7 @@ class CatchUp:
         assert session.user is not None
         for entry in entries:
             own = entry.sender == session.user.id
-            if not self._streams.hand(session, conversation, entry, own=own):
+            if not self._streams.hand(session, conversation, entry, own):
                 return
             conversation.advance(session.connection, entry.seq)
             if ends_membership(entry, own=own):

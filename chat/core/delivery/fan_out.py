@@ -47,39 +47,49 @@ class FanOut:
             if session is not None:
                 self._context.reply(session, sent)
             return
-        if session is not None:
-            session.acks[conversation.id, entry.seq] = sent
+        placed = False
         if entry.seq == conversation.head + 1:
-            self._deliver(conversation, entry)
+            placed = self._deliver(conversation, entry, session, sent)
         else:
             conversation.learn(entry.seq)
-        if session is not None and session.acks:
-            self._place(session, conversation, entry.seq)
+        if session is not None and not placed:
+            self._place(session, conversation, entry.seq, sent)
         if conversation.behind:
             self._catch_up.feed(conversation)
 
-    def _place(self, session: Session, conversation: Conversation, seq: int) -> None:
-        """The reply to an append, if the stream has not taken it along: it waits for its place if
-        the connection has a cursor before that, and leaves now if not."""
+    def _place(self, session: Session, conversation: Conversation, seq: int, sent: bytes) -> None:
+        """The reply to an append on a connection that was not live: it waits for its place if the
+        connection has a cursor before that, and leaves now if not."""
         position = conversation.position(session.connection)
         if position is not None and position < seq - 1:
-            return
-        sent = session.acks.pop((conversation.id, seq), None)
-        if sent is None:
+            self._streams.await_place(session, conversation.id, seq, sent)
             return
         self._context.reply(session, sent)
         if position == seq - 1:
             conversation.advance(session.connection, seq)
 
-    def _deliver(self, conversation: Conversation, entry: LogEntry) -> None:
-        """Hands the next entry to all connections that are live."""
+    def _deliver(
+        self,
+        conversation: Conversation,
+        entry: LogEntry,
+        origin: Session | None = None,
+        sent: bytes | None = None,
+    ) -> bool:
+        """Hands the next entry to all live connections. Whether `origin`, which sent it, was one of
+        them, and so got `sent`."""
         context = self._context
+        placed = False
         sender = context.users.get(entry.sender)
         own, audience = conversation.audience(
             entry.sender, () if sender is None else sender.sessions
         )
         for connection in own:
-            self._streams.hand(context.sessions[connection], conversation, entry, own=True)
+            session = context.sessions[connection]
+            if session is origin:
+                placed = True
+                self._streams.hand(session, conversation, entry, True, sent)
+            else:
+                self._streams.hand(session, conversation, entry, True)
         if audience:
             context.effects.append(Deliver(audience, encode_entry(entry, own=False)))
         conversation.grow()
@@ -89,3 +99,4 @@ class FanOut:
                 if connection in conversation.live:
                     session = context.sessions[connection]
                     self._streams.end_membership(session, conversation, entry.seq)
+        return placed

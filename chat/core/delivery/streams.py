@@ -76,6 +76,15 @@ class Streams:
             self.detach(session, id)
         session.stopped.clear()
 
+    def await_place(self, session: Session, id: int, seq: int, sent: bytes) -> None:
+        """A reply whose place in the stream has not come."""
+        session.acks[id, seq] = sent
+
+    def take_stopped(self, session: Session) -> set[int]:
+        """The conversations whose stream had stopped; none has from now on."""
+        stopped, session.stopped = session.stopped, set()
+        return stopped
+
     def forget_replies(self, session: Session) -> None:
         """The connection has ended: replies that wait for their place are not sent any more."""
         session.acks.clear()
@@ -83,11 +92,18 @@ class Streams:
     # ------------------------------------------------------------------ one entry, one connection
 
     def hand(
-        self, session: Session, conversation: Conversation, entry: LogEntry, *, own: bool
+        self,
+        session: Session,
+        conversation: Conversation,
+        entry: LogEntry,
+        own: bool,
+        sent: bytes | None = None,
     ) -> bool:
-        """What the connection gets for its next entry; `own`: its user is the sender. False if the
-        stream stops before the entry."""
-        sent = session.acks.pop((conversation.id, entry.seq), None) if session.acks else None
+        """What the connection gets for its next entry. `own`: its user is the sender; `sent`: the
+        reply to the send of the entry, if it was sent from here and the reply is not in `acks`.
+        False if the stream stops before the entry."""
+        if sent is None and session.acks:
+            sent = session.acks.pop((conversation.id, entry.seq), None)
         if sent is not None:
             self._context.reply(session, sent)
         elif own and entry.key in session.sending:

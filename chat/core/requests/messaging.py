@@ -5,8 +5,9 @@ the store answers in order. The continuation of an append hands the entry to eve
 connected, whether or not the session that sent it is still there.
 """
 
-from functools import partial
 from typing import Final
+
+from msgspec import Struct
 
 from chat.core.delivery.catch_up import CatchUp
 from chat.core.delivery.fan_out import FanOut
@@ -27,6 +28,19 @@ _ANSWER: Final = Input.ANSWER
 _ACCEPT: Final = Verdict.ACCEPT
 
 
+class _Asked(Struct, gc=False):
+    """An append that was asked for. It is its own continuation: half the cost of a `partial`."""
+
+    messaging: "Messaging"
+    session: Session
+    re: int
+    sender_name: str
+    append: Append
+
+    def __call__(self, outcome: Appended | Refused | Unknown) -> None:
+        self.messaging.appended(self, outcome)
+
+
 class Messaging:
     """Texts to friends and to groups."""
 
@@ -35,6 +49,7 @@ class Messaging:
         self._fan_out = fan_out
         self._catch_up = catch_up
         config = context.config
+        self._alone = config.alone
         self._sends: RateLimiter[int] = RateLimiter(
             per_second=config.sends_per_second, burst=config.send_burst
         )
@@ -69,18 +84,12 @@ class Messaging:
             return
         session.sending.add(request.key)
         append = Append(user.id, to, group, request.text, request.key, now_ms)
-        context.query(append, partial(self._appended, session, request.id, user.name, append))
+        context.query(append, _Asked(self, session, request.id, user.name, append))
 
-    def _appended(
-        self,
-        session: Session,
-        re: int,
-        sender_name: str,
-        append: Append,
-        outcome: Appended | Refused | Unknown,
-    ) -> None:
+    def appended(self, asked: "_Asked", outcome: Appended | Refused | Unknown) -> None:
         """The entry is in the log: all connections are told, and then the other nodes."""
         context = self._context
+        session, append, re = asked.session, asked.append, asked.re
         session.sending.discard(append.key)
         answerable = RULES[session.state][_ANSWER].verdict is _ACCEPT
         if isinstance(outcome, Appended):
@@ -90,14 +99,14 @@ class Messaging:
                 seq,
                 _TEXT,
                 append.sender,
-                sender_name,
+                asked.sender_name,
                 append.text,
                 outcome.at_ms,
                 append.key,
             )
             sent = encode_sent(re, conversation, seq, outcome.at_ms)
             self._fan_out.appended(session if answerable else None, entry, sent)
-            if not context.config.alone:
+            if not self._alone:
                 if outcome.recipient is None:
                     channels: tuple[str, ...] = (group_channel(conversation),)
                 else:

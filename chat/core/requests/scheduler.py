@@ -65,6 +65,7 @@ class Scheduler:
         unhandled = REQUEST_INPUT.keys() - calls.handlers.keys()
         assert not unhandled, f"no handler for {unhandled}"
         config = context.config
+        self._in_flight = config.in_flight
         self._line_bytes = tuple(
             [config.line_bytes if state is _READY else config.login_line_bytes for state in State]
         )
@@ -122,12 +123,13 @@ class Scheduler:
             return
         now_ms = self._context.now_ms
         if session.step(Input.END_OF_INPUT, now_ms).verdict is _ACCEPT:
+            session.finishing = True
             session.input_ended_at_ms = now_ms
             self.take_all(session)
 
     def drain(self, session: Session) -> None:
         """No more requests of the session are taken."""
-        session.draining = True
+        session.finishing = session.draining = True
         self._context.runnable[session.connection] = None
 
     def go_on(self, session: Session) -> None:
@@ -159,7 +161,7 @@ class Scheduler:
                 elif session.frames.too_long:
                     request = _TOO_LONG
                 else:
-                    if session.input_ended_at_ms is not None:
+                    if session.finishing:
                         self._finish(session)
                     break
             if left <= 0:
@@ -171,7 +173,10 @@ class Scheduler:
             left -= 1
         self._left = left
         if session.state is not _CLOSING:
-            self._start_line_clock(session)
+            if not session.frames.buffer or session.waiting is not None:
+                session.line_since_ms = None
+            elif session.line_since_ms is None:
+                session.line_since_ms = self._context.now_ms
             self.pace(session)
             self._timers.arm(session)
 
@@ -224,18 +229,12 @@ class Scheduler:
         """Whether a request may be taken while others are under way: a send after sends may."""
         return (
             isinstance(request, SENDS)
-            and len(session.sending) == session.under_way < self._context.config.in_flight
+            and len(session.sending) == session.under_way < self._in_flight
             and request.key not in session.sending
             and self._messaging.may_send(session)
         )
 
     # ------------------------------------------------------------------ reading
-
-    def _start_line_clock(self, session: Session) -> None:
-        if not session.frames.buffer or session.waiting is not None:
-            session.line_since_ms = None
-        elif session.line_since_ms is None:
-            session.line_since_ms = self._context.now_ms
 
     def pace(self, session: Session) -> None:
         """Reads from the peer only while there is room for what it sends."""

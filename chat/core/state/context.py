@@ -106,8 +106,7 @@ class Context:
         if (
             session.waiting is not None
             or session.frames.buffer
-            or session.draining
-            or session.input_ended_at_ms is not None
+            or session.finishing
             or session.state is not _READY
         ):
             self.runnable[session.connection] = None

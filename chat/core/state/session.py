@@ -12,8 +12,8 @@ it is legal, and so they have no column in the table:
 - `waiting`: the next request cannot be taken yet, because an earlier one is under way, because the
   state holds it, or because the connection has used up its quantum.
 - `full`: the outbound buffer is over its limit, so no request is taken and no entry is delivered.
-- `draining`, `input_ended_at_ms`: no request will come, or be taken, after those that are under
-  way. When they are answered the input is FINISHED, and that is in the table again.
+- `finishing`: the peer has ended its input, or the node is draining, and so no further request will
+  be taken. When the last one is answered the input is FINISHED, and that is in the table again.
 
 Requests are taken one after the other, and replies leave in the same order:
 
@@ -58,6 +58,7 @@ class Session:
         "conversations",
         "counted",
         "draining",
+        "finishing",
         "frames",
         "full",
         "heard_at_ms",
@@ -88,6 +89,9 @@ class Session:
         self.frames = FrameSplitter()
         self.waiting: Waiting | None = None
         self.under_way = 0
+        self.finishing = False
+        """No request will be taken after those that have come, or, if `draining`, after those that
+        are under way."""
         self.draining = False
         self.input_ended_at_ms: int | None = None
         """When the peer shut its side of the connection down; it may still be written to."""

@@ -71,7 +71,7 @@ class Timers:
             and not session.pinged
             and session.heard_at_ms + self._context.config.ping_ms <= self._context.now_ms
             and session.line_since_ms is None
-            and session.input_ended_at_ms is None
+            and not session.finishing
             and not session.full
             and not session.reading_paused
         )
@@ -121,7 +121,7 @@ class Timers:
             session.state is _READY
             and not session.frames.buffer
             and session.line_since_ms is None
-            and session.input_ended_at_ms is None
+            and not session.finishing
             and not session.full
             and session.check_at_ms is not None
             and session.check_at_ms

@@ -4,6 +4,8 @@ import pytest
 
 from chat.core.ports import events as ev
 from chat.core.ports import operations as op
+from chat.core.ports.effects import Query
+from chat.core.ports.operations import ReadLog
 from tests.core.node_harness import NodeHarness
 
 
@@ -140,3 +142,22 @@ def test_all_devices_of_a_user_join_with_one(house: NodeHarness) -> None:
     for device in (phone, laptop):
         assert device.texts(group) == ["", "hi"]
         assert device.pushes("group")[0]["group"]["id"] == group
+
+
+def test_a_group_that_is_made_or_joined_is_not_read_from_the_log(house: NodeHarness) -> None:
+    """The entry of the joining is in the outcome already."""
+    house.register("ann", "bob")
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    for node in house.nodes:
+        node.log.clear()
+    group = ann.call("create_group", name="all")["group"]["id"]
+    bob.call("join_group", group=group)
+    assert [m["seq"] for m in ann.pushes("message")] == [1, 2]
+    assert [m["seq"] for m in bob.pushes("message")] == [2]
+    assert not [
+        effect
+        for node in house.nodes
+        for _, _, effects in node.log
+        for effect in effects
+        if isinstance(effect, Query) and isinstance(effect.operation, ReadLog)
+    ]
