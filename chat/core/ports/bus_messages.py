@@ -1,7 +1,7 @@
 """What nodes say to each other over the bus.
 
-An envelope is a hint that saves time and is never relied on: the log and the rosters in the
-store are the truth, and a sweep finds what an envelope failed to tell. Subscriptions are `u:ID`
+A bus message is a hint that saves time and is never relied on: the log and the rosters in the store
+are the truth, and anti-entropy finds what a message failed to tell. Channels are `u:ID`
 (a user) and `g:ID` (a group).
 """
 
@@ -15,7 +15,7 @@ from chat.protocol.messages import PresenceState
 
 
 class BusMessage(Struct, frozen=True, gc=False, tag_field="t"):
-    """Base of all envelopes."""
+    """Base of all bus messages."""
 
 
 class EntryBusMessage(BusMessage, frozen=True, tag="entry"):
@@ -52,15 +52,15 @@ _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(AnyBusMessage)
 
 
-def encode_bus_message(envelope: AnyBusMessage) -> bytes:
-    """The envelope as one JSON object, without a newline."""
-    return _encoder.encode(envelope)
+def encode_bus_message(message: AnyBusMessage) -> bytes:
+    """The message as one JSON object, without a newline."""
+    return _encoder.encode(message)
 
 
 def decode_bus_message(data: bytes) -> AnyBusMessage:
     """Raises msgspec.DecodeError (or its subclass ValidationError) if it is none."""
-    envelope: AnyBusMessage = _decoder.decode(data)
-    return envelope
+    message: AnyBusMessage = _decoder.decode(data)
+    return message
 
 
 def user_channel(user: int) -> str:

@@ -46,8 +46,8 @@ class ResumeReading(Effect, frozen=True):
 
 
 class Query(Effect, frozen=True):
-    """Ask the store, the vault or the presence directory; Answer(ticket, …) comes back, but need
-    not: nothing is lost if it never does except the reply to whoever waits for it."""
+    """Ask the store, the password hasher or the presence directory. Answer(ticket, …) comes back,
+    or never: then the request that waits for it is not answered, and nothing else is lost."""
 
     ticket: int
     operation: AnyOperation
@@ -72,7 +72,7 @@ class Unsubscribe(Effect, frozen=True):
 
 
 class Announce(Effect, frozen=True):
-    """Enter these users under this node in the presence directory, and take those out."""
+    """Enter these users under this node in the presence directory, and take the others out."""
 
     online: tuple[int, ...]
     offline: tuple[int, ...]

@@ -1,8 +1,8 @@
 """Groups: to create, join, leave and delete one, and its members.
 
 A change of membership is one transaction, which appends entries to the group's log and changes
-rosters. Whoever joins is attached to the log before the entry of the joining, and so gets it as
-every member does. A member who leaves is detached by the entry of the leaving, and so the entries
+rosters. A user who joins is attached to the log before the entry of the joining, and so gets it as
+every member does. A user who leaves is detached by the entry of the leaving, and so the entries
 come before the roster.
 """
 

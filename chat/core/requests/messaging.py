@@ -1,8 +1,8 @@
 """Messaging: `chat` and `group_chat`.
 
 These are the hot path. Their handlers ask the store without a call, up to `in_flight` at a time;
-the store answers in order. The continuation of an append hands the entry to everyone who is
-connected, whether or not the session that sent it is still there.
+the store answers in order. The continuation of an append hands the entry to all connections,
+whether or not the session that sent it is still there.
 """
 
 from typing import Final

@@ -75,9 +75,9 @@ class Presence:
             self._context.effects.append(Announce(online=online, offline=()))
 
     def _publish(self, user_id: int, friends: Iterable[int], state: PresenceState) -> None:
-        envelope = PresenceBusMessage(user_id, state)
+        message = PresenceBusMessage(user_id, state)
         for friend in friends:
-            self._context.publish((user_channel(friend),), envelope)
+            self._context.publish((user_channel(friend),), message)
             self.heard(friend, user_id, state)
 
     # ------------------------------------------------------------------ friends' states

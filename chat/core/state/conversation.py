@@ -26,13 +26,13 @@ Invariants:
 2. A cursor only grows, and only by what was handed to the connection.
 3. At most one read is under way for a cursor. A connection that is not held and is behind is in
    the cohort of such a read, or `demand()` names its cursor.
-4. What a read brings is handed only to those who still stand where the read began.
+4. What a read brings is handed only to connections that still stand where the read began.
 """
 
 from collections.abc import Iterable
 
 MOST_AUDIENCES = 8
-"""How many audiences a conversation keeps: those of the users who talk at the moment."""
+"""How many audiences a conversation keeps: those of the latest senders."""
 
 Sides = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -57,17 +57,17 @@ class Conversation:
         self.head = 0
         self.live: dict[int, None] = {}
         self.behind: dict[int, int] = {}
-        """The cursors of those who are not live."""
+        """The cursors of connections that are not live."""
         self._cohorts: dict[int, dict[int, None]] = {}
-        """By cursor: those behind who are not held. None is empty."""
+        """By cursor: the connections behind that are not held. No cohort is empty."""
         self._wanted: set[int] = set()
         """Cursors at which a cohort may stand for which no read is under way."""
         self._held: set[int] = set()
         self._reading: set[int] = set()
         self._audiences: dict[int, Sides] = {}
-        """By who talks. Kept until somebody comes to be live, or ceases to be."""
+        """By sender. Kept until a connection becomes live, or ceases to be."""
 
-    # ------------------------------------------------------------------ who is where
+    # ------------------------------------------------------------------ positions
 
     def __contains__(self, connection: int) -> bool:
         return connection in self.live or connection in self.behind
@@ -85,8 +85,8 @@ class Conversation:
         return [*self.live, *self.behind]
 
     def audience(self, user: int, own: Iterable[int]) -> Sides:
-        """The live connections of a user, whose connections these are, and those of all others. The
-        same objects as long as nobody comes or goes."""
+        """The live connections of a user, whose connections `own` are, and those of all others. The
+        same objects as long as no connection becomes live or ceases to be."""
         sides = self._audiences.get(user)
         if sides is None:
             if len(self._audiences) >= MOST_AUDIENCES:
@@ -115,7 +115,7 @@ class Conversation:
         self._held.discard(connection)
 
     def learn(self, head: int) -> None:
-        """The log is at least this long. Whoever was live is behind if it is longer than known."""
+        """The log is at least this long. Live connections are behind if it is longer than known."""
         if head > self.head:
             if self.live:
                 self.behind.update(dict.fromkeys(self.live, self.head))
@@ -182,7 +182,7 @@ class Conversation:
         return cursors
 
     def cohort(self, cursor: int) -> list[int]:
-        """Ends the read after this cursor: those who wait there for what it brought."""
+        """Ends the read after this cursor: the connections that wait there for what it brought."""
         self._reading.discard(cursor)
         self._wanted.add(cursor)
         return list(self._cohorts.get(cursor, ()))

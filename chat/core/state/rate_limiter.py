@@ -1,52 +1,52 @@
-"""How often somebody may do something: token buckets, by whom.
+"""Rate limits: token buckets by key, such as a user's number.
 
 A bucket holds at most `burst` permits and fills evenly at `per_second`. It is kept as one number,
 the time at which it will be full again: each permit puts that off by the time one takes to grow,
 and none is left when it lies further ahead than all but one take. (The generic cell rate algorithm
-of ATM, ITU-T I.371, which says the same as a bucket.) Full buckets say nothing, so they are
-forgotten whenever the table has doubled; memory follows those who are active.
+of ATM, ITU-T I.371, which says the same as a bucket.) A full bucket needs no entry, so full
+ones are dropped whenever the table has doubled; memory follows the keys that are active.
 """
 
 from collections.abc import Hashable
 from math import ceil
 from typing import Generic, TypeVar
 
-Who = TypeVar("Who", bound=Hashable)
+Key = TypeVar("Key", bound=Hashable)
 
 
-class RateLimiter(Generic[Who]):
-    """One bucket for each `who`, full at first. `now_ms` never goes back."""
+class RateLimiter(Generic[Key]):
+    """One bucket for each key, full at first. `now_ms` never goes back."""
 
     __slots__ = ("_forget_at", "_full_at_ms", "_permit_ms", "_slack_ms")
 
     def __init__(self, *, per_second: float, burst: int) -> None:
         self._permit_ms = 1000 / per_second
         self._slack_ms = (burst - 1) * self._permit_ms
-        self._full_at_ms: dict[Who, float] = {}
+        self._full_at_ms: dict[Key, float] = {}
         self._forget_at = 1024
 
-    def take(self, who: Who, now_ms: int) -> bool:
+    def take(self, key: Key, now_ms: int) -> bool:
         """Takes a permit if there is one."""
-        full_at_ms = self._full_at_ms.get(who, 0.0)
+        full_at_ms = self._full_at_ms.get(key, 0.0)
         if full_at_ms < now_ms:
             full_at_ms = now_ms
         elif full_at_ms - now_ms > self._slack_ms:
             return False
-        self._full_at_ms[who] = full_at_ms + self._permit_ms
+        self._full_at_ms[key] = full_at_ms + self._permit_ms
         if len(self._full_at_ms) > self._forget_at:
             self._forget(now_ms)
         return True
 
-    def ready(self, who: Who, now_ms: int) -> bool:
+    def ready(self, key: Key, now_ms: int) -> bool:
         """Whether there is a permit; it is left where it is."""
-        return self._full_at_ms.get(who, 0.0) - now_ms <= self._slack_ms
+        return self._full_at_ms.get(key, 0.0) - now_ms <= self._slack_ms
 
-    def wait_ms(self, who: Who, now_ms: int) -> int:
+    def wait_ms(self, key: Key, now_ms: int) -> int:
         """How long until there is a permit; 0 if there is one."""
-        return max(0, ceil(self._full_at_ms.get(who, 0.0) - now_ms - self._slack_ms))
+        return max(0, ceil(self._full_at_ms.get(key, 0.0) - now_ms - self._slack_ms))
 
     def _forget(self, now_ms: int) -> None:
-        full = [who for who, at_ms in self._full_at_ms.items() if at_ms <= now_ms]
-        for who in full:
-            del self._full_at_ms[who]
+        full = [key for key, at_ms in self._full_at_ms.items() if at_ms <= now_ms]
+        for key in full:
+            del self._full_at_ms[key]
         self._forget_at = max(1024, 2 * len(self._full_at_ms))

@@ -1,4 +1,4 @@
-"""A user who has a connection here, and what the node knows of them."""
+"""A user with a connection on this node, and what the node knows of the user."""
 
 from chat.core.ports.operations import FriendRow, Roster
 from chat.protocol.messages import Friend, Group, PresenceState
