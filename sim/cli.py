@@ -1,8 +1,7 @@
 """The command line: `python -m sim`.
 
-Exit codes: 0 all holds, 1 something was violated (or, in the default run, something that must
-come about sometimes did not), 2 the options are wrong, 3 a seed gave two histories, 130 it was
-interrupted.
+Exit codes: 0 no violation, 1 an invariant was violated (or the default run did not reach a cell, a
+fact or a fault), 2 the options are wrong, 3 a seed gave two different runs, 130 interrupted.
 """
 
 import argparse
@@ -14,28 +13,28 @@ from pathlib import Path
 from time import monotonic
 from typing import NoReturn
 
-from sim import pool
+from sim import mutants_cli, pool
 from sim.checkers import Violation
 from sim.faults.swarm import KINDS
-from sim.mutants import command as mutants
 from sim.report import diagram, summary
+from sim.report.run_report import Plan, Report
 from sim.report.shrink import shrink
-from sim.run import Plan, Report, run_plan
-from sim.workload.story import Story, transcript
+from sim.run import run_plan
+from sim.story import Story, transcript
 
 OK, VIOLATED, USAGE, NOT_DETERMINISTIC = 0, 1, 2, 3
 DEFAULT_SEEDS = 100
 ENOUGH_SEEDS = 60
-"""After so many the default run has come to everything; whoever gets less far in a minute is
-only told what is missing."""
+"""A default run of fewer seeds, cut short by the time limit, only prints what is missing: it need
+not have reached everything."""
 DEFAULT_LIMIT_S = 52.0
-"""When the default run ends at the latest, done or not."""
+"""The default run is cut short after this time."""
 TELL_EVERY_S = 5.0
 BAR = 30
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells what is wrong in one sentence."""
+    """Reports wrong options in one sentence."""
 
     def error(self, message: str) -> NoReturn:
         sys.stderr.write(f"{self.prog}: {message}; see {self.prog} --help.\n")
@@ -43,7 +42,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Progress:
-    """How far it is: a bar on a terminal, a line every few seconds elsewhere."""
+    """Progress on stderr: a bar on a terminal, a line every few seconds elsewhere."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -84,7 +83,7 @@ def _number(low: int, high: int) -> "argparse._ActionType":
 
 
 def _seconds(text: str) -> int:
-    """As ms."""
+    """A number of seconds, as ms."""
     try:
         seconds = float(text)
     except ValueError:
@@ -153,7 +152,7 @@ def _story_parser() -> Parser:
     parser = Parser(
         prog="python -m sim story",
         description="Plays a story: lines as they stand in tests/sim/stories, which failing tests "
-        "print, and which sim/workload/story.py explains.",
+        "print, and which sim/story.py explains.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the story; - reads it from stdin")
     parser.add_argument("--html", type=Path, metavar="FILE", help="where it is drawn")
@@ -165,7 +164,7 @@ def _mutants_parser() -> Parser:
         prog="python -m sim mutants",
         description="Plants known bugs one by one, and runs seeds until each is caught.",
     )
-    mutants.add_options(parser, _number)
+    mutants_cli.add_options(parser, _number)
     return parser
 
 
@@ -221,7 +220,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _mutants(options: argparse.Namespace) -> int:
-    return mutants.run(options, OK, VIOLATED, USAGE)
+    return mutants_cli.run(options, OK, VIOLATED, USAGE)
 
 
 def _simulate(options: argparse.Namespace) -> int:
@@ -234,11 +233,11 @@ def _simulate(options: argparse.Namespace) -> int:
     until = monotonic() + DEFAULT_LIMIT_S if default else None
     failed: tuple[Plan, Report, Violation] | None = None
     unequal: dict[int, str] = {}
-    for report, parting in _runs(plans, count, options):
+    for report, differs in _runs(plans, count, options):
         totals.add(report)
         progress.show(totals)
-        if parting is not None:
-            unequal[report.seed] = parting
+        if differs is not None:
+            unequal[report.seed] = differs
         if report.violation is not None:
             failed = (_plan(options, report.seed), report, report.violation)
         if failed or unequal or (until is not None and monotonic() >= until):
@@ -265,9 +264,9 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _draw(plan: Plan, report: Report, path: Path | None) -> bool:
-    """Writes the diagram of a run whose trace was kept, and says where it is."""
+    """Writes the diagram of a run whose trace was kept, and prints where it is."""
     path = path or Path(f"sim-{plan.seed}.html")
-    if not _write(path, diagram.page(diagram.picture(plan, report)), "--html"):
+    if not _write(path, diagram.page(diagram.of_plan(plan, report)), "--html"):
         return False
     print(f"diagram          {path.absolute()}")
     return True
@@ -298,14 +297,14 @@ def _story(options: argparse.Namespace) -> int:
         for line in transcript(story, text):
             print(line, flush=True)
     except ValueError as error:
-        sys.stderr.write(f"{str(error)[:1].upper()}{str(error)[1:]}; see sim/workload/story.py.\n")
+        sys.stderr.write(f"{str(error)[:1].upper()}{str(error)[1:]}; see sim/story.py.\n")
         return USAGE
     except Violation as seen:
         violation = seen
         print(f"VIOLATION\ninvariant        {seen.invariant}\nseen             {seen.seen}")
     if options.html is not None:
         again = f"python -m sim story {options.file}"
-        page = diagram.page(diagram.draw(story.report(violation), "A story", again))
+        page = diagram.page(diagram.diagram_of(story.report(violation), "A story", again))
         if not _write(options.html, page, "--html"):
             return USAGE
         print(f"diagram          {options.html.absolute()}")
@@ -315,19 +314,19 @@ def _story(options: argparse.Namespace) -> int:
 def _runs(
     plans: Iterator[Plan], count: int, options: argparse.Namespace
 ) -> Iterator[tuple[Report, str | None]]:
-    """Each plan's report, and where a second run of it parted from the first."""
+    """Each plan's report, and where the trace of a second run of it differed."""
     if options.check_determinism:
         for first, second in pool.pairs(plans, options.jobs):
-            yield first, summary.parting(first, second)
+            yield first, summary.difference(first, second)
     else:
         for report in pool.reports(plans, min(options.jobs, count)):
             yield report, None
 
 
 def _tell_failure(plan: Plan, report: Report, violation: Violation, html: Path | None) -> Plan:
-    """Tells of a violation and of the shortest story found, and draws it; its plan."""
+    """Prints a violation and the smallest failing plan, draws that, and returns it."""
     print("\n".join(summary.tell_failure(plan, report, violation)), flush=True)
-    shrunk = shrink(plan, report)
+    shrunk = shrink(plan, report, run_plan)
     small = shrunk.plan
     print("\n".join(summary.tell_story(small, shrunk.report, shrunk.runs)))
     _draw(small, run_plan(small, keep_trace=True), html)

@@ -1,8 +1,8 @@
-"""Many runs, in this process or in several, told of in the order in which they were asked for.
+"""Many runs, in this process or in several, reported in the order of their plans.
 
-What a run gives depends on its plan alone, so that neither the number of processes nor their
-speed changes anything but the time it takes. Processes are spawned, not forked: each starts from
-nothing, as a person's would who runs one seed again.
+A report depends on its plan alone, so the number and the speed of processes change only the time
+that the runs take. Processes are spawned, not forked: each starts from nothing, as a process does
+that runs one seed again.
 """
 
 import multiprocessing
@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 
-from sim.run import Plan, Report, run_plan
+from sim.report.run_report import Plan, Report
+from sim.run import run_plan
 
 
 def run_watched(plan: Plan) -> Report:
@@ -20,7 +21,7 @@ def run_watched(plan: Plan) -> Report:
 
 
 def reports(plans: Iterable[Plan], jobs: int) -> Iterator[Report]:
-    """The reports of the plans, in order. Whoever stops asking stops the runs."""
+    """The reports of the plans, in order. Closing the iterator stops the runs."""
     if jobs == 1:
         yield from map(run_watched, plans)
         return
@@ -38,7 +39,8 @@ def reports(plans: Iterable[Plan], jobs: int) -> Iterator[Report]:
 
 
 def pairs(plans: Iterable[Plan], jobs: int) -> Iterator[tuple[Report, Report]]:
-    """Each plan run in two processes whose sets and dicts of strings are in different orders."""
+    """Each plan run in two processes with different PYTHONHASHSEEDs, so that sets of strings differ
+    in order."""
     each = max(1, jobs // 2)
     with _hash_seed("1"):
         first = _started(each)
@@ -64,7 +66,7 @@ def _processes(jobs: int) -> ProcessPoolExecutor:
 
 
 def _started(jobs: int) -> ProcessPoolExecutor:
-    """Processes that have started, so that they have the environment of now."""
+    """Starts the processes at once, so that they inherit the present environment."""
     pool = _processes(jobs)
     for future in [pool.submit(os.getpid) for _ in range(jobs)]:
         future.result()
@@ -73,7 +75,7 @@ def _started(jobs: int) -> ProcessPoolExecutor:
 
 @contextmanager
 def _hash_seed(seed: str) -> Iterator[None]:
-    """Processes that start meanwhile have this PYTHONHASHSEED."""
+    """Sets PYTHONHASHSEED for processes that start meanwhile."""
     name = "PYTHONHASHSEED"
     before = os.environ.get(name)
     os.environ[name] = seed

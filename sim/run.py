@@ -1,89 +1,57 @@
-"""One run from one seed: faults and life, then healing, then the check of everything."""
+"""One run from one seed.
 
+A run has four phases: warm-up, without faults; the workload under faults; the healing, after which
+everything must converge; and the steady state, in which the workload goes on without faults. Then
+everything is checked once more.
+"""
+
+import random
 import traceback
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from sim.checkers import Violation
-from sim.checkers.groups import check_groups
-from sim.checkers.liveness import behind, presence, strange_rosters, unmarked, unsettled
-from sim.checkers.log import check_logs
-from sim.checkers.promptness import Promptness
-from sim.checkers.snapshot import snapshot
-from sim.checkers.steady_state import Calm
-from sim.cluster.cluster import Cluster
-from sim.cluster.trace import Trace
-from sim.faults.injection_points import Phase
+from sim.checkers.checks import Checks
+from sim.checkers.delivery_deadline import DeliveryDeadline
+from sim.checkers.steady_state import SteadyState
+from sim.cluster.cluster import Cluster, Observer
 from sim.faults.swarm import Faults
-from sim.report.coverage import Coverage, watching
-from sim.workload.adversary import Strangers
-from sim.workload.people import People
-from sim.workload.scenarios import (
-    crowd,
-    leave,
-    look_in,
-    quarrel,
-    rush,
-    say_and_go,
-    say_and_part,
-    storm,
-)
+from sim.report.coverage import Coverage
+from sim.report.run_report import Plan, Report
+from sim.workload import scenarios
+from sim.workload.adversary import Adversary
+from sim.workload.workload import Workload
 
-CALM_MS = 5_000
-HEAL_MS = 60_000
-SETTLE_MS = 21_000
-"""How long what was under way when all was healed may still take: the lease of a node that died,
-an envelope that comes very late."""
-LIVE_ON_MS = 8_000
-LIVE_ON_PACE_MS = (50, 700)
-GOODBYES = 3
-STORMY = 0.6
-"""How likely it is that everyone is put through anew, and not that somebody leaves for long."""
-BUS_AWAY_MS = (2_000, 3_500)
-STAYS_AWAY = 0.5
-"""How likely it is that somebody sleeps through the healing."""
-QUIET_MS = 90_000
-"""What is left of those who are gone is gone after this."""
+WARM_UP_MS = 5_000
 PACES_MS = ((20, 1_500), (200, 3_000), (500, 8_000))
-"""How long people pause between two acts: from busy days to calm ones."""
+"""Pauses between two actions of the workload: busy, normal, idle."""
+SLEEPER = 0.5
+"""How likely one user's devices stay switched off through the healing."""
+BUS_STAYS_DEAD = 0.3
+"""How likely the bus is not healed in a run in which it may restart."""
+SETTLE_MS = 21_000
+"""How long effects of faults may last after the healing: the lease of a node that died, a stale
+message on the bus."""
+STEADY_MS = 8_000
+STEADY_PACE_MS = (50, 700)
+RECONNECT_ALL = 0.6
+"""How likely all devices reconnect in the steady state; else one user is absent."""
+SEND_AND_DISCONNECTS = 3
+BUS_DOWN = 0.5
+"""How likely the bus is down for a while in the steady state."""
+BUS_DOWN_MS = (2_000, 3_500)
 CRASH = "no exception leaves the code"
 
-
-class Plan(NamedTuple):
-    """What a run is made of. Without `faults` the seed draws the kinds."""
-
-    seed: int
-    nodes: int = 3
-    devices: int = 8
-    steps_ms: int = 60_000
-    faults: tuple[str, ...] | None = None
-
-
-@dataclass
-class Report:
-    """What a run was, and what was seen."""
-
-    seed: int
-    simulated_ms: int
-    events: int
-    acked: int
-    applied: int
-    faults: dict[str, int]
-    trace_hash: str
-    violation: Violation | None
-    kinds: tuple[str, ...] = ()
-    """The kinds of faults there were, whether they struck or not."""
-    severity: dict[str, float] = field(default_factory=dict)
-    """How severe each kind was."""
-    marks: tuple[str, ...] = ()
-    """The hash after each thousand records of the trace."""
-    cells: dict[tuple[int, int], int] = field(default_factory=dict)
-    facts: dict[str, int] = field(default_factory=dict)
-    phases: dict[tuple[str, Phase], int] = field(default_factory=dict)
-    """How often each kind of fault struck a text at each point of its way."""
-    trace: Trace | None = None
-    """With its records, if they were to be kept."""
+Scenario = Callable[[Cluster, random.Random], None]
+STEADY_SCENARIOS: tuple[Scenario, ...] = (
+    scenarios.unfriend_and_befriend,
+    scenarios.unfriend_and_befriend,
+    scenarios.change_rosters_at_once,
+    scenarios.change_rosters_at_once,
+    scenarios.change_rosters_at_once,
+    scenarios.send_disconnect_and_unfriend,
+    scenarios.connect_briefly,
+)
 
 
 def run(
@@ -96,39 +64,41 @@ def run(
     keep_trace: bool = False,
     watch: bool = False,
 ) -> Report:
-    """Runs a cluster through faults and healing; the report says whether anything was violated.
-    With `watch` it says what was reached, too."""
-    coverage = Coverage()
-    with watching(coverage) if watch else nullcontext():
-        cluster = Cluster(seed, nodes=nodes, devices=devices, keep_trace=keep_trace)
-        if watch:
-            cluster.seen = coverage.device_did
-        trouble = Faults(cluster, faults)
-        strangers = None
-        if "hostile_bytes" in trouble.kinds:
-            strangers = Strangers(cluster, severity=trouble.severity["hostile_bytes"])
+    """Carries out one run; the report says whether an invariant was violated. With `watch` it says
+    which cells and facts were reached, too."""
+    coverage, checks = Coverage(), Checks()
+    observers: list[Observer] = [checks, coverage] if watch else [checks]
+    with coverage.watching() if watch else nullcontext():
+        cluster = Cluster(
+            seed, nodes=nodes, devices=devices, keep_trace=keep_trace, observers=observers
+        )
+        injected = Faults(cluster, faults)
+        adversary = None
+        if "hostile_bytes" in injected.kinds:
+            adversary = Adversary(cluster, severity=injected.severity["hostile_bytes"])
         start_ms = cluster.world.now_ms
-        violation = _violation(cluster, trouble, strangers, steps_ms)
-    said = [said for device in cluster.devices for said in device.said.values()]
-    counts = trouble.counts()
-    if strangers is not None:
-        counts["hostile_bytes"] = strangers.visits
+        violation = _violation(checks, injected, adversary, steps_ms)
+    counts = injected.counts()
+    if adversary is not None:
+        counts["hostile_bytes"] = adversary.visits
+    if watch:
+        coverage.run_ended()
     cluster.store.connection.close()
     return Report(
         seed=seed,
         simulated_ms=cluster.world.now_ms - start_ms,
         events=cluster.world.events,
-        acked=sum(1 for one in said if one.settled is not None),
-        applied=sum(len(run) for device in cluster.devices for run in device.applied.values()),
+        acked=cluster.acked(),
+        applied=cluster.applied(),
         faults=counts,
         trace_hash=cluster.trace.hexdigest(),
         violation=violation,
-        kinds=tuple(trouble.kinds),
-        severity=dict(trouble.severity),
+        kinds=tuple(injected.kinds),
+        severity=dict(injected.severity),
         marks=tuple(cluster.trace.marks),
         cells=coverage.cells,
         facts=coverage.facts,
-        phases=trouble.phases(),
+        phases=injected.phases(),
         trace=cluster.trace if keep_trace else None,
     )
 
@@ -146,14 +116,14 @@ def run_plan(plan: Plan, *, keep_trace: bool = False, watch: bool = False) -> Re
 
 
 def _violation(
-    cluster: Cluster, trouble: Faults, strangers: Strangers | None, steps_ms: int
+    checks: Checks, faults: Faults, adversary: Adversary | None, steps_ms: int
 ) -> Violation | None:
-    """Carries the run out; what was violated first."""
+    """Carries out all phases; the first violation, if there is one."""
     try:
-        people = _live(cluster, trouble, strangers, steps_ms)
-        bus_stays_dead = _heal(cluster, trouble)
-        _live_on(cluster, people, bus_stays_dead=bus_stays_dead)
-        check_end(cluster)
+        texts = _fault_phase(checks, faults, adversary, steps_ms)
+        bus_stays_dead = _healing_phase(checks, faults)
+        _steady_phase(checks, texts, bus_stays_dead=bus_stays_dead)
+        checks.check_end()
     except Violation as seen:
         return seen
     except Exception as error:
@@ -163,100 +133,75 @@ def _violation(
     return None
 
 
-def _live(cluster: Cluster, trouble: Faults, strangers: Strangers | None, steps_ms: int) -> People:
-    cluster.world.run_for(CALM_MS)
-    people = People(cluster, cluster.world.chance("pace").choice(PACES_MS))
-    promptness = Promptness(cluster)
-    people.start()
-    trouble.start()
-    promptness.start()
-    if strangers is not None:
-        strangers.start()
-    cluster.world.run_for(steps_ms)
-    people.stop()
-    promptness.stop()
-    if strangers is not None:
-        strangers.stop()
-    return people
+def _fault_phase(checks: Checks, faults: Faults, adversary: Adversary | None, steps_ms: int) -> int:
+    """Warms up, and runs the workload under faults. Returns the number of texts so far."""
+    world = checks.cluster.world
+    world.run_for(WARM_UP_MS)
+    workload = Workload(checks.cluster, world.random_stream("pace").choice(PACES_MS))
+    deadline = DeliveryDeadline(checks)
+    workload.start()
+    faults.start()
+    deadline.start()
+    if adversary is not None:
+        adversary.start()
+    world.run_for(steps_ms)
+    workload.stop()
+    deadline.stop()
+    if adversary is not None:
+        adversary.stop()
+    return workload.texts
 
 
-def _heal(cluster: Cluster, trouble: Faults) -> bool:
-    """Some may stay dead for good, and some people asleep; all the others must converge within a
-    minute. Whether the bus stays dead."""
-    chance = cluster.world.chance("healing")
-    bus_stays_dead = "bus_restart" in trouble.kinds and chance.random() < 0.3
-    dead = 1 if "node_crash" in trouble.kinds and len(cluster.hosts) > 1 else 0
-    sleeper = chance.choice(list(cluster.user_ids)) if chance.random() < STAYS_AWAY else None
-    trouble.heal(bus_stays_dead=bus_stays_dead, nodes_stay_dead=dead)
+def _healing_phase(checks: Checks, faults: Faults) -> bool:
+    """Heals the cluster and checks that it converges. A node, the bus and one user's devices may
+    stay down. Returns whether the bus does."""
+    cluster = checks.cluster
+    rng = cluster.world.random_stream("healing")
+    bus_stays_dead = "bus_restart" in faults.kinds and rng.random() < BUS_STAYS_DEAD
+    dead = 1 if "node_crash" in faults.kinds and len(cluster.hosts) > 1 else 0
+    sleeper = rng.choice(list(cluster.user_ids)) if rng.random() < SLEEPER else None
+    faults.heal(bus_stays_dead=bus_stays_dead, nodes_stay_dead=dead)
     for device in cluster.devices:
         if device.user == sleeper:
             device.switch_off()
-    check_healed(cluster, presence_counts=not bus_stays_dead)
+    checks.check_healed(presence_counts=not bus_stays_dead)
     return bus_stays_dead
 
 
-def _live_on(cluster: Cluster, before: People, *, bus_stays_dead: bool) -> None:
-    """People go on while all is well, or while nothing but the bus is away."""
-    chance = cluster.world.chance("calm")
+def _steady_phase(checks: Checks, texts: int, *, bus_stays_dead: bool) -> None:
+    """The workload goes on without faults, but for a bus that is down and known to be."""
+    cluster = checks.cluster
+    rng = cluster.world.random_stream("calm")
     cluster.world.run_for(SETTLE_MS)
-    cluster.bus.faults.delay_ms = (0, chance.choice((3, 150, 400)))
-    cluster.store.faults.delay_ms = (0, chance.choice((3, 60)))
-    cluster.store.faults.read_ms = (0, chance.choice((0, 300)))
-    people = People(cluster, LIVE_ON_PACE_MS, texts=before.texts)
-    calm = Calm(cluster, bus_stays_dead=bus_stays_dead)
-    people.start()
-    calm.start()
-    later = cluster.world.later
-    later(chance.randint(500, LIVE_ON_MS - 5_000), crowd, cluster, chance)
-    if chance.random() < STORMY:
-        later(chance.randint(500, LIVE_ON_MS - 4_500), storm, cluster, chance)
-    else:
-        later(chance.randint(0, 1_000), leave, cluster, chance)
-    for episode in (quarrel, quarrel, rush, rush, rush, say_and_part, look_in):
-        later(chance.randint(0, LIVE_ON_MS - 4_500), episode, cluster, chance)
-    for _ in range(GOODBYES):
-        later(chance.randint(0, LIVE_ON_MS - 2_500), say_and_go, cluster, chance)
-    cluster.world.run_for(LIVE_ON_MS)
-    if not bus_stays_dead and chance.random() < 0.5:
-        calm.bus_will_fail()
+    cluster.bus.faults.delay_ms = (0, rng.choice((3, 150, 400)))
+    cluster.store.faults.delay_ms = (0, rng.choice((3, 60)))
+    cluster.store.faults.read_ms = (0, rng.choice((0, 300)))
+    workload = Workload(cluster, STEADY_PACE_MS, texts=texts)
+    steady_state = SteadyState(checks, bus_stays_dead=bus_stays_dead)
+    workload.start()
+    steady_state.start()
+    _schedule_scenarios(cluster, rng)
+    cluster.world.run_for(STEADY_MS)
+    if not bus_stays_dead and rng.random() < BUS_DOWN:
+        steady_state.bus_will_fail()
         cluster.bus.stop()
-        cluster.world.run_for(chance.randint(*BUS_AWAY_MS))
+        cluster.world.run_for(rng.randint(*BUS_DOWN_MS))
         cluster.bus.start()
-        cluster.world.run_for(BUS_AWAY_MS[1])
-    people.stop()
-    calm.stop()
-    check_healed(cluster, presence_counts=not bus_stays_dead)
+        cluster.world.run_for(BUS_DOWN_MS[1])
+    workload.stop()
+    steady_state.stop()
+    checks.check_healed(presence_counts=not bus_stays_dead)
 
 
-def check_healed(cluster: Cluster, *, presence_counts: bool) -> None:
-    """Within a minute of healing everything must be as it should."""
-    healed_at_ms = cluster.world.now_ms
-    wrong: list[Violation] = []
-    while cluster.world.now_ms < healed_at_ms + HEAL_MS:
-        cluster.world.run_for(2_000)
-        wrong = list(unsettled(cluster.devices))
-        store = snapshot(cluster.store.connection, cluster.world.now_ms)
-        wrong += behind(cluster.devices, store, cluster.user_ids)
-        wrong += strange_rosters(cluster.devices, store, cluster.user_ids)
-        wrong += unmarked(cluster.devices, store, cluster.user_ids)
-        if presence_counts:
-            wrong += presence(cluster.devices, cluster.user_ids)
-        if not wrong:
-            return
-    raise wrong[0]
-
-
-def check_end(cluster: Cluster) -> None:
-    """Everything again, and then nothing may be left over when everyone is gone."""
-    cluster.safety.all_devices(cluster.devices)
-    cluster.audit.check()
-    check_logs(cluster.log, cluster.store.connection)
-    check_groups(cluster.store.connection)
-    for device in cluster.devices:
-        device.switch_off()
-    cluster.world.run_for(QUIET_MS)
-    for host in cluster.hosts:
-        if host.node is not None:
-            left = host.node.resource_counts()
-            if left:
-                raise Violation("nothing is left over after quiet", f"{host.name}: {left}")
+def _schedule_scenarios(cluster: Cluster, rng: random.Random) -> None:
+    """At drawn times within the steady state, each early enough to end in it."""
+    later = cluster.world.later
+    later(rng.randint(500, STEADY_MS - 5_000), scenarios.overfill_slow_reader, cluster, rng)
+    if rng.random() < RECONNECT_ALL:
+        later(rng.randint(500, STEADY_MS - 4_500), scenarios.reconnect_all, cluster, rng)
+    else:
+        later(rng.randint(0, 1_000), scenarios.become_absent, cluster, rng)
+    for scenario in STEADY_SCENARIOS:
+        later(rng.randint(0, STEADY_MS - 4_500), scenario, cluster, rng)
+    for _ in range(SEND_AND_DISCONNECTS):
+        later(rng.randint(0, STEADY_MS - 2_500), scenarios.send_and_disconnect, cluster, rng)

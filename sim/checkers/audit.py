@@ -1,16 +1,17 @@
-"""What may be written, judged by the store itself at the instant of each write.
+"""The audit: triggers that judge every write to the store at the instant it is made.
 
-Triggers look at every row that comes, changes or goes, whichever transaction brought it, and write
-down what must not be; if it is rolled back, so is the note. They also keep who was a member of
-what from which seq to which, since the log's own word for it is among what is to be checked.
+A trigger looks at each row that is inserted, changed or deleted, by whichever transaction, and
+notes what breaks an invariant; if the transaction is rolled back, so is the note. Triggers also
+keep the spans of each membership (from which seq to which), because what the log says about them is
+among the things to be checked.
 """
 
 from chat.protocol.messages import EntryKind
 from chat.storage.backends.connection import Connection
 from sim.checkers import Violation
 
-LAST_WORDS = (EntryKind.LEFT, EntryKind.DELETED)
-"""What a member still sees after the membership has ended: that it has."""
+END_KINDS = (EntryKind.LEFT, EntryKind.DELETED)
+"""The entries that end a membership; the former member sees this one, and none after it."""
 
 
 def _rule(name: str, on: str, when: str, invariant: str, seen: str) -> str:
@@ -51,7 +52,7 @@ _STATEMENTS = (
         f"NEW.kind = 'text' AND EXISTS ({_DIRECT} AND EXISTS (SELECT 1 FROM blocks b"
         " WHERE (b.user_id = c.low_user_id AND b.blocked_id = c.high_user_id)"
         " OR (b.user_id = c.high_user_id AND b.blocked_id = c.low_user_id)))",
-        "nobody chats past a block",
+        "no text passes a block",
         _PLACE,
     ),
     _rule("head", "UPDATE OF head ON conversations", "NEW.head < OLD.head",
@@ -70,7 +71,8 @@ _STATEMENTS = (
 
 
 class Audit:
-    """The notes of the triggers. Only the connection that all transactions use has them."""
+    """Installs the triggers, which are temporary: only this connection, the one that all
+    transactions use, has them."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -78,13 +80,13 @@ class Audit:
             connection.execute(statement)
 
     def check(self) -> None:
-        """Raises Violation for the first write that should not have been."""
+        """Raises Violation for the first write that broke an invariant."""
         rows = self._connection.query("SELECT invariant, seen FROM audit LIMIT 1")
         if rows:
             raise Violation(str(rows[0][0]), f"by user {rows[0][1]}")
 
     def spans(self, user: int, conversation: int) -> list[tuple[int, int | None]]:
-        """The first and the last seq of each time of the user as a member; no last, if it lasts."""
+        """The first and last seq of each membership of the user; no last while it lasts."""
         return [
             (first, last)
             for first, last in self._connection.query(
@@ -95,6 +97,6 @@ class Audit:
 
 
 def may_see(spans: list[tuple[int, int | None]], seq: int, kind: EntryKind) -> bool:
-    """Whether who was a member at those times was one at that seq, or is told there of the end."""
-    after = 1 if kind in LAST_WORDS else 0
+    """Whether one of these memberships covers the entry; its own end counts as covered."""
+    after = 1 if kind in END_KINDS else 0
     return any(first <= seq and (last is None or seq <= last + after) for first, last in spans)

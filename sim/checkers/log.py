@@ -1,11 +1,17 @@
-"""The logs in the store: what is in them, and what must be."""
+"""The logs in the store: a log is exactly 1..head, and a group follows from its log.
 
+The checkers read the store past all nodes, on its own connection.
+"""
+
+from chat.protocol.messages import EntryKind, Role
 from chat.storage.backends.connection import Connection
 from sim.checkers import Violation
 
+FOLLOWS = "a group follows from its log"
+
 
 class Log:
-    """The store's entries, read by the checkers past all nodes."""
+    """The store's entries."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -30,7 +36,7 @@ class Log:
         return bool(self._connection.query("SELECT seq FROM entries WHERE `key` = ?", (key,)))
 
     def texts(self) -> dict[tuple[int, str], int]:
-        """By sender and text, how often it was stored."""
+        """By sender and text: how often it was stored."""
         rows = self._connection.query(
             "SELECT sender_id, text, COUNT(*) FROM entries WHERE kind = 'text' "
             "GROUP BY sender_id, text",
@@ -40,7 +46,7 @@ class Log:
 
 
 def check_logs(log: Log, connection: Connection) -> None:
-    """A log is exactly 1..head; a key is stored at most once by its sender."""
+    """A log is exactly 1..head; a sender's key is stored at most once. Raises Violation."""
     rows = connection.query(
         "SELECT conversation_id, COUNT(*), MIN(seq), MAX(seq) FROM entries "
         "GROUP BY conversation_id",
@@ -62,3 +68,73 @@ def check_logs(log: Log, connection: Connection) -> None:
     if doubled:
         sender, key, count = doubled[0]
         raise Violation("a key is stored at most once", f"{key} of user {sender} {count} times")
+
+
+# ---------------------------------------------------------------------- groups
+
+
+class _GroupState:
+    """A group after the entries read so far. `members` are in the order of their joining."""
+
+    def __init__(self, group: int) -> None:
+        self.group = group
+        self.members: list[int] = []
+        self.owner: int | None = None
+        self.heir: int | None = None
+        """The user whom the next entry must promote."""
+
+    def apply(self, seq: int, kind: str, user: int) -> None:
+        place = f"{self.group}/{seq}"
+        if (self.heir is not None) != (kind == EntryKind.PROMOTED):
+            raise Violation(FOLLOWS, f"{kind} at {place}, but {self.heir} was to inherit")
+        if kind == EntryKind.PROMOTED:
+            if user != self.heir:
+                raise Violation(FOLLOWS, f"{user} inherits at {place}, and not {self.heir}")
+            self.owner, self.heir = user, None
+        elif kind == EntryKind.JOINED:
+            if user in self.members:
+                raise Violation(FOLLOWS, f"{user} joins at {place}, and is in it")
+            self.members.append(user)
+            self.owner = self.owner or user
+        elif user not in self.members:
+            raise Violation(FOLLOWS, f"{kind} by {user} at {place}, who is not in it")
+        elif kind == EntryKind.LEFT:
+            self._left(user)
+        elif kind == EntryKind.DELETED:
+            if user != self.owner:
+                raise Violation("only an owner ends a group", f"{user} at {place}")
+            self.members, self.owner = [], None
+
+    def _left(self, user: int) -> None:
+        self.members.remove(user)
+        if user == self.owner:
+            self.owner = None
+            self.heir = self.members[0] if self.members else None
+
+    def roles(self) -> dict[int, str]:
+        return {
+            user: str((Role.OWNER if user == self.owner else Role.MEMBER).value)
+            for user in self.members
+        }
+
+
+def check_groups(connection: Connection) -> None:
+    """The members of each group and their roles are what its log says. Raises Violation."""
+    groups: dict[int, _GroupState] = {}
+    for (group,) in connection.query("SELECT id FROM conversations WHERE kind = 'group'"):
+        groups[group] = _GroupState(group)
+    rows = connection.query(
+        "SELECT e.conversation_id, e.seq, e.kind, e.sender_id FROM entries e"
+        " JOIN conversations c ON c.id = e.conversation_id WHERE c.kind = 'group'"
+        " ORDER BY e.conversation_id, e.seq"
+    )
+    for group, seq, kind, user in rows:
+        groups[group].apply(seq, kind, user)
+    stored: dict[int, dict[int, str]] = {group: {} for group in groups}
+    rows = connection.query("SELECT conversation_id, user_id, role FROM members")
+    for group, user, role in rows:
+        if group in stored:
+            stored[group][user] = role
+    for group, state in groups.items():
+        if stored[group] != state.roles():
+            raise Violation(FOLLOWS, f"{group} has {stored[group]}, by its log {state.roles()}")

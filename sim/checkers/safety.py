@@ -1,11 +1,11 @@
-"""What must hold at every instant, faults or not.
+"""Safety: what must hold at every instant, with or without faults.
 
-- Durable: what a sender was told is stored is in the log, at that seq, with that text, for ever.
+- Durable: a text that its sender was told is stored is in the log, at that seq, for ever.
 - Exactly once, in order: what a device applies is a contiguous run of the log.
 - Only members at that seq see an entry.
-- Retry is safe: an error was never stored.
+- Retry is safe: a text that got an error was never stored.
 - First-in first-out per device within a conversation.
-- The key of an entry is shown to nobody but its sender.
+- The key of an entry is shown to its sender only.
 """
 
 from collections import Counter
@@ -15,24 +15,24 @@ from chat.protocol.messages import Entry
 from sim.checkers import Violation
 from sim.checkers.audit import Audit, may_see
 from sim.checkers.log import Log
-from sim.cluster.device import Said, SimDevice
+from sim.cluster.device import SentText, SimDevice
 
 
 class Safety:
-    """Looks at every effect of every device as it happens, and at everything at the end."""
+    """Checks every effect of every device as it happens, and everything again at the end."""
 
     def __init__(self, log: Log, audit: Audit, user_ids: dict[str, int]) -> None:
         self._log = log
         self._audit = audit
         self._user_ids = user_ids
 
-    def saw(self, device: SimDevice, effect: io.AnyEffect) -> None:
+    def check(self, device: SimDevice, effect: io.AnyEffect) -> None:
         if isinstance(effect, io.EntryApplied):
             self._applied(device, effect.conversation, effect.entry)
         elif isinstance(effect, io.SendSettled):
-            self._stored(device, device.said[effect.ref])
+            self._stored(device, device.sent_texts[effect.ref])
         elif isinstance(effect, io.SendFailed) and not effect.unknown:
-            self._not_stored(device, device.said[effect.ref])
+            self._not_stored(device, device.sent_texts[effect.ref])
 
     def _applied(self, device: SimDevice, conversation: int, entry: Entry) -> None:
         run = device.applied[conversation]
@@ -43,7 +43,7 @@ class Safety:
             )
         if entry.key is not None and entry.from_.id != self._user_ids[device.user]:
             raise Violation(
-                "a key is shown to nobody but its sender",
+                "a key is shown to its sender only",
                 f"{device.name} was shown {entry.key} of {entry.from_.name}",
             )
         stored = self._log.entry(conversation, entry.seq)
@@ -59,61 +59,61 @@ class Safety:
         user = self._user_ids[device.user]
         return run[-1].kind == "joined" and run[-1].from_.id == user and run[-1].seq > run[-2].seq
 
-    def _stored(self, device: SimDevice, said: Said) -> None:
-        assert said.settled is not None
-        stored = self._log.entry(*said.settled)
-        wanted = (self._user_ids[device.user], "text", said.text, said.key)
+    def _stored(self, device: SimDevice, sent: SentText) -> None:
+        assert sent.settled is not None
+        stored = self._log.entry(*sent.settled)
+        wanted = (self._user_ids[device.user], "text", sent.text, sent.key)
         if stored != wanted:
             raise Violation(
                 "what was sent is in the log",
-                f"{device.name} was told {said.settled} for {wanted}, the log has {stored}",
+                f"{device.name} was told {sent.settled} for {wanted}, the log has {stored}",
             )
 
-    def _not_stored(self, device: SimDevice, said: Said) -> None:
-        if said.key is not None and self._log.has_key(said.key):
+    def _not_stored(self, device: SimDevice, sent: SentText) -> None:
+        if sent.key is not None and self._log.has_key(sent.key):
             raise Violation(
                 "an error was never stored",
-                f"{device.name} was told {said.failed} for {said.text}, but it is in the log",
+                f"{device.name} was told {sent.failed} for {sent.text}, but it is in the log",
             )
 
     # ------------------------------------------------------------------ at the end
 
-    def all_devices(self, devices: list[SimDevice]) -> None:
-        """Everything again, against the logs as they are now."""
+    def check_all(self, devices: list[SimDevice]) -> None:
+        """Checks everything again, against the logs as they are now."""
         for device in devices:
             self._in_order(device)
-            for said in device.said.values():
-                if said.settled is not None:
-                    self._stored(device, said)
-                elif said.failed not in (None, "unknown"):
-                    self._not_stored(device, said)
-        self._said_once(devices)
+            for sent in device.sent_texts.values():
+                if sent.settled is not None:
+                    self._stored(device, sent)
+                elif sent.failed not in (None, "unknown"):
+                    self._not_stored(device, sent)
+        self._stored_once(devices)
         self._only_members(devices)
 
-    def _said_once(self, devices: list[SimDevice]) -> None:
-        """What was said is in the log as often as it was said, at most; what failed, not at all."""
-        said: Counter[tuple[int, str]] = Counter()
+    def _stored_once(self, devices: list[SimDevice]) -> None:
+        """A text is in the log at most as often as it was sent; one that failed, not at all."""
+        sent: Counter[tuple[int, str]] = Counter()
         for device in devices:
-            for one in device.said.values():
+            for one in device.sent_texts.values():
                 failed = one.failed not in (None, "unknown")
-                said[self._user_ids[device.user], one.text] += 0 if failed else 1
+                sent[self._user_ids[device.user], one.text] += 0 if failed else 1
         for (user, text), count in self._log.texts().items():
-            if count > said.get((user, text), count):
+            if count > sent.get((user, text), count):
                 raise Violation(
-                    "what was said is in the log once",
+                    "a text is in the log once",
                     f"{text} of user {user} is there {count} times, "
-                    f"said or unknown {said[user, text]} times",
+                    f"sent or unknown {sent[user, text]} times",
                 )
 
     def _in_order(self, device: SimDevice) -> None:
         last: dict[int, int] = {}
-        for said in device.said.values():
-            if said.settled is not None:
-                conversation, seq = said.settled
+        for sent in device.sent_texts.values():
+            if sent.settled is not None:
+                conversation, seq = sent.settled
                 if seq <= last.get(conversation, 0):
                     raise Violation(
                         "first-in first-out per device",
-                        f"{said.text} of {device.name} is at {conversation}/{seq}, "
+                        f"{sent.text} of {device.name} is at {conversation}/{seq}, "
                         f"after {last[conversation]}",
                     )
                 last[conversation] = seq

@@ -1,4 +1,4 @@
-"""The store at one instant, as far as every device must come to agree with it."""
+"""A snapshot of the store: everything that the devices must come to agree with, at one instant."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,21 @@ class Snapshot:
     at_ms: int
     heads: dict[int, int]
     members: dict[tuple[int, int], int]
-    """The number of the membership, which is another one after an end and a new beginning."""
+    """The number of the membership; a user who leaves and joins again gets another one."""
     marks: dict[tuple[int, int], int]
     friends: dict[int, dict[int, int]]
     """By user: the conversation with each friend."""
     groups: dict[int, dict[int, str]]
     """By user: the role in each group."""
     requests: dict[int, set[int]]
-    """By user: who asks to be a friend."""
+    """By user: the users who ask to be friends."""
     versions: dict[int, int]
-    """By user: the roster's version, which tells of changes that were taken back."""
+    """By user: the roster's version, which shows changes that were undone again, too."""
 
 
-def snapshot(connection: Connection, now_ms: int) -> Snapshot:
-    """Of a store that is audited (sim/checkers/audit.py)."""
+def take_snapshot(connection: Connection, now_ms: int) -> Snapshot:
+    """Takes a snapshot. The store must be audited (sim/checkers/audit.py): memberships are read
+    from the audit's tables."""
     query = connection.query
     heads: dict[int, int] = {}
     is_group: set[int] = set()
@@ -34,21 +35,21 @@ def snapshot(connection: Connection, now_ms: int) -> Snapshot:
         if kind == "group":
             is_group.add(id)
     versions: dict[int, int] = dict(query("SELECT id, roster_version FROM users"))
-    taken = Snapshot(now_ms, heads, {}, {}, {}, {}, {}, versions)
+    snapshot = Snapshot(now_ms, heads, {}, {}, {}, {}, {}, versions)
     for number, user, conversation in query(
         "SELECT rowid, user_id, conversation_id FROM spans WHERE last IS NULL"
     ):
-        taken.members[user, conversation] = number
+        snapshot.members[user, conversation] = number
     rows = query("SELECT user_id, conversation_id, role, read_seq FROM members")
     for user, conversation, role, read in rows:
-        taken.marks[user, conversation] = read
+        snapshot.marks[user, conversation] = read
         if conversation in is_group:
-            taken.groups.setdefault(user, {})[conversation] = role
+            snapshot.groups.setdefault(user, {})[conversation] = role
     for user, friend, conversation in query(
         "SELECT user_id, friend_id, conversation_id FROM friendships"
     ):
         if conversation is not None:
-            taken.friends.setdefault(user, {})[friend] = conversation
+            snapshot.friends.setdefault(user, {})[friend] = conversation
         else:
-            taken.requests.setdefault(friend, set()).add(user)
-    return taken
+            snapshot.requests.setdefault(friend, set()).add(user)
+    return snapshot

@@ -1,14 +1,14 @@
-"""What each node says on each connection, frame by frame.
+"""Streams: what each node writes to each connection, frame by frame.
 
-A client puts up with much: it passes over what it has, and connects again where something is
-missing. So a node that says things twice, or leaves some out, is not seen by what the devices
-apply; it is seen here.
+A client hides faults of its node: it skips entries that it has, and reconnects where one is
+missing. So an entry that is sent twice or left out does not show in what the devices apply; it
+shows here.
 
-- A connection gets each entry of a conversation once, in order, from the first on.
+- A connection gets each entry of a conversation once, in order, without a gap.
 - A request has one reply.
 - A connection whose buffer is full gets no entries.
-- A connection is cut off, with what was not read, only if its peer reads nothing or is silent.
-- Nobody sends faster than the limit.
+- A connection is cut off, with the loss of its buffer, only if its peer reads nothing or is silent.
+- The sends of a user stay within the rate limit.
 """
 
 import msgspec
@@ -22,10 +22,7 @@ from chat.core.ports.operations import Append
 from chat.core.state.config import NodeConfig
 from sim.checkers import Violation
 from sim.cluster.host import Host
-from sim.cluster.network import Wire
-
-STRANGER = "stranger"
-"""The name of the wires of those who number their requests as they like."""
+from sim.cluster.network import ADVERSARY, SimConnection
 
 
 class _Id(msgspec.Struct):
@@ -37,7 +34,7 @@ class _Friend(msgspec.Struct):
 
 
 class _Frame(msgspec.Struct):
-    """What is looked at in a frame."""
+    """The fields of a frame that are checked."""
 
     type: str
     re: int | None = None
@@ -51,7 +48,7 @@ _decode = msgspec.json.Decoder(_Frame).decode
 
 
 class _Stream:
-    """One connection: the last entry of each conversation, and what was answered."""
+    """One connection: the last entry of each conversation, and the requests answered so far."""
 
     __slots__ = ("answered", "full", "heard_ms", "last", "progress_ms")
 
@@ -60,13 +57,13 @@ class _Stream:
         self.answered: set[int] = set()
         self.full = False
         self.heard_ms = now_ms
-        """When bytes came last, by the clock of the machine."""
+        """When bytes last arrived, by the clock of the machine."""
         self.progress_ms = now_ms
-        """When the buffer was last seen to shrink, or to be full."""
+        """When the buffer last became full or shrank."""
 
 
 class _Bucket:
-    """Sends of one user on one node."""
+    """Token bucket for the sends of one user on one node."""
 
     __slots__ = ("at_ms", "left")
 
@@ -84,16 +81,16 @@ def _clock(host: Host) -> int:
 
 
 class Streams:
-    """Looks at every event of every node, and what it does about it."""
+    """Checks the events and effects of every node."""
 
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
-        self._streams: dict[Wire, _Stream] = {}
+        self._streams: dict[SimConnection, _Stream] = {}
         self._buckets: dict[tuple[Node, int], _Bucket] = {}
         self.bus: dict[str, tuple[bool, int]] = {}
-        """By node: whether it has heard that the bus is there, and when it heard it."""
+        """By node: whether the last event of its bus was BusUp, and when it came."""
 
-    def saw(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
+    def check(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
         if isinstance(event, _BUS):
             self.bus[host.name] = isinstance(event, ev.BusUp), host.world.now_ms
         elif isinstance(event, _BUFFER):
@@ -104,21 +101,21 @@ class Streams:
                 stream.heard_ms = _clock(host)
         for effect in effects:
             if isinstance(effect, fx.Send):
-                self._said(host, effect.data, (effect.connection,))
+                self._written(host, effect.data, (effect.connection,))
             elif isinstance(effect, fx.Deliver):
-                self._said(host, effect.data, effect.connections)
+                self._written(host, effect.data, effect.connections)
             elif isinstance(effect, fx.Query) and isinstance(effect.operation, Append):
                 self._sends(host, effect.operation.sender)
             elif isinstance(effect, fx.Close) and effect.abort:
                 self._cut_off(host, effect.connection)
 
     def _stream(self, host: Host, connection: int) -> _Stream | None:
-        wire = host.wires.get(connection)
-        if wire is None:
+        conn = host.connections.get(connection)
+        if conn is None:
             return None
-        stream = self._streams.get(wire)
+        stream = self._streams.get(conn)
         if stream is None:
-            stream = self._streams[wire] = _Stream(_clock(host))
+            stream = self._streams[conn] = _Stream(_clock(host))
         return stream
 
     def _buffer(self, host: Host, event: ev.WriteBufferFull | ev.WriteBufferDrained) -> None:
@@ -139,11 +136,11 @@ class Streams:
         stalled = stream.full and now_ms - stream.progress_ms >= self._config.stall_ms
         if not stalled and now_ms - stream.heard_ms < self._config.dead_ms:
             raise Violation(
-                "nobody is cut off who reads and is heard",
+                "a live connection is not cut off",
                 f"connection {connection} of {host.name}",
             )
 
-    def _said(self, host: Host, data: bytes, connections: tuple[int, ...]) -> None:
+    def _written(self, host: Host, data: bytes, connections: tuple[int, ...]) -> None:
         frames = [_decode(line) for line in data.splitlines()]
         for connection in connections:
             stream = self._stream(host, connection)
@@ -173,7 +170,7 @@ class Streams:
 
     def _reply(self, host: Host, connection: int, stream: _Stream, frame: _Frame) -> None:
         assert frame.re is not None
-        if frame.re in stream.answered and host.wires[connection].name != STRANGER:
+        if frame.re in stream.answered and host.connections[connection].name != ADVERSARY:
             raise Violation(
                 "a request has one reply",
                 f"{frame.type} to request {frame.re} on connection {connection} of {host.name}",
@@ -182,7 +179,7 @@ class Streams:
         if frame.type == "logged_in":
             stream.last.clear()
         if frame.type == "sent":
-            # It stands in its entry's place, unless that was passed long ago.
+            # It takes its entry's place in the stream, unless the stream is past that.
             assert frame.conversation is not None and frame.seq is not None
             if stream.last.get(frame.conversation) == frame.seq - 1:
                 stream.last[frame.conversation] = frame.seq
@@ -199,7 +196,7 @@ class Streams:
         bucket.at_ms = max(now_ms, bucket.at_ms)
         if bucket.left < -0.01:
             raise Violation(
-                "nobody sends faster than the limit",
+                "sends stay within the rate limit",
                 f"user {user} on {host.name}, {self._config.send_burst} at once and then "
                 f"{self._config.sends_per_second} a second are allowed",
             )

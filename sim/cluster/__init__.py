@@ -1,2 +1,6 @@
-"""The simulated machines: clock, network, store, bus, nodes, devices. The cores in them are the
-real ones. What a fault or a checker is for is not known here."""
+"""The simulated machines: clock, network, store, bus, balancer, nodes, devices.
+
+Nodes, client sessions and transactions are the real ones. Injection points and fault switches are
+here, because they are places in these machines; which fault uses them, and what is checked, is
+decided in other packages. A cluster reports what happens to the observers it is given.
+"""

@@ -1,6 +1,6 @@
 """The bus of a simulated cluster: a model of Redis pub/sub with presence leases.
 
-A `SimBus` is the server, a `BusPort` one node's client of it, which keeps the manners of
+A `SimBus` is the server, a `BusPort` one node's client of it, which keeps the conditions of
 chat/bus/base.py: what is published is heard by every other node that is subscribed at that
 instant, in order; a subscription is confirmed; after a break everything is subscribed to
 again, confirmed, and only then the node is told that the bus is up.
@@ -19,9 +19,9 @@ from chat.core.ports.events import Answer, AnyEvent, BusDown, BusMessageReceived
 from chat.core.ports.operations import PresenceFound, Refused
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import EntryKind
+from sim.cluster.injection_points import InjectionPoints, InjectionTarget, Phase
 from sim.cluster.trace import BusRecord, FaultRecord, Trace
 from sim.cluster.world import World
-from sim.faults.injection_points import Moments, Phase, Place
 
 RENEW_MS = 5_000
 LEASE_MS = 15_000
@@ -55,20 +55,20 @@ def is_text(envelope: AnyBusMessage) -> bool:
 class SimBus:
     """The server: who is subscribed to what, and who is online where until when."""
 
-    def __init__(self, world: World, moments: Moments, trace: Trace) -> None:
+    def __init__(self, world: World, injection_points: InjectionPoints, trace: Trace) -> None:
         self.world = world
-        self.moments = moments
+        self.injection_points = injection_points
         self.trace = trace
-        self.chance = world.chance("bus")
+        self.rng = world.random_stream("bus")
         self.faults = BusFaults()
         self.up = True
         self.channels: dict[str, dict[BusPort, None]] = {}
         self.leases: dict[BusPort, tuple[int, set[int]]] = {}
         self.ports: list[BusPort] = []
 
-    def strikes(self, fault: str, node: str, envelope: AnyBusMessage, phase: Phase) -> bool:
+    def injects(self, fault: str, node: str, envelope: AnyBusMessage, phase: Phase) -> bool:
         likely: float = getattr(self.faults, fault)
-        if not likely or self.chance.random() >= likely:
+        if not likely or self.rng.random() >= likely:
             return False
         faults = self.faults
         faults.counts[fault] = faults.counts.get(fault, 0) + 1
@@ -126,7 +126,7 @@ class BusPort:
         self._reached(Phase.ANSWERED, envelope)
         if not self._connected:
             return
-        if self._bus.strikes("lost", self._node, envelope, Phase.ANSWERED):
+        if self._bus.injects("lost", self._node, envelope, Phase.ANSWERED):
             return
         at_ms = max(self._last_sent_ms, self._world.now_ms + self._way_ms())
         self._last_sent_ms = at_ms
@@ -178,7 +178,7 @@ class BusPort:
         self._lose()
 
     def _lose(self) -> None:
-        self._world.later(self._bus.chance.randint(*NOTICE_MS), self._notice, self._generation)
+        self._world.later(self._bus.rng.randint(*NOTICE_MS), self._notice, self._generation)
 
     def _notice(self, generation: int) -> None:
         if self._dead or generation != self._generation or not self._connected:
@@ -187,13 +187,13 @@ class BusPort:
         self._generation += 1
         self._connected = False
         self._feed(BusDown())
-        self._world.later(self._bus.chance.randint(*RETRY_MS), self._connect)
+        self._world.later(self._bus.rng.randint(*RETRY_MS), self._connect)
 
     def _connect(self) -> None:
         if self._dead or self._connected:
             return
         if not self._bus.up or self.cut:
-            self._world.later(self._bus.chance.randint(*RETRY_MS), self._connect)
+            self._world.later(self._bus.rng.randint(*RETRY_MS), self._connect)
             return
         self._connected = True
         self._generation += 1
@@ -219,7 +219,7 @@ class BusPort:
     def _published(self, channel: str, envelope: AnyBusMessage) -> None:
         """The instant at which the server passes it on. What a node had not sent off when it died
         is lost, and so is what it sent into a cut link."""
-        if not self.is_heard or (self._dead and self._bus.chance.random() < 0.5):
+        if not self.is_heard or (self._dead and self._bus.rng.random() < 0.5):
             return
         if not self._bus.up:
             return
@@ -234,15 +234,15 @@ class BusPort:
     def _pass_on(self, event: BusMessageReceived) -> None:
         bus, envelope = self._bus, event.envelope
         self._reached(Phase.PUBLISHED, envelope)
-        if not self.hears or bus.strikes("lost", self._node, envelope, Phase.PUBLISHED):
+        if not self.hears or bus.injects("lost", self._node, envelope, Phase.PUBLISHED):
             return
         at_ms = self._world.now_ms + self._way_ms()
-        if not bus.strikes("reordered", self._node, envelope, Phase.PUBLISHED):
+        if not bus.injects("reordered", self._node, envelope, Phase.PUBLISHED):
             at_ms = self._last_ms = max(at_ms, self._last_ms)
         self._world.later(at_ms - self._world.now_ms, self._hear, event, self._generation)
         for fault in ("repeated", "stale"):
-            if bus.strikes(fault, self._node, envelope, Phase.PUBLISHED):
-                again_ms = bus.chance.randint(*bus.faults.stale_ms)
+            if bus.injects(fault, self._node, envelope, Phase.PUBLISHED):
+                again_ms = bus.rng.randint(*bus.faults.stale_ms)
                 self._world.later(again_ms, self._hear, event, self._generation)
 
     def _hear(self, event: BusMessageReceived, generation: int) -> None:
@@ -251,7 +251,9 @@ class BusPort:
 
     def _reached(self, phase: Phase, envelope: AnyBusMessage) -> None:
         if isinstance(envelope, EntryBusMessage) and is_text(envelope):
-            self._bus.moments.reached(phase, Place(self._node, envelope.entry.sender))
+            self._bus.injection_points.reached(
+                phase, InjectionTarget(self._node, envelope.entry.sender)
+            )
 
     # ------------------------------------------------------------------ presence
 
@@ -281,4 +283,4 @@ class BusPort:
             self._feed(event)
 
     def _way_ms(self) -> int:
-        return self._bus.chance.randint(*self._bus.faults.delay_ms)
+        return self._bus.rng.randint(*self._bus.faults.delay_ms)

@@ -1,6 +1,11 @@
-"""A whole cluster in one process: nodes, store, bus, balancer, and people with their devices."""
+"""A whole cluster in one process: nodes, store, bus, balancer, users and their devices.
 
-from collections.abc import Callable, Iterator
+Observers are told of every event of a node and every effect of a device, as it happens; the
+checkers and the coverage are observers. The cluster itself checks nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -10,25 +15,21 @@ from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
 from chat.core.state.config import NodeConfig
 from chat.storage.transactions.execute import execute
-from sim.checkers.audit import Audit
-from sim.checkers.log import Log
-from sim.checkers.safety import Safety
-from sim.checkers.streams import Streams
 from sim.cluster.bus import SimBus
 from sim.cluster.device import SimDevice
 from sim.cluster.host import Host
-from sim.cluster.network import PLAIN, Wire
+from sim.cluster.injection_points import InjectionPoints
+from sim.cluster.network import NORMAL_CONDITIONS, SimConnection
 from sim.cluster.store import SimStore
 from sim.cluster.trace import (
     DeviceRecord,
-    HeardRecord,
     NodeRecord,
+    ReceivedRecord,
     SessionsRecord,
     Trace,
     sessions_of,
 )
 from sim.cluster.world import World
-from sim.faults.injection_points import Moments
 
 NAMES = ("ann", "bob", "cyd", "dan", "eve", "fay", "gus", "hal", "ivy", "jon", "kim", "lea")
 CONFIG = NodeConfig(
@@ -44,11 +45,12 @@ CONFIG = NodeConfig(
     line_ms=4_000,
     stall_ms=5_000,
 )
-"""Small limits, so that a short run meets them."""
+"""Small limits, so that a short run reaches them."""
 
 
 def config_for(devices: int) -> NodeConfig:
-    """Those limits; but many devices say more than small pages could bring them in time."""
+    """`CONFIG` with larger pages for many devices, which send more than small pages could deliver
+    in time."""
     return replace(
         CONFIG,
         page_entries=max(CONFIG.page_entries, 2 * devices - 8),
@@ -56,51 +58,68 @@ def config_for(devices: int) -> NodeConfig:
     )
 
 
+class Observer(Protocol):
+    """What a cluster reports to."""
+
+    def attached(self, cluster: "Cluster") -> None:
+        """The machines are there; no user and no device is yet."""
+
+    def node_handled(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
+        """A node has handled an event; its effects are not carried out yet."""
+
+    def device_told(self, device: SimDevice, effect: io.AnyEffect) -> None:
+        """A device's session had an effect, which has been carried out."""
+
+
 class Cluster:
-    """Everything of one run. `wires` are the connections that are open, or half open."""
+    """Everything of one run. `connections` are those that are open, or half open."""
 
     def __init__(
-        self, seed: int, *, nodes: int = 3, devices: int = 8, keep_trace: bool = False
+        self,
+        seed: int,
+        *,
+        nodes: int = 3,
+        devices: int = 8,
+        keep_trace: bool = False,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.world = world = World(seed)
-        self.chance = world.chance("cluster")
-        self.moments = Moments(world)
+        self.rng = world.random_stream("cluster")
+        self.injection_points = InjectionPoints(world)
         self.trace = Trace(keep=keep_trace)
-        self.store = SimStore(world, self.moments, self.trace)
-        self.bus = SimBus(world, self.moments, self.trace)
-        config = config_for(devices)
+        self.store = SimStore(world, self.injection_points, self.trace)
+        self.bus = SimBus(world, self.injection_points, self.trace)
+        self.config = config_for(devices)
         self.hosts = [
-            Host(world, number, self.store, self.bus, config, self._node_did)
+            Host(world, number, self.store, self.bus, self.config, self._node_handled)
             for number in range(1, nodes + 1)
         ]
-        self.wires: list[Wire] = []
-        self.manners = PLAIN
-        """Of the connections of clients that are made from now on."""
+        self.connections: list[SimConnection] = []
+        self.network_conditions = NORMAL_CONDITIONS
+        """Of client connections that are opened from now on."""
         self.user_ids: dict[str, int] = {}
         self.groups: list[int] = []
         self.devices: list[SimDevice] = []
-        self.away_for_long: set[str] = set()
-        """Who is not to be woken."""
-        self.log = Log(self.store.connection)
-        self.only_node: Host | None = None
-        """Where the balancer puts everyone through, if it has no choice."""
-        self.blind = False
-        """The balancer does not see that a node is down."""
-        self.seen: Callable[[SimDevice, io.AnyEffect], None] = lambda device, effect: None
-        self.audit = Audit(self.store.connection)
-        self.streams = Streams(config)
-        self.safety = Safety(self.log, self.audit, self.user_ids)
+        self.absent_users: set[str] = set()
+        """Users whose devices the workload does not switch on."""
+        self.pinned_host: Host | None = None
+        """The balancer's only choice, if it has no other."""
+        self.balancer_blind = False
+        """The balancer does not notice that a node is down."""
+        self._observers = tuple(observers)
+        for observer in self._observers:
+            observer.attached(self)
         for host in self.hosts:
             host.start()
         if devices:
-            self.found(list(NAMES[: max(2, min(len(NAMES), (devices + 1) // 2))]))
+            self.create_users(list(NAMES[: max(2, min(len(NAMES), (devices + 1) // 2))]))
         for number in range(devices):
             self.add_device(list(self.user_ids)[number % len(self.user_ids)])
 
-    # ------------------------------------------------------------------ the beginning
+    # ------------------------------------------------------------------ accounts and devices
 
-    def found(self, names: list[str]) -> None:
-        """The people, their friendships and a group, before anything is switched on."""
+    def create_users(self, names: list[str]) -> None:
+        """Creates the accounts, their friendships and one group, past all nodes."""
         for name in names:
             made = self.ask_store(op.CreateUser(name, f"hash of secret-{name}", 0))
             assert isinstance(made, op.UserCreated)
@@ -118,61 +137,72 @@ class Cluster:
             self.ask_store(op.JoinGroup(user, made_group.group, 0))
 
     def ask_store(self, operation: op.StoreOperation) -> op.StoreOutcome:
-        """A transaction past all nodes and faults."""
+        """Runs a transaction past all nodes and faults."""
         return execute(self.store.connection, operation)
 
     def add_device(self, user: str) -> SimDevice:
-        """One more device of a person, who logs in with it."""
+        """Adds a device of the user and logs in on it."""
         number = len(self.devices) + 1
-        device = SimDevice(self.world, f"{user}-{number}", user, self._connect, self._device_did)
+        device = SimDevice(self.world, f"{user}-{number}", user, self._connect, self._device_told)
         self.devices.append(device)
         device.log_in()
         return device
 
+    def logged_in(self) -> Iterator[SimDevice]:
+        return (device for device in self.devices if device.logged_in and not device.switched_off)
+
+    def acked(self) -> int:
+        """How many texts their senders know to be stored."""
+        texts = [text for device in self.devices for text in device.sent_texts.values()]
+        return sum(1 for text in texts if text.settled is not None)
+
+    def applied(self) -> int:
+        """How many entries all devices together have applied."""
+        return sum(len(run) for device in self.devices for run in device.applied.values())
+
     # ------------------------------------------------------------------ the balancer
 
-    def _connect(self, device: SimDevice, link: int) -> None:
-        """Puts a device through to a node; one that is down is noticed only by trying."""
-        self.world.later(self.chance.randint(1, 20), self._put_through, device, link)
+    def _connect(self, device: SimDevice, number: int) -> None:
+        """Connects a device to a node; a node that is down is noticed only by trying."""
+        self.world.later(self.rng.randint(1, 20), self._balance, device, number)
 
-    def _put_through(self, device: SimDevice, link: int) -> None:
-        host = self.only_node or self.chance.choice(self.hosts)
+    def _balance(self, device: SimDevice, number: int) -> None:
+        host = self.pinned_host or self.rng.choice(self.hosts)
         if host.node is None:
             alive = [host for host in self.hosts if host.node is not None]
-            if not alive or self.blind or self.chance.random() < 0.3:
-                device.refused(link, "connection refused")
+            if not alive or self.balancer_blind or self.rng.random() < 0.3:
+                device.refused(number, "connection refused")
                 return
-            host = self.chance.choice(alive)
-        self.wires = [wire for wire in self.wires if wire.open]
-        wire = Wire(self.world, device.name, self.manners, link=link)
-        self.wires.append(wire)
-        device.connected(link, wire)
+            host = self.rng.choice(alive)
+        self.connections = [conn for conn in self.connections if conn.open]
+        conn = SimConnection(self.world, device.name, self.network_conditions, client_number=number)
+        self.connections.append(conn)
+        device.connected(number, conn)
         if self.trace.keep:
-            self._watch_arrivals(device, wire)
-        host.accept(wire, "192.0.2.1")
+            self._record_arrivals(device, conn)
+        host.accept(conn, "192.0.2.1")
 
-    # ------------------------------------------------------------------ what is seen
+    # ------------------------------------------------------------------ reports
 
-    def _watch_arrivals(self, device: SimDevice, wire: Wire) -> None:
-        hear = wire.down.arrive
+    def _record_arrivals(self, device: SimDevice, conn: SimConnection) -> None:
+        receive = conn.down.arrive
 
         def arrive(data: bytes) -> None:
-            self.trace.note(HeardRecord(self.world.now_ms, device.name, wire.link, data))
-            hear(data)
+            record = ReceivedRecord(self.world.now_ms, device.name, conn.client_number, data)
+            self.trace.note(record)
+            receive(data)
 
-        wire.down.arrive = arrive
+        conn.down.arrive = arrive
 
-    def _node_did(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
+    def _node_handled(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
         self.trace.add(NodeRecord(self.world.now_ms, host.name, event, effects))
         if self.trace.keep and host.node is not None:
             views = sessions_of(host.node, event, effects)
             self.trace.note(SessionsRecord(self.world.now_ms, host.name, views))
-        self.streams.saw(host, event, effects)
+        for observer in self._observers:
+            observer.node_handled(host, event, effects)
 
-    def _device_did(self, device: SimDevice, effect: io.AnyEffect) -> None:
+    def _device_told(self, device: SimDevice, effect: io.AnyEffect) -> None:
         self.trace.add(DeviceRecord(self.world.now_ms, device.name, effect))
-        self.safety.saw(device, effect)
-        self.seen(device, effect)
-
-    def logged_in(self) -> Iterator[SimDevice]:
-        return (device for device in self.devices if device.logged_in and not device.away)
+        for observer in self._observers:
+            observer.device_told(device, effect)

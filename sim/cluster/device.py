@@ -1,7 +1,7 @@
-"""A simulated device: the real client session of one person, and all it was told.
+"""A simulated device: the real client session of one user, and a record of its effects.
 
-It does what the client's adapter does, on the world's clock: dials through the balancer, carries
-bytes, waits for deadlines. What the session tells is written down, for the checkers.
+It does what the client's adapter does, on the world's clock: connects through the balancer, carries
+bytes, waits for deadlines. It keeps what the session reports, for the checkers.
 """
 
 import random
@@ -11,29 +11,29 @@ from dataclasses import dataclass
 from chat.client.session import interface as io
 from chat.client.session.session import ClientSession
 from chat.protocol.messages import Entry
-from sim.cluster.network import Wire
+from sim.cluster.network import SimConnection
 from sim.cluster.world import Call, World
 
 Target = tuple[str, int]
-"""Whom something was said to: ("user", id) or ("group", id)."""
+"""The recipient of a text: ("user", id) or ("group", id)."""
 
 
 @dataclass(slots=True)
-class Said:
-    """One thing that was said, and what became of it."""
+class SentText:
+    """One text that a device was told to send, and its outcome."""
 
     ref: int
     target: Target
     text: str
     key: str | None = None
     settled: tuple[int, int] | None = None
-    """Conversation and seq, once it is known to be stored."""
+    """Conversation and seq, once the device knows that it is stored."""
     failed: str | None = None
-    """The error code, if it is known not to be stored; "unknown" if nobody knows."""
+    """The error code, if the device knows that it is not stored; "unknown" if it cannot know."""
 
 
 class SimDevice:
-    """One device of one person. `observe` is called with each effect of the session."""
+    """One device of one user. `observe` is called with each effect of the session."""
 
     def __init__(
         self,
@@ -46,41 +46,42 @@ class SimDevice:
         self.world = world
         self.name = name
         self.user = user
-        self.session = ClientSession(name, world.chance(name).random)
-        self.wire: Wire | None = None
-        self.link = 0
-        self.said: dict[int, Said] = {}
+        self.session = ClientSession(name, world.random_stream(name).random)
+        self.connection: SimConnection | None = None
+        self.connection_number = 0
+        """The session's number of the connection; it grows with each attempt to connect."""
+        self.sent_texts: dict[int, SentText] = {}
         self.applied: dict[int, list[Entry]] = {}
         self.logged_in = False
-        self.away = False
-        """Switched off: nothing is dialled, nothing is heard."""
+        self.switched_off = False
+        """It neither connects nor receives, and its session gets no events."""
         self.logins = 0
-        """How often it was let in."""
-        self.own_ends = 0
-        """How often it ended its connection and had a reason: it was switched off, or it has to
-        resume to catch up with a friend who is back."""
+        """How often it has logged in or resumed."""
+        self.own_disconnects = 0
+        """How often it ended its connection for a good reason: it was switched off, or it has to
+        resume to catch up in the conversation with a friend who was added again."""
         self.read_by: dict[tuple[int, int], int] = {}
-        """By conversation and reader: the highest read mark it was told of."""
+        """By conversation and reader: the highest read mark it has received."""
         self.befriended_ms: dict[int, int] = {}
-        """When it was told last that somebody is a friend now."""
-        self._unseen: dict[int, int] = {}
-        """What was applied and is to be shown at once, by conversation."""
+        """By user: when it was last told of the friendship."""
+        self._not_shown: dict[int, int] = {}
+        """By conversation: the seq that was applied and is to be reported as shown."""
         self._connect = connect
         self._observe = observe
         self._timer: Call | None = None
 
-    # ------------------------------------------------------------------ the person
+    # ------------------------------------------------------------------ the user
 
     def log_in(self) -> None:
         self.feed(io.LogIn(self.user, f"secret-{self.user}"))
 
-    def say(self, target: Target, text: str) -> None:
-        """Says something, unless the device is switched off."""
-        if self.away:
+    def send_text(self, target: Target, text: str) -> None:
+        """Sends a text, unless the device is switched off."""
+        if self.switched_off:
             return
         kind, number = target
-        ref = len(self.said) + 1
-        self.said[ref] = Said(ref, target, text)
+        ref = len(self.sent_texts) + 1
+        self.sent_texts[ref] = SentText(ref, target, text)
         if kind == "user":
             self.feed(io.SendChat(ref, number, text))
         else:
@@ -90,71 +91,71 @@ class SimDevice:
         self.feed(io.Ask(0, request))
 
     def switch_off(self) -> None:
-        """The device sleeps: its connection is gone, and time passes it by."""
-        self.away = True
-        self.own_ends += 1
-        if self.wire is not None:
-            self.wire.reset(client_hears=False)
-            self.wire = None
+        """Ends the connection and stops the session's clock, like a device that sleeps."""
+        self.switched_off = True
+        self.own_disconnects += 1
+        if self.connection is not None:
+            self.connection.reset(client_hears=False)
+            self.connection = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def switch_on(self) -> None:
-        if self.away:
-            self.away = False
-            self.feed(io.Disconnected(self.link, "asleep"))
+        if self.switched_off:
+            self.switched_off = False
+            self.feed(io.Disconnected(self.connection_number, "asleep"))
 
-    def set_back(self, chance: random.Random) -> None:
-        """The device is restored from a backup, while it is off: its cursors are old ones, and
-        what it applied after them is not on it any more."""
+    def roll_back(self, rng: random.Random) -> None:
+        """Restores the switched-off device from a backup: with older cursors, and without the
+        entries that it applied after them."""
         cursors = self.session.cursors
         for conversation, cursor in cursors.all().items():
-            back = max(0, cursor - chance.choice((0, 1, chance.randint(1, 40))))
-            cursors._cursors[conversation] = back
+            back = max(0, cursor - rng.choice((0, 1, rng.randint(1, 40))))
+            cursors.roll_back(conversation, back)
             run = self.applied.get(conversation, [])
             self.applied[conversation] = [entry for entry in run if entry.seq <= back]
 
     # ------------------------------------------------------------------ the session
 
     def feed(self, event: io.AnyEvent) -> None:
-        if self.away:
+        if self.switched_off:
             return
         before: io.AnyEffect | None = None
         for effect in self.session.handle(event, self.world.now_ms):
             if isinstance(effect, io.HangUp) and isinstance(before, io.FriendAdded):
-                self.own_ends += 1
+                self.own_disconnects += 1
             before = effect
             self._carry_out(effect)
-        while self._unseen:
-            self.feed(io.Shown(*self._unseen.popitem()))
+        while self._not_shown:
+            self.feed(io.Shown(*self._not_shown.popitem()))
         self._set_timer()
 
-    def connected(self, link: int, wire: Wire) -> None:
-        """The balancer has put the device through."""
-        if link != self.link or self.away:
-            wire.close_by_client()
+    def connected(self, number: int, conn: SimConnection) -> None:
+        """The balancer has connected the device to a node."""
+        if number != self.connection_number or self.switched_off:
+            conn.close_by_client()
             return
-        self.wire = wire
-        wire.down.arrive = lambda data: self._of(wire, io.BytesReceived(link, data))
-        wire.client_lost = lambda reason: self._of(wire, io.Disconnected(link, reason))
-        self.feed(io.Connected(link))
+        self.connection = conn
+        conn.down.arrive = lambda data: self._of(conn, io.BytesReceived(number, data))
+        conn.client_lost = lambda reason: self._of(conn, io.Disconnected(number, reason))
+        self.feed(io.Connected(number))
 
-    def refused(self, link: int, reason: str) -> None:
-        if link == self.link:
-            self.feed(io.Disconnected(link, reason))
+    def refused(self, number: int, reason: str) -> None:
+        if number == self.connection_number:
+            self.feed(io.Disconnected(number, reason))
 
-    def _of(self, wire: Wire, event: io.AnyEvent) -> None:
-        if self.wire is wire:
+    def _of(self, conn: SimConnection, event: io.AnyEvent) -> None:
+        if self.connection is conn:
             if isinstance(event, io.Disconnected):
-                self.wire = None
+                self.connection = None
             self.feed(event)
 
     def _set_timer(self) -> None:
-        """Sees to it that the session is woken when something is due. A timer that is set too
-        early stays and is set anew when it is over."""
+        """Schedules a Tick for the session's next deadline. A timer that fires too early stays and
+        is set again when it fires."""
         due_ms = self.session.next_deadline_ms()
-        if due_ms is None or self.away:
+        if due_ms is None or self.switched_off:
             return
         timer = self._timer
         if timer is not None:
@@ -173,34 +174,34 @@ class SimDevice:
 
     def _carry_out(self, effect: io.AnyEffect) -> None:
         if isinstance(effect, io.Transmit):
-            if self.wire is not None and effect.connection == self.link:
-                self.wire.up.write(effect.data)
+            if self.connection is not None and effect.connection == self.connection_number:
+                self.connection.up.write(effect.data)
         elif isinstance(effect, io.Dial):
             self._hang_up()
-            self.link = effect.connection
+            self.connection_number = effect.connection
             self._connect(self, effect.connection)
         elif isinstance(effect, io.HangUp):
-            if effect.connection == self.link:
+            if effect.connection == self.connection_number:
                 self._hang_up()
         else:
             self._note(effect)
         self._observe(self, effect)
 
     def _hang_up(self) -> None:
-        if self.wire is not None:
-            self.wire.close_by_client()
-            self.wire = None
+        if self.connection is not None:
+            self.connection.close_by_client()
+            self.connection = None
 
     def _note(self, effect: io.AnyEffect) -> None:
         if isinstance(effect, io.EntryApplied):
             self.applied.setdefault(effect.conversation, []).append(effect.entry)
-            self._unseen[effect.conversation] = effect.entry.seq
+            self._not_shown[effect.conversation] = effect.entry.seq
         elif isinstance(effect, io.SendSettled):
-            said = self.said[effect.ref]
-            said.key, said.settled = effect.key, (effect.conversation, effect.seq)
+            text = self.sent_texts[effect.ref]
+            text.key, text.settled = effect.key, (effect.conversation, effect.seq)
         elif isinstance(effect, io.SendFailed):
-            said = self.said[effect.ref]
-            said.key, said.failed = effect.key, "unknown" if effect.unknown else str(effect.code)
+            text = self.sent_texts[effect.ref]
+            text.key, text.failed = effect.key, "unknown" if effect.unknown else str(effect.code)
         elif isinstance(effect, io.ReadBy):
             reader = effect.conversation, effect.user
             self.read_by[reader] = max(effect.seq, self.read_by.get(reader, 0))

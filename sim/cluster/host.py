@@ -25,13 +25,13 @@ from chat.core.ports.operations import (
 )
 from chat.core.state.config import NodeConfig
 from sim.cluster.bus import BusPort, SimBus
-from sim.cluster.network import Wire
+from sim.cluster.injection_points import InjectionTarget, Phase
+from sim.cluster.network import SimConnection
 from sim.cluster.store import SimStore, StoreLink
-from sim.cluster.trace import LinkRecord, StartRecord
+from sim.cluster.trace import AcceptRecord, StartRecord
 from sim.cluster.world import Call, World
-from sim.faults.injection_points import Phase, Place
 
-VAULT_MS = (1, 30)
+PASSWORD_HASHER_MS = (1, 30)
 ENTRY = b'{"type":"message"'
 TEXT = b'"kind":"text"'
 Observer = Callable[["Host", AnyEvent, list[AnyEffect]], None]
@@ -53,7 +53,7 @@ class Host:
         self.number = number
         self.name = f"node-{number}"
         self.node: Node | None = None
-        self.wires: dict[int, Wire] = {}
+        self.connections: dict[int, SimConnection] = {}
         self.store_link: StoreLink
         self.port: BusPort
         self.paused = False
@@ -64,11 +64,11 @@ class Host:
         self._bus = bus
         self._config = config
         self._observe = observe
-        self._chance = world.chance(self.name)
+        self._rng = world.random_stream(self.name)
         self._events: deque[AnyEvent] = deque()
         self._handling = False
         self._timer: Call | None = None
-        self._connections = 0
+        self._last_number = 0
         self._full: set[int] = set()
 
     # ------------------------------------------------------------------ being there or not
@@ -94,10 +94,10 @@ class Host:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        wires, self.wires = self.wires, {}
+        conns, self.connections = self.connections, {}
         self._full.clear()
-        for wire in wires.values():
-            wire.reset(client_hears=self._chance.random() < 0.7, node_hears=False)
+        for conn in conns.values():
+            conn.reset(client_hears=self._rng.random() < 0.7, node_hears=False)
 
     def pause(self) -> None:
         self.paused = True
@@ -118,20 +118,22 @@ class Host:
 
     # ------------------------------------------------------------------ connections
 
-    def accept(self, wire: Wire, address: str) -> None:
+    def accept(self, conn: SimConnection, address: str) -> None:
         """A client's connection has come through the balancer."""
         if self.node is None:
-            wire.reset(node_hears=False)
+            conn.reset(node_hears=False)
             return
-        self._connections += 1
-        number = self._connections
+        self._last_number += 1
+        number = self._last_number
         node = self.node
-        self.wires[number] = wire
+        self.connections[number] = conn
         now_ms = self.world.now_ms
-        self._store.trace.note(LinkRecord(now_ms, self.name, number, wire.name, wire.link))
-        wire.up.arrive = lambda data: self._of(node, ev.BytesReceived(number, data))
-        wire.node_lost = lambda: self._lost(node, number)
-        wire.down.buffered = lambda size: self._buffered(node, number, size)
+        self._store.trace.note(
+            AcceptRecord(now_ms, self.name, number, conn.name, conn.client_number)
+        )
+        conn.up.arrive = lambda data: self._of(node, ev.BytesReceived(number, data))
+        conn.node_lost = lambda: self._lost(node, number)
+        conn.down.buffered = lambda size: self._buffered(node, number, size)
         self.feed(ev.ConnectionOpened(number, address))
 
     def _of(self, node: Node, event: AnyEvent) -> None:
@@ -140,13 +142,13 @@ class Host:
             self.feed(event)
 
     def _lost(self, node: Node, number: int) -> None:
-        if self.node is node and self.wires.pop(number, None) is not None:
+        if self.node is node and self.connections.pop(number, None) is not None:
             self._full.discard(number)
             self.feed(ev.ConnectionLost(number))
 
     def _buffered(self, node: Node, number: int, size: int) -> None:
         """The outbound buffer of a connection has this size now."""
-        if self.node is not node or number not in self.wires:
+        if self.node is not node or number not in self.connections:
             return
         limit = self._config.write_buffer_bytes
         if number not in self._full and size > limit:
@@ -226,11 +228,11 @@ class Host:
         elif isinstance(effect, fx.Close):
             self._close(effect)
         elif isinstance(effect, (fx.PauseReading, fx.ResumeReading)):
-            wire = self.wires.get(effect.connection)
-            if wire is not None:
-                wire.up.stopped = isinstance(effect, fx.PauseReading)
-                if not wire.up.stopped:
-                    wire.up.resume()
+            conn = self.connections.get(effect.connection)
+            if conn is not None:
+                conn.up.stopped = isinstance(effect, fx.PauseReading)
+                if not conn.up.stopped:
+                    conn.up.resume()
         elif isinstance(effect, fx.Subscribe):
             self.port.subscribe(effect.channel, effect.ticket)
         elif isinstance(effect, fx.Unsubscribe):
@@ -239,25 +241,27 @@ class Host:
             self.port.announce(effect.online, effect.offline)
 
     def _delivering(self, connection: int, data: bytes) -> None:
-        moments = self._store.moments
-        if moments.awaited(Phase.DELIVERED) and data.startswith(ENTRY) and TEXT in data:
-            wire = self.wires.get(connection)
-            if wire is not None:
-                moments.reached(Phase.DELIVERED, Place(self.name, wire=wire))
+        injection_points = self._store.injection_points
+        if injection_points.awaited(Phase.DELIVERED) and data.startswith(ENTRY) and TEXT in data:
+            conn = self.connections.get(connection)
+            if conn is not None:
+                injection_points.reached(
+                    Phase.DELIVERED, InjectionTarget(self.name, connection=conn)
+                )
 
     def _write(self, connection: int, data: bytes) -> None:
-        wire = self.wires.get(connection)
-        if wire is not None:
-            wire.down.write(data)
+        conn = self.connections.get(connection)
+        if conn is not None:
+            conn.down.write(data)
 
     def _close(self, effect: fx.Close) -> None:
-        wire = self.wires.get(effect.connection)
-        if wire is None:
+        conn = self.connections.get(effect.connection)
+        if conn is None:
             return
         if effect.abort:
-            wire.abort_by_node()
+            conn.abort_by_node()
         else:
-            wire.close_by_node()
+            conn.close_by_node()
 
     def _query(self, effect: fx.Query) -> None:
         operation = effect.operation
@@ -265,15 +269,15 @@ class Host:
             self.port.find_presence(effect.ticket, operation.users)
         elif isinstance(operation, (HashPassword, CheckPassword)):
             assert self.node is not None
-            delay_ms = self._chance.randint(*VAULT_MS)
-            event = ev.Answer(effect.ticket, self._vault(operation))
+            delay_ms = self._rng.randint(*PASSWORD_HASHER_MS)
+            event = ev.Answer(effect.ticket, self._hash_password(operation))
             self.world.later(delay_ms, self._of, self.node, event)
         else:
             self.store_link.submit(effect.ticket, operation)
 
-    def _vault(self, operation: HashPassword | CheckPassword) -> AnyOutcome:
+    def _hash_password(self, operation: HashPassword | CheckPassword) -> AnyOutcome:
         if isinstance(operation, HashPassword):
             return PasswordHashed(f"hash of {operation.password}")
         matches = operation.password_hash == f"hash of {operation.password}"
-        token = f"{self.world.chance('tokens').getrandbits(256):064x}" if matches else ""
+        token = f"{self.world.random_stream('tokens').getrandbits(256):064x}" if matches else ""
         return PasswordChecked(matches, token)

@@ -35,9 +35,9 @@ from chat.storage.backends.connection import Connection
 from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.schema import migrate
 from chat.storage.transactions.execute import append_batch, execute, is_read
+from sim.cluster.injection_points import InjectionPoints, InjectionTarget, Phase
 from sim.cluster.trace import FaultRecord, StoreRecord, Trace
 from sim.cluster.world import World
-from sim.faults.injection_points import Moments, Phase, Place
 
 MAX_BATCH = 256
 UNAVAILABLE = Refused(ErrorCode.UNAVAILABLE)
@@ -66,9 +66,9 @@ class StoreFaults:
 class SimStore:
     """The one store that all nodes share."""
 
-    def __init__(self, world: World, moments: Moments, trace: Trace) -> None:
+    def __init__(self, world: World, injection_points: InjectionPoints, trace: Trace) -> None:
         self.world = world
-        self.moments = moments
+        self.injection_points = injection_points
         self.trace = trace
         self.connection: Connection = open_sqlite(IN_MEMORY)
         migrate(self.connection)
@@ -87,7 +87,7 @@ class StoreLink:
         self._store = store
         self._node = node
         self._world = store.world
-        self._chance = store.world.chance("store")
+        self._rng = store.world.random_stream("store")
         self._answer = answer
         self._memory = AppendCache()
         self._writes: deque[tuple[int, StoreOperation]] = deque()
@@ -112,7 +112,7 @@ class StoreLink:
     def kill(self) -> None:
         """The node is gone: what waits is not carried out, and nobody hears of the rest."""
         self._dead = True
-        if self._writing and self._writes and self._chance.random() < 0.5:
+        if self._writing and self._writes and self._rng.random() < 0.5:
             self._world.later(1, self._run_late, [operation for _, operation in self._take()])
         self._writes.clear()
 
@@ -125,7 +125,7 @@ class StoreLink:
         if self.reachable:
             outcome = execute(self._store.connection, operation)
             self._note([operation], [outcome])
-        read_ms = self._chance.randint(*self._store.faults.read_ms)
+        read_ms = self._rng.randint(*self._store.faults.read_ms)
         self._world.later(self._way_ms() + read_ms, self._arrive, [(ticket, outcome)])
 
     # ------------------------------------------------------------------ writes
@@ -150,22 +150,22 @@ class StoreLink:
             return
         first = self._writes[0][1]
         if attempts < 4 and any(
-            self._strikes(fault, Phase.IN_TRANSACTION, first)
+            self._injects(fault, Phase.IN_TRANSACTION, first)
             for fault in ("deadlock", "lock_timeout")
         ):
-            self._world.later(self._chance.randint(1, 50), self._commit, attempts + 1)
+            self._world.later(self._rng.randint(1, 50), self._commit, attempts + 1)
             return
         locked_ms = self._store.locked_until_ms - self._world.now_ms
         if locked_ms > 0:
             self._world.later(locked_ms, self._commit, attempts)
             return
         jobs = self._take()
-        if self._strikes("late_commit", Phase.IN_TRANSACTION, first):
+        if self._injects("late_commit", Phase.IN_TRANSACTION, first):
             self._reply([(ticket, Unknown()) for ticket, _ in jobs])
-            delay_ms = self._chance.randint(1, 2_000)
+            delay_ms = self._rng.randint(1, 2_000)
             self._store.locked_until_ms = self._world.now_ms + delay_ms
             self._world.later(delay_ms, self._run_late, [operation for _, operation in jobs])
-        elif self._strikes("lost_reply", Phase.COMMITTED, first):
+        elif self._injects("lost_reply", Phase.COMMITTED, first):
             self._lose_reply(jobs)
         else:
             self._reply_each(jobs, self._run([operation for _, operation in jobs]))
@@ -238,19 +238,21 @@ class StoreLink:
 
     def _way_ms(self, phase: Phase = Phase.QUEUED, operation: StoreOperation | None = None) -> int:
         faults = self._store.faults
-        if self._strikes("slow", phase, operation):
-            return self._chance.randint(*faults.slow_ms)
-        return self._chance.randint(*faults.delay_ms)
+        if self._injects("slow", phase, operation):
+            return self._rng.randint(*faults.slow_ms)
+        return self._rng.randint(*faults.delay_ms)
 
     def _reached(self, phase: Phase, operation: StoreOperation) -> None:
         if isinstance(operation, Append):
-            self._store.moments.reached(phase, Place(self._node, operation.sender))
+            self._store.injection_points.reached(
+                phase, InjectionTarget(self._node, operation.sender)
+            )
 
-    def _strikes(self, fault: str, phase: Phase, operation: StoreOperation | None) -> bool:
+    def _injects(self, fault: str, phase: Phase, operation: StoreOperation | None) -> bool:
         """Whether the fault strikes this operation, a text perhaps, which is in that phase."""
         faults = self._store.faults
         likely: float = getattr(faults, fault)
-        if not likely or self._chance.random() >= likely:
+        if not likely or self._rng.random() >= likely:
             return False
         faults.counts[fault] = faults.counts.get(fault, 0) + 1
         if isinstance(operation, Append):

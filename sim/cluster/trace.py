@@ -1,7 +1,7 @@
-"""What happened in a run, in order: a hash of all of it, and, if wanted, the records themselves.
+"""The trace of a run: a hash over what happened, in order, and on request the records themselves.
 
-Two runs of one seed on one commit have the same hash, in whatever process. The hash of each
-thousand records is kept too, so that the place where two runs part can be told.
+Two runs of one seed on one commit have the same hash, in any process. The hash after each thousand
+records is kept too, so that the first difference between two runs can be located.
 """
 
 import hashlib
@@ -38,8 +38,8 @@ class DeviceRecord(NamedTuple):
 
 
 class FaultRecord(NamedTuple):
-    """A fault struck; `parties` are the lanes it touches, and `until_ms` when it ends by itself.
-    The kind `healed` is no fault: from then on everything works again."""
+    """A fault was injected; `parties` are the lanes it concerns, and at `until_ms` it ends by
+    itself. The kind `healed` is no fault: from then on everything works again."""
 
     at_ms: int
     kind: str
@@ -48,34 +48,35 @@ class FaultRecord(NamedTuple):
 
 
 class StartRecord(NamedTuple):
-    """A node booted: it gives its tickets anew."""
+    """A node booted; its tickets begin at 1 again."""
 
     at_ms: int
     node: str
 
 
-class LinkRecord(NamedTuple):
-    """The balancer put a client through: `link` is the device's number of the connection, 0 for
-    one that is no device, and `connection` the node's."""
+class AcceptRecord(NamedTuple):
+    """A node accepted a connection: `connection` is the node's number of it, `client_number` the
+    device's, or 0 for the adversary, which is no device."""
 
     at_ms: int
     node: str
     connection: int
     client: str
-    link: int
+    client_number: int
 
 
-class HeardRecord(NamedTuple):
+class ReceivedRecord(NamedTuple):
     """Bytes reached a device."""
 
     at_ms: int
     device: str
-    link: int
+    client_number: int
     data: bytes
 
 
 class SessionView(NamedTuple):
-    """A session as it is after an event: up to which seq it was served in each conversation."""
+    """A session after an event. `live` and `behind`: by conversation, the seq up to which the
+    connection was served."""
 
     connection: int
     state: str
@@ -85,7 +86,7 @@ class SessionView(NamedTuple):
 
 
 class SessionsRecord(NamedTuple):
-    """The sessions that the event of the NodeRecord before was about, after it."""
+    """The sessions that the last NodeRecord concerns, as they are after it."""
 
     at_ms: int
     node: str
@@ -93,7 +94,7 @@ class SessionsRecord(NamedTuple):
 
 
 class StoreRecord(NamedTuple):
-    """A transaction: the very operations of a node's queries, and what came of them."""
+    """A transaction: the operation objects of a node's queries, and their outcomes."""
 
     at_ms: int
     node: str
@@ -102,7 +103,7 @@ class StoreRecord(NamedTuple):
 
 
 class BusRecord(NamedTuple):
-    """The bus passes the very envelope of a node's Publish on to so many others."""
+    """The bus passes the message object of a node's Publish on to that number of listeners."""
 
     at_ms: int
     node: str
@@ -113,22 +114,29 @@ class BusRecord(NamedTuple):
 
 Record = NodeRecord | DeviceRecord
 Note = (
-    FaultRecord | StartRecord | LinkRecord | HeardRecord | SessionsRecord | StoreRecord | BusRecord
+    FaultRecord
+    | StartRecord
+    | AcceptRecord
+    | ReceivedRecord
+    | SessionsRecord
+    | StoreRecord
+    | BusRecord
 )
-"""What follows from the records and the seed, and is there for the picture alone."""
+"""Records for the diagram, outside the hash: they follow from the hashed ones and the seed."""
 
 
 def sessions_of(node: Node, event: AnyEvent, effects: list[AnyEffect]) -> tuple[SessionView, ...]:
-    """The sessions that the event, or what was done about it, has to do with."""
+    """The sessions that the event or one of its effects names."""
     numbers: dict[int, None] = {}
     for happening in (event, *effects):
         number = getattr(happening, "connection", None)
         if isinstance(number, int):
             numbers[number] = None
-    return tuple(view for view in map(partial(_view, node), numbers) if view is not None)
+    return tuple(view for view in map(partial(view_of, node), numbers) if view is not None)
 
 
-def _view(node: Node, connection: int) -> SessionView | None:
+def view_of(node: Node, connection: int) -> SessionView | None:
+    """The session as it is now; None if the node has none on that connection."""
     session = node.session(connection)
     if session is None:
         return None
@@ -159,10 +167,10 @@ class Trace:
             self.records.append(record)
 
     def note(self, note: Note) -> None:
-        """Kept if records are; no part of the hash. Ask `keep` first where it happens often."""
+        """Keeps a record that is no part of the hash. On hot paths test `keep` first."""
         if self.keep:
             self.records.append(note)
 
     def hexdigest(self) -> str:
-        """Stands for all that has happened so far."""
+        """The hash of everything recorded so far."""
         return self._hash.hexdigest()

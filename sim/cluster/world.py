@@ -1,9 +1,12 @@
-"""The world: a clock that only this module moves, and a queue of what is due.
+"""The world: a virtual clock that only this module moves, and a queue of scheduled calls.
 
-Whatever happens in a simulated cluster is a call that was put in the queue for a time, by a name.
-Calls of the same time run in the order in which they were put in. All chance comes from streams of
-random numbers that are named after who draws from them and seeded by the run's seed, so that one
-part's draws do not depend on another's, and a seed gives one history.
+Everything that happens in a simulated cluster is a call that was scheduled for a time. Calls of the
+same time run in the order in which they were scheduled. All random numbers come from named streams,
+one for each part that draws, seeded by the run's seed and the stream's name. So the draws of one
+part do not depend on those of another, and a seed gives one history.
+
+The names of streams are part of that history: a stream that is renamed draws other numbers, and
+every seed becomes another run.
 """
 
 import heapq
@@ -18,15 +21,15 @@ START_MS = 1_700_000_000_000
 """Simulated time begins here, in ms since 1970."""
 
 
-class Chance(random.Random):
-    """A stream of random numbers whose `randint` costs a third of the library's."""
+class RandomStream(random.Random):
+    """A stream of random numbers; its `randint` takes a third of the library's time."""
 
     def randint(self, a: int, b: int) -> int:
         return a + int(self.random() * (b - a + 1))
 
 
 class Call:
-    """Something that is due. A cancelled call is passed over."""
+    """A scheduled call. A cancelled one is skipped."""
 
     __slots__ = ("action", "args", "at_ms", "cancelled")
 
@@ -41,7 +44,7 @@ class Call:
 
 
 class World:
-    """Time and chance of one simulated run."""
+    """The clock and the random streams of one simulated run."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -50,19 +53,19 @@ class World:
         """Calls that have run."""
         self._queue: list[tuple[int, int, Call]] = []
         self._order = 0
-        self._streams: dict[str, Chance] = {}
+        self._streams: dict[str, RandomStream] = {}
 
-    def chance(self, name: str) -> Chance:
+    def random_stream(self, name: str) -> RandomStream:
         """The stream of random numbers of that name."""
         stream = self._streams.get(name)
         if stream is None:
-            stream = self._streams[name] = Chance(f"{self.seed}/{name}")
+            stream = self._streams[name] = RandomStream(f"{self.seed}/{name}")
         return stream
 
     def later(
         self, delay_ms: int, action: Callable[P, None], *args: P.args, **kwargs: P.kwargs
     ) -> Call:
-        """Has the action run after that time; at once, but not within this call, for 0."""
+        """Schedules the action. With 0 it runs at the present time, after the call in hand."""
         self._order += 1
         at_ms = self.now_ms + delay_ms if delay_ms > 0 else self.now_ms
         call = Call(at_ms, partial(action, **kwargs) if kwargs else action, args)
@@ -70,7 +73,7 @@ class World:
         return call
 
     def run_until(self, end_ms: int) -> None:
-        """Lets everything happen that is due up to that time."""
+        """Runs all calls that are due up to that time, and moves the clock there."""
         queue = self._queue
         while queue and queue[0][0] <= end_ms:
             at_ms, _, call = heapq.heappop(queue)

@@ -1,1 +1,1 @@
-"""What goes wrong in a run: drawn from the seed, injected at points of a text's way."""
+"""Faults: which kinds a run has, when they are injected, and what each of them does."""

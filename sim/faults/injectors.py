@@ -1,9 +1,9 @@
-"""The faults that strike: one function each, by the name that is drawn and told.
+"""The fault injectors: one function for each kind of fault that is injected at one instant.
 
-A strike hits what its `Aim` points at: the node that has a text just now, the connection that the
-text is in or comes from, the device at its end; or, aimed at nothing, whatever chance picks. It
-gives False if there was nothing to hit. How long what it breaks stays broken is drawn, too, up to
-what the severity of the fault allows.
+An injector is given an `Injection`: where to inject (the node that has a text just now, the
+connection that the text is in or came by, the device at its end; or no target, and then it is
+drawn), the random numbers, and the severity. It returns False if there was nothing to inject into.
+How long the fault lasts is drawn, up to what the severity allows.
 """
 
 import random
@@ -12,79 +12,79 @@ from collections.abc import Callable
 from sim.cluster.cluster import Cluster
 from sim.cluster.device import SimDevice
 from sim.cluster.host import Host
-from sim.cluster.network import Wire
+from sim.cluster.injection_points import InjectionTarget
+from sim.cluster.network import SimConnection
 from sim.cluster.trace import FaultRecord
-from sim.faults.injection_points import Place
 
-NOWHERE = Place("")
+ANYWHERE = InjectionTarget("")
 
 
-class Aim:
-    """What one strike is about to hit. What is to come later does not, once all is healed."""
+class Injection:
+    """One injection. What it schedules for later is dropped if the cluster is healed before."""
 
     def __init__(
         self,
         cluster: Cluster,
         kind: str,
-        chance: random.Random,
+        rng: random.Random,
         severity: float,
-        place: Place,
+        target: InjectionTarget,
         is_healed: Callable[[], bool],
     ) -> None:
         self.cluster = cluster
-        self.chance = chance
+        self.rng = rng
         self._kind = kind
         self._severity = severity
-        self._place = place
+        self._target = target
         self._is_healed = is_healed
 
-    # ------------------------------------------------------------------ what is hit
+    # ------------------------------------------------------------------ targets
 
     def node(self) -> Host | None:
-        """The node aimed at, if it is there; or any that is."""
+        """The target's node, if it is up; without a target, any that is."""
         hosts = [host for host in self.cluster.hosts if host.node is not None]
-        if self._place.node:
-            hosts = [host for host in hosts if host.name == self._place.node]
-        return self.chance.choice(hosts) if hosts else None
+        if self._target.node:
+            hosts = [host for host in hosts if host.name == self._target.node]
+        return self.rng.choice(hosts) if hosts else None
 
-    def wire(self) -> Wire | None:
-        """The connection that has the text, or the one it came by; else any one of the node's that
-        has it, or any one."""
-        place = self._place
-        if place.wire is not None:
-            return place.wire if place.wire.open else None
-        if not place.node:
-            return self._any([wire for wire in self.cluster.wires if wire.open])
+    def connection(self) -> SimConnection | None:
+        """The connection that has the text, or the one it came by; else any of the target's node;
+        without a target, any at all."""
+        target = self._target
+        if target.connection is not None:
+            return target.connection if target.connection.open else None
+        if not target.node:
+            return self._any([conn for conn in self.cluster.connections if conn.open])
         host = self.node()
         if host is None:
             return None
-        wires = {number: wire for number, wire in host.wires.items() if wire.open}
-        return self._any(self._of_sender(host, wires)) or self._any([*wires.values()])
+        conns = {number: conn for number, conn in host.connections.items() if conn.open}
+        return self._any(self._of_sender(host, conns)) or self._any([*conns.values()])
 
-    def _of_sender(self, host: Host, wires: dict[int, Wire]) -> list[Wire]:
-        sessions = [(host.node and host.node.session(number), wires[number]) for number in wires]
+    def _of_sender(self, host: Host, conns: dict[int, SimConnection]) -> list[SimConnection]:
+        sessions = [(host.node and host.node.session(number), conns[number]) for number in conns]
         return [
-            wire
-            for session, wire in sessions
-            if session and session.user and session.user.id == self._place.sender
+            conn
+            for session, conn in sessions
+            if session and session.user and session.user.id == self._target.sender
         ]
 
     def device(self) -> SimDevice | None:
         """The device at the end of that connection."""
-        here = [device for device in self.cluster.devices if not device.away]
-        if self._place.node:
-            wire = self.wire()
-            here = [device for device in here if wire is not None and device.wire is wire]
-        return self.chance.choice(here) if here else None
+        here = [device for device in self.cluster.devices if not device.switched_off]
+        if self._target.node:
+            conn = self.connection()
+            here = [device for device in here if conn is not None and device.connection is conn]
+        return self.rng.choice(here) if here else None
 
-    def _any(self, wires: list[Wire]) -> Wire | None:
-        return self.chance.choice(wires) if wires else None
+    def _any(self, conns: list[SimConnection]) -> SimConnection | None:
+        return self.rng.choice(conns) if conns else None
 
-    # ------------------------------------------------------------------ for how long
+    # ------------------------------------------------------------------ duration
 
-    def length_ms(self, least_ms: int, most_ms: int) -> int:
-        most_ms = max(least_ms, int(most_ms * self._severity))
-        return self.chance.randint(least_ms, most_ms)
+    def duration_ms(self, min_ms: int, max_ms: int) -> int:
+        max_ms = max(min_ms, int(max_ms * self._severity))
+        return self.rng.randint(min_ms, max_ms)
 
     def later(self, ms: int, action: Callable[..., None], *args: object) -> None:
         self.cluster.world.later(ms, self._unless_healed, action, args)
@@ -94,48 +94,48 @@ class Aim:
             action(*args)
 
     def show(self, *parties: str, length_ms: int = 0) -> None:
-        """Notes it for the picture."""
+        """Records the fault for the diagram."""
         now_ms = self.cluster.world.now_ms
         self.cluster.trace.note(FaultRecord(now_ms, self._kind, parties, now_ms + length_ms))
 
-    def show_wire(self, wire: Wire) -> None:
-        """The same, for both its ends."""
-        nodes = [host.name for host in self.cluster.hosts if wire in host.wires.values()]
-        self.show(wire.name, *nodes)
+    def show_connection(self, conn: SimConnection) -> None:
+        """Records the fault for both ends of the connection."""
+        nodes = [host.name for host in self.cluster.hosts if conn in host.connections.values()]
+        self.show(conn.name, *nodes)
 
 
-Strike = Callable[[Aim], bool]
-STRIKES: dict[str, Strike] = {}
+Injector = Callable[[Injection], bool]
+INJECTORS: dict[str, Injector] = {}
 
 
-def strike(function: Strike) -> Strike:
-    """Makes a function a kind of fault."""
-    STRIKES[function.__name__] = function
+def injector(function: Injector) -> Injector:
+    """Registers the function under its name, which is the name of the kind."""
+    INJECTORS[function.__name__] = function
     return function
 
 
 # ---------------------------------------------------------------------- nodes
 
 
-@strike
-def node_crash(aim: Aim) -> bool:
+@injector
+def node_crash(injection: Injection) -> bool:
     """Power off, and on again after a while."""
-    return _down(aim, aim.length_ms(100, 8_000))
+    return _crash(injection, injection.duration_ms(100, 8_000))
 
 
-@strike
-def node_restart(aim: Aim) -> bool:
-    """It is started again before anybody can have noticed, its lease among them."""
-    return _down(aim, aim.chance.randint(0, 20))
+@injector
+def node_restart(injection: Injection) -> bool:
+    """Power off and on again before its lease runs out or a peer notices."""
+    return _crash(injection, injection.rng.randint(0, 20))
 
 
-def _down(aim: Aim, away_ms: int) -> bool:
-    host = aim.node()
+def _crash(injection: Injection, away_ms: int) -> bool:
+    host = injection.node()
     if host is None:
         return False
     host.crash()
-    aim.show(host.name, length_ms=away_ms)
-    aim.later(away_ms, _boot, host)
+    injection.show(host.name, length_ms=away_ms)
+    injection.later(away_ms, _boot, host)
     return True
 
 
@@ -144,28 +144,28 @@ def _boot(host: Host) -> None:
         host.start()
 
 
-@strike
-def node_pause(aim: Aim) -> bool:
-    host = aim.node()
+@injector
+def node_pause(injection: Injection) -> bool:
+    host = injection.node()
     if host is None:
         return False
     host.pause()
-    pause_ms = aim.length_ms(100, 25_000)
-    aim.show(host.name, length_ms=pause_ms)
-    aim.later(pause_ms, host.resume)
+    pause_ms = injection.duration_ms(100, 25_000)
+    injection.show(host.name, length_ms=pause_ms)
+    injection.later(pause_ms, host.resume)
     return True
 
 
-@strike
-def node_drain(aim: Aim) -> bool:
-    """It is asked to stop, and replaced after a while whether it has or not."""
-    host = aim.node()
+@injector
+def node_drain(injection: Injection) -> bool:
+    """The node is drained, and replaced after a while whether it has finished or not."""
+    host = injection.node()
     if host is None:
         return False
     host.drain()
-    drain_ms = aim.length_ms(3_000, 10_000)
-    aim.show(host.name, length_ms=drain_ms)
-    aim.later(drain_ms, _replace, host, host.node)
+    drain_ms = injection.duration_ms(3_000, 10_000)
+    injection.show(host.name, length_ms=drain_ms)
+    injection.later(drain_ms, _replace, host, host.node)
     return True
 
 
@@ -175,208 +175,210 @@ def _replace(host: Host, node: object) -> None:
         host.start()
 
 
-@strike
-def clock_jump(aim: Aim) -> bool:
-    host = aim.node()
+@injector
+def clock_jump(injection: Injection) -> bool:
+    host = injection.node()
     if host is None:
         return False
-    aim.show(host.name)
-    host.jump(aim.length_ms(500, 60_000))
+    injection.show(host.name)
+    host.jump(injection.duration_ms(500, 60_000))
     return True
 
 
 # ---------------------------------------------------------------------- clients' connections
 
 
-@strike
-def reset(aim: Aim) -> bool:
-    """A connection breaks: with all that is on its way, or after any byte of it."""
-    wire = aim.wire()
-    if wire is None:
+@injector
+def reset(injection: Injection) -> bool:
+    """A connection is reset: at once, or after some more bytes."""
+    conn = injection.connection()
+    if conn is None:
         return False
-    aim.show_wire(wire)
-    if aim.chance.random() < 0.5:
-        wire.reset()
+    injection.show_connection(conn)
+    if injection.rng.random() < 0.5:
+        conn.reset()
     else:
-        wire.break_after(aim.chance.randint(1, 150), up=aim.chance.random() < 0.5)
+        conn.break_after(injection.rng.randint(1, 150), up=injection.rng.random() < 0.5)
     return True
 
 
-@strike
-def half_open(aim: Aim) -> bool:
-    wire = aim.wire()
-    if wire is None:
+@injector
+def half_open(injection: Injection) -> bool:
+    conn = injection.connection()
+    if conn is None:
         return False
-    client_hears = aim.chance.random() < 0.5
-    aim.show_wire(wire)
-    wire.reset(client_hears=client_hears, node_hears=not client_hears)
+    client_hears = injection.rng.random() < 0.5
+    injection.show_connection(conn)
+    conn.reset(client_hears=client_hears, node_hears=not client_hears)
     return True
 
 
-@strike
-def partition(aim: Aim) -> bool:
-    """A connection carries nothing for a while: one way or both."""
-    wire = aim.wire()
-    if wire is None:
+@injector
+def partition(injection: Injection) -> bool:
+    """A connection carries nothing for a while, one way or both."""
+    conn = injection.connection()
+    if conn is None:
         return False
-    stop_ms = aim.length_ms(100, 20_000)
-    aim.show(wire.name, length_ms=stop_ms)
-    for pipe in aim.chance.choice(((wire.up,), (wire.down,), (wire.up, wire.down))):
+    stop_ms = injection.duration_ms(100, 20_000)
+    injection.show(conn.name, length_ms=stop_ms)
+    for pipe in injection.rng.choice(((conn.up,), (conn.down,), (conn.up, conn.down))):
         pipe.stopped = True
-        aim.later(stop_ms, pipe.resume)
+        injection.later(stop_ms, pipe.resume)
     return True
 
 
-@strike
-def slow_reader(aim: Aim) -> bool:
-    wire = aim.wire()
-    if wire is None:
+@injector
+def slow_reader(injection: Injection) -> bool:
+    conn = injection.connection()
+    if conn is None:
         return False
-    wire.down.bytes_per_ms = aim.chance.choice((1, 2, 8))
-    slow_ms = aim.length_ms(1_000, 30_000)
-    aim.show(wire.name, length_ms=slow_ms)
-    aim.later(slow_ms, read_fast, wire)
+    conn.down.bytes_per_ms = injection.rng.choice((1, 2, 8))
+    slow_ms = injection.duration_ms(1_000, 30_000)
+    injection.show(conn.name, length_ms=slow_ms)
+    injection.later(slow_ms, read_fast, conn)
     return True
 
 
-def read_fast(wire: Wire) -> None:
-    wire.down.bytes_per_ms = None
-    wire.down.resume()
+def read_fast(conn: SimConnection) -> None:
+    conn.down.bytes_per_ms = None
+    conn.down.resume()
 
 
 # ---------------------------------------------------------------------- clients and the balancer
 
 
-@strike
-def balancer_moves(aim: Aim) -> bool:
-    """The balancer restarts: everyone is put through anew."""
-    moved = [wire for wire in aim.cluster.wires if wire.open and aim.chance.random() < 0.7]
-    for wire in moved:
-        aim.show_wire(wire)
-        wire.reset()
+@injector
+def balancer_moves(injection: Injection) -> bool:
+    """The balancer restarts: most connections are reset."""
+    moved = [
+        conn for conn in injection.cluster.connections if conn.open and injection.rng.random() < 0.7
+    ]
+    for conn in moved:
+        injection.show_connection(conn)
+        conn.reset()
     return bool(moved)
 
 
-@strike
-def balancer_picks_dead(aim: Aim) -> bool:
-    """A node dies, and for a while the balancer sends everyone who comes to it."""
-    cluster = aim.cluster
-    host = aim.node()
-    if host is None or cluster.only_node is not None:
+@injector
+def balancer_picks_dead(injection: Injection) -> bool:
+    """A node dies, and for a while the balancer sends all new connections to it."""
+    cluster = injection.cluster
+    host = injection.node()
+    if host is None or cluster.pinned_host is not None:
         return False
     host.crash()
-    blind_ms = aim.length_ms(500, 6_000)
-    away_ms = blind_ms + aim.length_ms(0, 3_000)
-    aim.show(host.name, length_ms=away_ms)
-    cluster.only_node, cluster.blind = host, True
-    aim.later(blind_ms, see_again, cluster)
-    aim.later(away_ms, _boot, host)
+    blind_ms = injection.duration_ms(500, 6_000)
+    away_ms = blind_ms + injection.duration_ms(0, 3_000)
+    injection.show(host.name, length_ms=away_ms)
+    cluster.pinned_host, cluster.balancer_blind = host, True
+    injection.later(blind_ms, end_blindness, cluster)
+    injection.later(away_ms, _boot, host)
     return True
 
 
-def see_again(cluster: Cluster) -> None:
-    if cluster.blind:
-        cluster.only_node, cluster.blind = None, False
+def end_blindness(cluster: Cluster) -> None:
+    if cluster.balancer_blind:
+        cluster.pinned_host, cluster.balancer_blind = None, False
 
 
-@strike
-def reconnect_storm(aim: Aim) -> bool:
-    here = [device for device in aim.cluster.devices if not device.away]
+@injector
+def reconnect_storm(injection: Injection) -> bool:
+    here = [device for device in injection.cluster.devices if not device.switched_off]
     for device in here:
         device.switch_off()
-        away_ms = aim.chance.randint(0, 300)
-        aim.show(device.name, length_ms=away_ms)
-        aim.later(away_ms, device.switch_on)
+        away_ms = injection.rng.randint(0, 300)
+        injection.show(device.name, length_ms=away_ms)
+        injection.later(away_ms, device.switch_on)
     return bool(here)
 
 
-MOST_DEVICES = 16
-"""So many bring no more, when all speak at once, than small pages carry in time."""
+MAX_DEVICES = 16
+"""More devices, all sending at once, would send more than small pages deliver in time."""
 
 
-@strike
-def many_devices(aim: Aim) -> bool:
-    """Somebody logs in with several devices more."""
-    device = aim.device()
-    room = MOST_DEVICES - len(aim.cluster.devices)
+@injector
+def many_devices(injection: Injection) -> bool:
+    """A user logs in on several more devices."""
+    device = injection.device()
+    room = MAX_DEVICES - len(injection.cluster.devices)
     if device is None or room <= 0:
         return False
-    for _ in range(min(room, aim.length_ms(1, 4))):
-        aim.show(aim.cluster.add_device(device.user).name)
+    for _ in range(min(room, injection.duration_ms(1, 4))):
+        injection.show(injection.cluster.add_device(device.user).name)
     return True
 
 
-@strike
-def old_cursors(aim: Aim) -> bool:
-    """A device comes back from a backup: it knows nothing of what it has applied since."""
-    device = aim.device()
+@injector
+def old_cursors(injection: Injection) -> bool:
+    """A device comes back restored from a backup, with older cursors."""
+    device = injection.device()
     if device is None:
         return False
     device.switch_off()
-    device.set_back(aim.chance)
-    away_ms = aim.length_ms(0, 5_000)
-    aim.show(device.name, length_ms=away_ms)
-    aim.later(away_ms, device.switch_on)
+    device.roll_back(injection.rng)
+    away_ms = injection.duration_ms(0, 5_000)
+    injection.show(device.name, length_ms=away_ms)
+    injection.later(away_ms, device.switch_on)
     return True
 
 
 # ---------------------------------------------------------------------- store and bus
 
 
-@strike
-def store_restart(aim: Aim) -> bool:
-    store = aim.cluster.store
+@injector
+def store_restart(injection: Injection) -> bool:
+    store = injection.cluster.store
     store.up = False
-    away_ms = aim.length_ms(200, 6_000)
-    aim.show("store", length_ms=away_ms)
-    aim.later(away_ms, setattr, store, "up", True)
+    away_ms = injection.duration_ms(200, 6_000)
+    injection.show("store", length_ms=away_ms)
+    injection.later(away_ms, setattr, store, "up", True)
     return True
 
 
-@strike
-def store_cut(aim: Aim) -> bool:
-    """The store is there, and one node does not reach it."""
-    host = aim.node()
+@injector
+def store_cut(injection: Injection) -> bool:
+    """One node does not reach the store, which is up."""
+    host = injection.node()
     if host is None:
         return False
     link = host.store_link
     link.cut = True
-    cut_ms = aim.length_ms(200, 6_000)
-    aim.show(host.name, "store", length_ms=cut_ms)
-    aim.later(cut_ms, setattr, link, "cut", False)
+    cut_ms = injection.duration_ms(200, 6_000)
+    injection.show(host.name, "store", length_ms=cut_ms)
+    injection.later(cut_ms, setattr, link, "cut", False)
     return True
 
 
-@strike
-def bus_restart(aim: Aim) -> bool:
-    """It knows no subscription and no lease any more."""
-    bus = aim.cluster.bus
+@injector
+def bus_restart(injection: Injection) -> bool:
+    """The bus loses all subscriptions and leases."""
+    bus = injection.cluster.bus
     bus.stop()
-    away_ms = aim.length_ms(200, 10_000)
-    aim.show("bus", length_ms=away_ms)
-    aim.later(away_ms, bus.start)
+    away_ms = injection.duration_ms(200, 10_000)
+    injection.show("bus", length_ms=away_ms)
+    injection.later(away_ms, bus.start)
     return True
 
 
-@strike
-def bus_cut(aim: Aim) -> bool:
+@injector
+def bus_cut(injection: Injection) -> bool:
     """A node and the bus do not reach each other."""
-    return _cut_bus(aim, hears=False, is_heard=False)
+    return _cut_bus(injection, hears=False, is_heard=False)
 
 
-@strike
-def bus_cut_one_way(aim: Aim) -> bool:
+@injector
+def bus_cut_one_way(injection: Injection) -> bool:
     """A node hears the bus and is not heard, or the other way round."""
-    hears = aim.chance.random() < 0.5
-    return _cut_bus(aim, hears=hears, is_heard=not hears)
+    hears = injection.rng.random() < 0.5
+    return _cut_bus(injection, hears=hears, is_heard=not hears)
 
 
-def _cut_bus(aim: Aim, *, hears: bool, is_heard: bool) -> bool:
-    host = aim.node()
+def _cut_bus(injection: Injection, *, hears: bool, is_heard: bool) -> bool:
+    host = injection.node()
     if host is None or host.port.cut:
         return False
     host.port.cut_off(hears=hears, is_heard=is_heard)
-    cut_ms = aim.length_ms(200, 10_000)
-    aim.show(host.name, "bus", length_ms=cut_ms)
-    aim.later(cut_ms, host.port.mend)
+    cut_ms = injection.duration_ms(200, 10_000)
+    injection.show(host.name, "bus", length_ms=cut_ms)
+    injection.later(cut_ms, host.port.mend)
     return True

@@ -1,49 +1,52 @@
-"""What goes wrong in a run. Which kinds of faults it has, and how severe each is, is drawn from its
-seed (swarm testing: a fault that hides another is sometimes away).
+"""The faults of a run: kinds and severities are drawn from its seed.
 
-Some kinds strike (sim/faults/injectors.py): now and then, the more often the more severe they are.
-Most strikes are aimed: they wait until the next text enters a phase of its way that is drawn, too,
-and then hit the node, or the connection, that has it. Other kinds strike by themselves, with some
-likelihood, whatever the store does or the bus carries; and a few are there all the time.
+This is swarm testing: each run has some kinds only, because one kind of fault may hide the effect
+of another. There are three sorts of kinds:
+
+- *injected* kinds (sim/faults/injectors.py) are injected now and then, more often the more severe
+  they are. Most injections wait until a text enters a drawn phase, and then concern the node or
+  the connection that has it;
+- *probabilistic* kinds of the store and the bus befall each transaction or bus message with a
+  probability;
+- *standing* kinds are there all the time.
 """
 
 from functools import partial
 from itertools import product
 
 from sim.cluster.cluster import Cluster
-from sim.cluster.network import PLAIN
+from sim.cluster.injection_points import InjectionTarget, Phase
+from sim.cluster.network import NORMAL_CONDITIONS
 from sim.cluster.trace import FaultRecord
-from sim.faults.injection_points import Phase, Place
-from sim.faults.injectors import NOWHERE, STRIKES, Aim, read_fast, see_again
+from sim.faults.injectors import ANYWHERE, INJECTORS, Injection, end_blindness, read_fast
 
 STORE_FAULTS = ("deadlock", "lock_timeout", "lost_reply", "late_commit", "slow")
 BUS_FAULTS = ("lost", "repeated", "stale", "reordered")
 STANDING = ("bus_delay", "delay", "hostile_bytes", "one_byte_fragments")
-"""Those that are there all the time."""
 PHASES = (*Phase,)
 FOR_GOOD_MS = 86_400_000
 DRAWN = 0.4
-"""How likely a run has a kind."""
-AIMED = 0.9
-"""How many of the strikes wait for a text to be at a certain point of its way."""
+"""The probability that a run has a kind."""
+TARGETED = 0.9
+"""The share of injections that wait for a text to enter a phase."""
 FIRST_MS = (500, 10_000)
 SEVERITIES = {0.2: "light", 0.5: "medium", 1.0: "heavy"}
 PAUSES_MS = {0.2: (24_000, 48_000), 0.5: (10_000, 30_000), 1.0: (4_000, 14_000)}
-"""By severity: how long a kind pauses between two strikes."""
+"""By severity: the pause between two injections of a kind."""
 
 KINDS = sorted(
     [
-        *STRIKES,
+        *INJECTORS,
         *(f"store_{fault}" for fault in STORE_FAULTS),
         *(f"envelope_{fault}" for fault in BUS_FAULTS),
         *STANDING,
     ]
 )
-"""The names of all kinds."""
+"""All kinds, in the order in which they are drawn."""
 
 REACHABLE = frozenset(
     [
-        *product(STRIKES, Phase),
+        *product(INJECTORS, Phase),
         *(
             (f"store_{fault}", Phase.IN_TRANSACTION)
             for fault in ("deadlock", "lock_timeout", "late_commit", "slow")
@@ -53,11 +56,11 @@ REACHABLE = frozenset(
         ("envelope_lost", Phase.ANSWERED),
     ]
 )
-"""Which kinds can strike a text where."""
+"""Which kinds can meet a text in which phase."""
 
 
 class Faults:
-    """The faults of one run. `heal` takes back all that can be taken back."""
+    """The faults of one run. `heal` ends all of them, but for what is to stay dead."""
 
     def __init__(self, cluster: Cluster, kinds: list[str] | None = None) -> None:
         self._cluster = cluster
@@ -66,7 +69,7 @@ class Faults:
         self._waiting: set[str] = set()
         self._counts: dict[str, int] = {}
         self._phases: dict[tuple[str, Phase], int] = {}
-        streams = {kind: cluster.world.chance(f"faults/{kind}") for kind in KINDS}
+        streams = {kind: cluster.world.random_stream(f"faults/{kind}") for kind in KINDS}
         self._streams = streams
         drawn = [kind for kind in KINDS if streams[kind].random() < DRAWN]
         severities = {kind: streams[kind].choice((*SEVERITIES,)) for kind in KINDS}
@@ -76,64 +79,66 @@ class Faults:
 
     def start(self) -> None:
         for kind in self.kinds:
-            if kind in STRIKES:
-                self._world.later(self._streams[kind].randint(*FIRST_MS), self._strike, kind)
+            if kind in INJECTORS:
+                self._world.later(
+                    self._streams[kind].randint(*FIRST_MS), self._next_injection, kind
+                )
 
     def counts(self) -> dict[str, int]:
-        """How often each kind struck."""
+        """By kind: how often it was injected."""
         store = {f"store_{kind}": n for kind, n in self._cluster.store.faults.counts.items()}
         bus = {f"envelope_{kind}": n for kind, n in self._cluster.bus.faults.counts.items()}
         return self._counts | store | bus
 
     def phases(self) -> dict[tuple[str, Phase], int]:
-        """How often each kind struck a text that was just there."""
+        """By kind and phase: how often a text met the fault there."""
         phases = dict(self._phases)
-        for owner, struck in (
+        for owner, counts in (
             ("store", self._cluster.store.faults.phases),
             ("envelope", self._cluster.bus.faults.phases),
         ):
-            phases |= {(f"{owner}_{fault}", phase): n for (fault, phase), n in struck.items()}
+            phases |= {(f"{owner}_{fault}", phase): n for (fault, phase), n in counts.items()}
         return phases
 
-    # ------------------------------------------------------------------ striking
+    # ------------------------------------------------------------------ injecting
 
-    def _strike(self, kind: str) -> None:
-        """One fault: now, or when the next text comes to some point of its way."""
+    def _next_injection(self, kind: str) -> None:
+        """Injects now or when a text next enters a drawn phase; schedules the next injection."""
         if self._healed:
             return
-        chance = self._streams[kind]
-        phase = chance.choice(PHASES)
-        if chance.random() < AIMED and kind not in self._waiting:
+        rng = self._streams[kind]
+        phase = rng.choice(PHASES)
+        if rng.random() < TARGETED and kind not in self._waiting:
             self._waiting.add(kind)
-            self._cluster.moments.wait(phase, partial(self._hit, kind, phase))
+            self._cluster.injection_points.wait(phase, partial(self._inject_at, kind, phase))
         else:
-            self.carry_out(kind)
+            self.inject(kind)
         pause_ms = PAUSES_MS[self.severity[kind]]
-        self._world.later(chance.randint(*pause_ms), self._strike, kind)
+        self._world.later(rng.randint(*pause_ms), self._next_injection, kind)
 
-    def _hit(self, kind: str, phase: Phase, place: Place) -> None:
+    def _inject_at(self, kind: str, phase: Phase, target: InjectionTarget) -> None:
         self._waiting.discard(kind)
-        if not self._healed and self.carry_out(kind, place):
+        if not self._healed and self.inject(kind, target):
             self._phases[kind, phase] = self._phases.get((kind, phase), 0) + 1
 
-    def carry_out(self, kind: str, place: Place = NOWHERE) -> bool:
-        """Strikes now. Whether there was anything to hit."""
+    def inject(self, kind: str, target: InjectionTarget = ANYWHERE) -> bool:
+        """Injects a fault of the kind now. Returns whether there was anything to inject into."""
         severity = self.severity.get(kind, 1.0)
-        chance = self._streams[kind]
-        aim = Aim(self._cluster, kind, chance, severity, place, lambda: self._healed)
-        struck = STRIKES[kind](aim)
-        if struck:
+        rng = self._streams[kind]
+        injection = Injection(self._cluster, kind, rng, severity, target, lambda: self._healed)
+        injected = INJECTORS[kind](injection)
+        if injected:
             self._counts[kind] = self._counts.get(kind, 0) + 1
-        return struck
+        return injected
 
     def _set_rates(self) -> None:
-        """What is there all the time, or strikes by itself with some likelihood."""
+        """Begins the probabilistic and standing kinds."""
         for kind in self.kinds:
-            if kind not in STRIKES:
+            if kind not in INJECTORS:
                 self.set_rate(kind, self.severity[kind])
 
     def set_rate(self, kind: str, severity: float) -> None:
-        """How much there is of one of the kinds that do not strike; 0 for none."""
+        """Sets the severity of a probabilistic or standing kind; 0 ends it."""
         cluster = self._cluster
         owner, _, fault = kind.partition("_")
         if owner == "store":
@@ -143,33 +148,34 @@ class Faults:
         elif kind == "bus_delay":
             cluster.bus.faults.delay_ms = (0, max(3, int(400 * severity)))
         elif kind == "delay":
-            latency_ms = (0, max(PLAIN.latency_ms[1], int(400 * severity)))
-            cluster.manners = cluster.manners._replace(latency_ms=latency_ms)
+            latency_ms = (0, max(NORMAL_CONDITIONS.latency_ms[1], int(400 * severity)))
+            cluster.network_conditions = cluster.network_conditions._replace(latency_ms=latency_ms)
         elif kind == "one_byte_fragments":
-            cluster.manners = cluster.manners._replace(
-                fragments=max(PLAIN.fragments, 0.9 * severity), shreds=0.02 * severity
+            cluster.network_conditions = cluster.network_conditions._replace(
+                fragmented=max(NORMAL_CONDITIONS.fragmented, 0.9 * severity),
+                one_byte=0.02 * severity,
             )
 
     # ------------------------------------------------------------------ healing
 
     def heal(self, *, bus_stays_dead: bool = False, nodes_stay_dead: int = 0) -> None:
-        """Everything works again, but for what stays dead for good."""
+        """Ends all faults, but for what stays dead for good."""
         self._healed = True
         cluster = self._cluster
         self._show("healed", ())
-        cluster.moments.forget()
+        cluster.injection_points.clear()
         for kind in KINDS:
-            if kind not in STRIKES:
+            if kind not in INJECTORS:
                 self.set_rate(kind, 0.0)
-        see_again(cluster)
+        end_blindness(cluster)
         cluster.store.up = True
         if bus_stays_dead:
             cluster.bus.stop()
             self._show("bus_restart", ("bus",), FOR_GOOD_MS)
         elif not cluster.bus.up:
             cluster.bus.start()
-        for place, host in enumerate(cluster.hosts):
-            if place < nodes_stay_dead:
+        for number, host in enumerate(cluster.hosts):
+            if number < nodes_stay_dead:
                 host.crash()
                 self._show("node_crash", (host.name,), FOR_GOOD_MS)
                 continue
@@ -180,14 +186,14 @@ class Faults:
             host.resume()
             host.store_link.cut = False
             host.port.mend()
-        for wire in cluster.wires:
-            wire.up.manners = wire.down.manners = cluster.manners
-            wire.up.resume()
-            read_fast(wire)
+        for conn in cluster.connections:
+            conn.up.conditions = conn.down.conditions = cluster.network_conditions
+            conn.up.resume()
+            read_fast(conn)
         for device in cluster.devices:
             device.switch_on()
 
     def _show(self, kind: str, parties: tuple[str, ...], length_ms: int = 0) -> None:
-        """Notes it for the picture."""
+        """Records the fault for the diagram."""
         now_ms = self._world.now_ms
         self._cluster.trace.note(FaultRecord(now_ms, kind, parties, now_ms + length_ms))

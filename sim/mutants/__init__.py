@@ -1,10 +1,10 @@
-"""Bugs that are planted on purpose, to see whether the simulator finds them.
+"""Mutants: bugs that are planted on purpose, to see whether the simulator finds them.
 
-A check that never fails may be right or blind. So each mutant is a small change to code that
-stands, of the kind a person might make; it is planted in a process of its own, and seeds are run
-until something is violated. A mutant that survives says that the simulator does not look there.
+A check that never fails may be right or blind. A mutant is a small change to the code, of the kind
+that a person might make; it is planted in a process of its own, and seeds are run until an
+invariant fails. A mutant that survives shows what the simulator does not check.
 
-Nothing here imports what is to be changed: a mutant has to be planted before that is loaded.
+Nothing here imports what is to be changed: a mutant must be planted before that is loaded.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Edit(NamedTuple):
 
 
 class Mutant(NamedTuple):
-    """`what` says in a sentence what goes wrong."""
+    """`what` is a sentence that says what is wrong."""
 
     name: str
     what: str
@@ -27,10 +27,10 @@ class Mutant(NamedTuple):
 
 
 class Catch(NamedTuple):
-    """What became of a mutant. `invariant` is None if it survived all the seeds."""
+    """The result of a hunt. `invariant` is None if the mutant survived all seeds."""
 
     name: str
     seeds: int
-    """How many seeds were run, from 0 on; the last one is the one that caught it."""
+    """How many seeds were run, from 0 on; the last one caught it."""
     invariant: str | None
     seen: str

@@ -1,13 +1,13 @@
-"""All mutants, and the two runs that prove the alarm: one that must ring, one that must not."""
+"""All mutants, and the two controls: one that must be caught, and one without a bug."""
 
 from sim.mutants import Edit, Mutant, client, delivery, people, remedies, storage
 
 CANARY = Mutant(
     "canary",
-    "every text is changed on its way, which nothing can fail to see",
+    "every text is changed on its way, which any run must notice",
     (Edit("chat.protocol.codec", "text=entry.text,", 'text=entry.text + "!",'),),
 )
-NOTHING = Mutant("nothing", "the code as it stands, which must not be caught", ())
+NOTHING = Mutant("nothing", "the code without a bug, which must not be caught", ())
 
 MUTANTS = (
     *delivery.MUTANTS,

@@ -1,8 +1,8 @@
-"""Planting a mutant: its modules are loaded from changed source.
+"""Planting: the modules of a mutant are loaded from changed source.
 
-The change is made on the way from the file to the compiler, so that whatever a module makes of
-itself (tables of handlers, names that others import, SQL that is put together once) is made of the
-changed source, and no file is touched. Line numbers stay true as far as a change keeps its lines.
+The change is made between the file and the compiler, so that everything a module computes when it
+is loaded (tables of handlers, names that others import, SQL texts) comes from the changed source,
+and no file is touched. Line numbers stay true as far as an edit keeps its number of lines.
 """
 
 import sys
@@ -16,7 +16,7 @@ from sim.mutants import Edit
 
 
 class CannotPlant(Exception):
-    """A mutant does not fit the code (any more), or comes too late."""
+    """A mutant does not fit the code, or its module is loaded already."""
 
 
 def changed(source: str, edits: Sequence[Edit]) -> str:
@@ -37,7 +37,7 @@ def by_module(edits: Sequence[Edit]) -> dict[str, list[Edit]]:
 
 
 def planted_code(module: str, edits: Sequence[Edit]) -> CodeType:
-    """What the module would be made of; it is not loaded. Raises CannotPlant."""
+    """The code of the changed module, which is not loaded. Raises CannotPlant."""
     spec = find_spec(module)
     if spec is None or spec.origin is None:
         raise CannotPlant(f"there is no module {module}")
@@ -45,8 +45,8 @@ def planted_code(module: str, edits: Sequence[Edit]) -> CodeType:
 
 
 def plant(edits: Sequence[Edit]) -> None:
-    """Has the modules be loaded with the edits from now on, in this process. Raises CannotPlant
-    if one of them is there already."""
+    """From now on the modules are loaded with the edits, in this process. Raises CannotPlant if
+    one of them is loaded already."""
     modules = by_module(edits)
     late = [module for module in modules if module in sys.modules]
     if late:

@@ -1,1 +1,1 @@
-"""What a run is told as: coverage, summary, the shortest failing plan, the diagram."""
+"""What is reported of runs: coverage, summary, the smallest failing plan, the diagram."""

@@ -1,8 +1,8 @@
-"""The shortest story that still fails: a failing plan, made smaller step by step.
+"""Shrinking: a failing plan is made smaller step by step, as long as the same invariant fails.
 
-What is left out of a plan may have been what brought the failure about by chance, so that the rest
-does not fail any more. Then other seeds are tried without faults, or with one kind of them: a bug
-that needs little shows itself to many seeds.
+What is removed from a plan may have been what brought the failure about by chance, so that the rest
+does not fail any more. Then other seeds are tried, without faults or with one kind of them: a bug
+that needs little shows in many seeds.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from time import monotonic
 
-from sim.run import Plan, Report, run_plan
+from sim.report.run_report import Plan, Report
 
 MIN_STEPS_MS = 1_000
 OTHER_SEEDS = 20
@@ -28,19 +28,19 @@ class Shrunk:
 def shrink(
     plan: Plan,
     report: Report,
+    run: Callable[[Plan], Report],
     *,
     limit_s: float = 20.0,
     attempts: int = 400,
-    run: Callable[[Plan], Report] = run_plan,
 ) -> Shrunk:
-    """Makes the plan smaller as long as the same invariant fails, within the limits."""
+    """The smallest failing plan found within the limits. `run` carries out a plan."""
     assert report.violation is not None
     invariant = report.violation.invariant
     best = Shrunk(plan._replace(faults=report.kinds), report, 0)
     began_s = monotonic()
 
-    def follow(candidates: Callable[[Plan], Iterator[Plan]], until_s: float) -> bool:
-        """Takes the first candidate that fails. Whether there was one, in time."""
+    def step(candidates: Callable[[Plan], Iterator[Plan]], until_s: float) -> bool:
+        """Takes the first candidate that fails. Returns whether there was one within the limits."""
         for candidate in candidates(best.plan):
             if best.runs >= attempts or monotonic() >= until_s:
                 return False
@@ -51,15 +51,15 @@ def shrink(
                 return True
         return False
 
-    while follow(_smaller, began_s + limit_s / 3):
+    while step(_smaller, began_s + limit_s / 3):
         pass
-    follow(_elsewhere, began_s + limit_s * 2 / 3)
-    while follow(_smaller, began_s + limit_s):
+    step(_other_seeds, began_s + limit_s * 2 / 3)
+    while step(_smaller, began_s + limit_s):
         pass
     return best
 
 
-def _elsewhere(plan: Plan) -> Iterator[Plan]:
+def _other_seeds(plan: Plan) -> Iterator[Plan]:
     """The same with other seeds: without faults, or with one kind of them."""
     kinds = plan.faults or ()
     seeds = range(plan.seed + 1, plan.seed + 1 + OTHER_SEEDS)

@@ -1,15 +1,17 @@
-"""What many runs add up to, in words for a person and as JSON."""
+"""The summary of many runs, as text and as JSON."""
 
 from dataclasses import dataclass, field
 from time import monotonic
 
 from chat.protocol.rules import Input, State
 from sim.checkers import Violation
-from sim.faults.injection_points import Phase
+from sim.cluster.injection_points import Phase
 from sim.faults.swarm import KINDS, SEVERITIES
 from sim.faults.swarm import REACHABLE as REACHABLE_PHASES
-from sim.report.coverage import FACTS, REACHABLE, Coverage
-from sim.run import Plan, Report
+from sim.report.cells import REACHABLE
+from sim.report.coverage import Coverage
+from sim.report.facts import FACTS
+from sim.report.run_report import Plan, Report
 
 MARKED = 1_000
 """Records of a trace between two of its marks."""
@@ -40,8 +42,8 @@ class Totals:
             self.faults.setdefault(kind, 0)
         for kind, count in report.faults.items():
             self.faults[kind] = self.faults.get(kind, 0) + count
-        for struck, count in report.phases.items():
-            self.phases[struck] = self.phases.get(struck, 0) + count
+        for pair, count in report.phases.items():
+            self.phases[pair] = self.phases.get(pair, 0) + count
         self.hashes[report.seed] = report.trace_hash
         self.coverage.merge(report.cells, report.facts)
 
@@ -53,11 +55,11 @@ class Totals:
     def reached(self) -> int:
         return len(REACHABLE) - len(self.coverage.missing_cells())
 
-    def undrawn(self) -> list[str]:
+    def missing_kinds(self) -> list[str]:
         return [kind for kind in KINDS if kind not in self.faults]
 
-    def unstruck(self) -> list[str]:
-        """The kinds of faults and points of a text's way that did not meet."""
+    def missing_phases(self) -> list[str]:
+        """The reachable pairs of a kind of fault and a phase of a text's way that did not meet."""
         return sorted(f"{kind} × {phase}" for kind, phase in REACHABLE_PHASES - set(self.phases))
 
     def gaps(self) -> list[str]:
@@ -65,13 +67,13 @@ class Totals:
         return (
             [f"the cell {cell} was not reached" for cell in self.coverage.missing_cells()]
             + [f"it never happened that {fact}" for fact in self.coverage.missing_facts()]
-            + [f"no text met the fault {struck}" for struck in self.unstruck()]
-            + [f"no run had the fault {kind}" for kind in self.undrawn()]
+            + [f"no text met the fault {pair}" for pair in self.missing_phases()]
+            + [f"no run had the fault {kind}" for kind in self.missing_kinds()]
         )
 
 
 def tell(totals: Totals) -> list[str]:
-    """The lines at the end of all runs; only the last one depends on the machine."""
+    """The lines printed after all runs. Only the last one depends on the machine."""
     lines = [
         f"seeds            {totals.seeds}",
         f"simulated        {totals.simulated_ms / 3_600_000:.2f} hours",
@@ -81,7 +83,7 @@ def tell(totals: Totals) -> list[str]:
         f"spec coverage    {totals.reached} of {len(REACHABLE)} reachable cells",
     ]
     lines.append(
-        f"fault × phase    {len(REACHABLE_PHASES) - len(totals.unstruck())} "
+        f"fault × phase    {len(REACHABLE_PHASES) - len(totals.missing_phases())} "
         f"of {len(REACHABLE_PHASES)} reachable"
     )
     lines.append("sometimes")
@@ -96,19 +98,19 @@ def tell(totals: Totals) -> list[str]:
 
 
 def _faults(totals: Totals) -> str:
-    """The kinds and how often each struck, a few to a line."""
+    """The kinds and how often each was injected, a few to a line."""
     return _in_rows(
         [f"{kind} {count:,}" if count else kind for kind, count in sorted(totals.faults.items())]
     )
 
 
-def _in_rows(told: list[str]) -> str:
-    rows = [", ".join(told[at : at + 4]) for at in range(0, len(told), 4)]
+def _in_rows(words: list[str]) -> str:
+    rows = [", ".join(words[at : at + 4]) for at in range(0, len(words), 4)]
     return (",\n" + " " * 17).join(rows)
 
 
 def tell_failure(plan: Plan, report: Report, violation: Violation) -> list[str]:
-    """What failed first, and when."""
+    """The lines printed for a violation."""
     return [
         f"VIOLATION in seed {report.seed}",
         f"invariant        {violation.invariant}",
@@ -121,32 +123,34 @@ def tell_failure(plan: Plan, report: Report, violation: Violation) -> list[str]:
 
 
 def _severities(report: Report) -> str:
-    """The kinds a run had, how severe each was, and how often it struck."""
-    told = [
+    """The kinds that a run had, how severe each was, and how often it was injected."""
+    words = [
         f"{kind} {SEVERITIES[report.severity[kind]]}"
         + (f" {report.faults[kind]}" if report.faults.get(kind) else "")
         for kind in report.kinds
     ]
-    return _in_rows(told)
+    return _in_rows(words)
 
 
 def tell_story(plan: Plan, report: Report, runs: int) -> list[str]:
-    """The shortest story that was found."""
+    """The lines printed for the smallest failing plan."""
+    kinds = _count(len(report.kinds), "kind of fault", "kinds of faults")
     return [
         f"shortest story   {plan.steps_ms / 1_000:g} s with {_count(plan.nodes, 'node')}, "
-        f"{_count(plan.devices, 'client')}, {_count(len(report.kinds), 'kind of fault')}; "
+        f"{_count(plan.devices, 'client')}, {kinds}; "
         f"{_count(runs, 'run')} to find it",
         f"                 {report.violation}",
         f"                 {command(plan)}",
     ]
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number or 'no'} {what.replace(' of fault', ' of faults')}" + "s" * (number != 1)
+def _count(number: int, what: str, several: str = "") -> str:
+    """`several` is the plural of `what`, if it is not formed by adding an s."""
+    return f"{number or 'no'} {what if number == 1 else several or what + 's'}"
 
 
 def command(plan: Plan) -> str:
-    """The line that runs a plan again."""
+    """The command that runs the plan again."""
     words = ["python -m sim", f"--seed {plan.seed}"]
     usual = Plan(plan.seed)
     if plan.nodes != usual.nodes:
@@ -160,8 +164,8 @@ def command(plan: Plan) -> str:
     return " ".join(words)
 
 
-def parting(first: Report, second: Report) -> str | None:
-    """Where two runs of one plan part; None if they are the same."""
+def difference(first: Report, second: Report) -> str | None:
+    """Where the traces of two runs of one plan begin to differ; None if they do not."""
     if first.trace_hash == second.trace_hash and first.events == second.events:
         return None
     for number, (one, other) in enumerate(zip(first.marks, second.marks, strict=False)):
@@ -185,7 +189,7 @@ def as_json(
         "cells": {f"{State(s).name} × {Input(i).name.lower()}": n for (s, i), n in names},
         "missing_cells": totals.coverage.missing_cells(),
         "fault_phases": {f"{k} × {p}": n for (k, p), n in sorted(totals.phases.items())},
-        "missing_fault_phases": totals.unstruck(),
+        "missing_fault_phases": totals.missing_phases(),
         "sometimes": {fact: totals.coverage.facts[name] for name, fact in FACTS.items()},
         "hashes": {str(seed): digest for seed, digest in totals.hashes.items()},
         "not_deterministic": {str(seed): where for seed, where in unequal.items()},

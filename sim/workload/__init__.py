@@ -1,1 +1,1 @@
-"""What people and hostile peers do in a run."""
+"""Load on a cluster: what users do, drawn scenarios, and an adversary who breaks the protocol."""

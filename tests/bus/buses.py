@@ -19,9 +19,9 @@ from chat.core.ports.events import Answer, AnyEvent, BusMessageReceived, BusUp, 
 from chat.core.ports.operations import PresenceFound
 from deploy import servers
 from sim.cluster.bus import BusPort, SimBus
+from sim.cluster.injection_points import InjectionPoints
 from sim.cluster.trace import Trace
 from sim.cluster.world import World
-from sim.faults.injection_points import Moments
 
 WAIT_S = 10.0
 FIRST_TICKET = 1_000_000
@@ -155,7 +155,7 @@ class _SimulatedBus:
 @asynccontextmanager
 async def simulated_ports(count: int) -> AsyncIterator[list[Port]]:
     world = World(seed=1)
-    bus = SimBus(world, Moments(world), Trace(keep=False))
+    bus = SimBus(world, InjectionPoints(world), Trace(keep=False))
     bus.faults.delay_ms = (0, 3)
 
     def step() -> None:

@@ -6,7 +6,7 @@ After a change that is meant, `python -m tests.sim.story_files FILE` writes what
 import sys
 from pathlib import Path
 
-from sim.workload.story import Story, transcript
+from sim.story import Story, transcript
 
 
 def play(text: str) -> str:

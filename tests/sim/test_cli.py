@@ -11,8 +11,8 @@ from chat.core.state.context import Context
 from chat.core.state.session import Session
 from sim import cli
 from sim.checkers import Violation
+from sim.report.run_report import Plan
 from sim.report.summary import Totals, command
-from sim.run import Plan
 
 QUICK = ["--steps", "5", "--jobs", "1"]
 

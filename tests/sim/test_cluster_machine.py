@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from sim.faults.injectors import STRIKES
-from sim.workload.story import RATES, Story
+from sim.faults.injectors import INJECTORS
+from sim.story import RATES, Story
 
 PEOPLE = ("ann", "bob", "cyd")
 NODES = ("node-1", "node-2")
@@ -58,7 +58,7 @@ class Clusters(RuleBasedStateMachine):
 
     @precondition(lambda self: self.devices)
     @rule(data=st.data(), user=people, count=st.integers(1, 4))
-    def say(self, data: st.DataObject, user: str, count: int) -> None:
+    def send_text(self, data: st.DataObject, user: str, count: int) -> None:
         device = self.device(data)
         for _ in range(count):
             to = "all" if device.startswith(user) else user
@@ -129,7 +129,7 @@ class Clusters(RuleBasedStateMachine):
     def lose(self, how: str, what: str) -> None:
         self.do(f"{how} {what}")
 
-    @rule(kind=st.sampled_from(sorted(STRIKES)), data=st.data())
+    @rule(kind=st.sampled_from(sorted(INJECTORS)), data=st.data())
     def strike(self, kind: str, data: st.DataObject) -> None:
         at = data.draw(st.sampled_from(["", *NODES, *self.devices]))
         self.do(f"strike {kind}{' at ' if at else ''}{at}")

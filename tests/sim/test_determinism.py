@@ -2,15 +2,16 @@
 
 from sim import pool
 from sim.cluster.trace import DeviceRecord, NodeRecord
-from sim.report.summary import parting
-from sim.run import Plan, run_plan
+from sim.report.run_report import Plan
+from sim.report.summary import difference
+from sim.run import run_plan
 
 PLANS = [Plan(seed, steps_ms=10_000) for seed in range(2)]
 
 
 def test_two_processes_with_other_hash_seeds_have_the_same_history() -> None:
     for first, second in pool.pairs(PLANS, 2):
-        assert parting(first, second) is None
+        assert difference(first, second) is None
         assert (first.cells, first.facts, first.faults) == (
             second.cells,
             second.facts,
@@ -39,7 +40,7 @@ def test_watching_and_keeping_change_nothing() -> None:
 
 def test_the_first_differing_mark_is_named() -> None:
     report, other = (run_plan(Plan(seed, steps_ms=10_000)) for seed in (0, 1))
-    assert parting(report, report) is None
-    where = parting(report, other)
+    assert difference(report, report) is None
+    where = difference(report, other)
     assert where is not None
     assert where.startswith(("mark 1 ", "the end"))

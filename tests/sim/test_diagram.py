@@ -12,23 +12,24 @@ from sim import cli
 from sim.cluster.trace import DeviceRecord, FaultRecord
 from sim.cluster.world import START_MS
 from sim.report import diagram
-from sim.report.diagram.model import NEVER, NOWHERE, Arrow, Picture
-from sim.run import Plan, Report, run_plan
+from sim.report.diagram.model import NEVER, NOWHERE, Arrow, Diagram
+from sim.report.run_report import Plan, Report
+from sim.run import run_plan
 
 QUIET = Plan(7, nodes=2, devices=2, steps_ms=8_000, faults=())
 HOSTILE = '</script><script>alert("1")</script><!-- & {{data}} \u2028 ]]> "'
 
 
 @pytest.fixture(scope="module")
-def quiet() -> Picture:
-    return diagram.picture(QUIET, run_plan(QUIET, keep_trace=True))
+def quiet() -> Diagram:
+    return diagram.of_plan(QUIET, run_plan(QUIET, keep_trace=True))
 
 
-def arrows_about(picture: Picture, entry: str) -> list[Arrow]:
+def arrows_about(picture: Diagram, entry: str) -> list[Arrow]:
     return [arrow for arrow in picture.arrows if entry in arrow.entries]
 
 
-def test_each_party_has_a_lane(quiet: Picture) -> None:
+def test_each_party_has_a_lane(quiet: Diagram) -> None:
     names = [(lane.name, lane.kind) for lane in quiet.lanes]
     assert names[0][1] == "device"
     assert [lane for lane in names if lane[1] != "device"] == [
@@ -39,7 +40,7 @@ def test_each_party_has_a_lane(quiet: Picture) -> None:
     ]
 
 
-def test_a_text_is_followed_from_its_device_to_the_store_and_on(quiet: Picture) -> None:
+def test_a_text_is_followed_from_its_device_to_the_store_and_on(quiet: Diagram) -> None:
     sent = next(arrow for arrow in quiet.arrows if arrow.name == "chat" and arrow.target >= 0)
     (entry,) = sent.entries
     about = arrows_about(quiet, entry)
@@ -58,7 +59,7 @@ def test_a_text_is_followed_from_its_device_to_the_store_and_on(quiet: Picture) 
     assert "→ query" in told
 
 
-def test_arrows_join_points_and_go_forward(quiet: Picture) -> None:
+def test_arrows_join_points_and_go_forward(quiet: Diagram) -> None:
     assert quiet.arrows
     for arrow in quiet.arrows:
         assert arrow.source_lane != NOWHERE
@@ -73,8 +74,8 @@ def test_arrows_join_points_and_go_forward(quiet: Picture) -> None:
     assert times == sorted(times)
 
 
-def test_a_quiet_run_loses_nothing_on_the_way_to_the_store(quiet: Picture) -> None:
-    """People who speak and go lose their own last words; nodes lose nothing."""
+def test_a_quiet_run_loses_nothing_on_the_way_to_the_store(quiet: Diagram) -> None:
+    """Workload who speak and go lose their own last words; nodes lose nothing."""
     assert not quiet.bands
     assert not [a for a in quiet.arrows if a.kind == "query" and a.target == NOWHERE]
 
@@ -86,7 +87,7 @@ def test_a_quiet_run_loses_nothing_on_the_way_to_the_store(quiet: Picture) -> No
 def test_a_fault_is_a_band_over_its_lanes(kind: str, lane: str) -> None:
     plan = Plan(3, steps_ms=15_000, faults=(kind,))
     report = run_plan(plan, keep_trace=True)
-    picture = diagram.picture(plan, report)
+    picture = diagram.of_plan(plan, report)
     bands = [band for band in picture.bands if band.kind == kind.replace("_", " ")]
     assert len(bands) >= report.faults[kind] > 0
     assert {picture.lanes[number].kind for band in bands for number in band.lanes} == {lane}
@@ -98,7 +99,7 @@ def test_a_fault_is_a_band_over_its_lanes(kind: str, lane: str) -> None:
 def test_lost_messages_never_arrive() -> None:
     plan = Plan(3, steps_ms=30_000, faults=("envelope_lost", "store_lost_reply", "reset"))
     report = run_plan(plan, keep_trace=True)
-    picture = diagram.picture(plan, report)
+    picture = diagram.of_plan(plan, report)
     struck = {band.kind for band in picture.bands}
     assert {"envelope lost", "store lost reply", "reset"} <= struck
     assert any(arrow.target == NOWHERE for arrow in picture.arrows)
@@ -106,8 +107,8 @@ def test_lost_messages_never_arrive() -> None:
 
 def test_strangers_have_a_lane() -> None:
     plan = Plan(3, steps_ms=8_000, faults=("hostile_bytes",))
-    picture = diagram.picture(plan, run_plan(plan, keep_trace=True))
-    assert [lane.kind for lane in picture.lanes].count("stranger") == 1
+    picture = diagram.of_plan(plan, run_plan(plan, keep_trace=True))
+    assert [lane.kind for lane in picture.lanes].count("adversary") == 1
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def hostile(report: Report) -> Report:
 
 def test_the_page_is_alone_and_safe() -> None:
     plan = QUIET._replace(steps_ms=2_000)
-    picture = diagram.picture(plan, hostile(run_plan(plan, keep_trace=True)))
+    picture = diagram.of_plan(plan, hostile(run_plan(plan, keep_trace=True)))
     picture.title = HOSTILE
     page = diagram.page(picture)
     assert "alert(" in page

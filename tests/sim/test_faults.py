@@ -5,10 +5,11 @@ import random
 import pytest
 
 from sim.cluster.cluster import Cluster
-from sim.faults.injection_points import Phase, Place
-from sim.faults.injectors import STRIKES
+from sim.cluster.injection_points import InjectionTarget, Phase
+from sim.faults.injectors import INJECTORS
 from sim.faults.swarm import DRAWN, KINDS, REACHABLE, SEVERITIES, STANDING, Faults
-from sim.run import Plan, run, run_plan
+from sim.report.run_report import Plan
+from sim.run import run, run_plan
 
 DESIGN = {
     "node": "node_crash node_restart node_pause node_drain clock_jump",
@@ -28,7 +29,7 @@ def test_all_faults_of_the_design_are_there_by_name() -> None:
 
 
 def test_every_strike_is_possible_at_every_point_of_a_texts_way() -> None:
-    assert {(kind, phase) for kind in STRIKES for phase in Phase} <= REACHABLE
+    assert {(kind, phase) for kind in INJECTORS for phase in Phase} <= REACHABLE
     assert {kind for kind, _ in REACHABLE} == set(KINDS) - set(STANDING)
 
 
@@ -56,16 +57,16 @@ def fixture_cluster() -> Cluster:
     return cluster
 
 
-@pytest.mark.parametrize("kind", sorted(STRIKES))
+@pytest.mark.parametrize("kind", sorted(INJECTORS))
 def test_each_strike_hits_what_it_is_aimed_at_and_heals(cluster: Cluster, kind: str) -> None:
     faults = Faults(cluster, [kind])
-    host = next(host for host in cluster.hosts if host.wires)
-    wire = next(iter(host.wires.values()))
-    before = (host.node, wire.open, len(cluster.devices), host.ahead_ms)
-    assert faults.carry_out(kind, Place(host.name, wire=wire))
+    host = next(host for host in cluster.hosts if host.connections)
+    conn = next(iter(host.connections.values()))
+    before = (host.node, conn.open, len(cluster.devices), host.ahead_ms)
+    assert faults.inject(kind, InjectionTarget(host.name, connection=conn))
     assert faults.counts() == {kind: 1}
     cluster.world.run_for(5_000)
-    after = (host.node, wire.open, len(cluster.devices), host.ahead_ms)
+    after = (host.node, conn.open, len(cluster.devices), host.ahead_ms)
     hidden = ("node_pause", "partition", "slow_reader", "node_drain")
     links = ("bus_cut", "bus_cut_one_way", "bus_restart", "store_cut", "store_restart")
     assert before != after or kind in hidden + links
@@ -78,14 +79,14 @@ def test_each_strike_hits_what_it_is_aimed_at_and_heals(cluster: Cluster, kind: 
 def test_a_strike_that_hits_nothing_does_not_count(cluster: Cluster) -> None:
     faults = Faults(cluster, ["node_crash", "reset"])
     cluster.hosts[0].crash()
-    assert not faults.carry_out("node_crash", Place("node-1"))
-    assert not faults.carry_out("reset", Place("node-1"))
+    assert not faults.inject("node_crash", InjectionTarget("node-1"))
+    assert not faults.inject("reset", InjectionTarget("node-1"))
     assert not faults.counts()
 
 
 def test_a_fault_of_the_store_meets_a_text_only_if_there_is_one() -> None:
     cluster = Cluster(0, nodes=1, devices=0)
-    cluster.found(["ann", "bob"])
+    cluster.create_users(["ann", "bob"])
     Faults(cluster, ["store_slow"]).set_rate("store_slow", 10.0)
     cluster.add_device("ann")
     cluster.world.run_for(20_000)
@@ -96,26 +97,26 @@ def test_a_fault_of_the_store_meets_a_text_only_if_there_is_one() -> None:
 def test_a_connection_breaks_after_any_byte(cluster: Cluster) -> None:
     device = cluster.devices[0]
     heard: list[bytes] = []
-    assert device.wire is not None
-    device.wire.down.arrive = heard.append
-    device.wire.break_after(5, up=False)
-    device.wire.down.write(b"0123456789")
+    assert device.connection is not None
+    device.connection.down.arrive = heard.append
+    device.connection.break_after(5, up=False)
+    device.connection.down.write(b"0123456789")
     cluster.world.run_for(100)
     assert b"".join(heard) == b"01234"
-    assert device.wire is None
+    assert device.connection is None
 
 
 def test_an_old_cursor_forgets_what_was_applied_after_it(cluster: Cluster) -> None:
     device = cluster.devices[0]
     (group,) = cluster.groups
     for number in range(5):
-        device.say(("group", group), f"text {number}")
+        device.send_text(("group", group), f"text {number}")
     cluster.world.run_for(5_000)
     had = list(device.applied[group])
     device.switch_off()
-    chance = random.Random(1)
+    rng = random.Random(1)
     while device.session.cursors.all()[group] == had[-1].seq:
-        device.set_back(chance)
+        device.roll_back(rng)
     back = device.session.cursors.all()[group]
     assert device.applied[group] == [entry for entry in had if entry.seq <= back]
     device.switch_on()
@@ -126,4 +127,4 @@ def test_an_old_cursor_forgets_what_was_applied_after_it(cluster: Cluster) -> No
 def test_all_faults_at_once_are_survived_and_each_strikes() -> None:
     report = run(11, faults=list(KINDS), steps_ms=60_000)
     assert report.violation is None
-    assert set(STRIKES) <= {kind for kind, count in report.faults.items() if count}
+    assert set(INJECTORS) <= {kind for kind, count in report.faults.items() if count}

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from sim import cli
+from sim.hunt import hunt_all
 from sim.mutants import Catch, Edit, Mutant
 from sim.mutants.catalogue import CANARY, MUTANTS, NOTHING
-from sim.mutants.command import as_it_should, markdown
-from sim.mutants.hunt import hunt_all
 from sim.mutants.plant import CannotPlant, by_module, changed, plant, planted_code
+from sim.mutants_cli import as_it_should, markdown
 
 TABLE = Path(__file__).parents[2] / "docs" / "mutants.md"
 QUICK = (

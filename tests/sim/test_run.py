@@ -8,9 +8,12 @@ from chat.core.node import Node
 from chat.protocol.rules import RULES, Input, State, Verdict
 from sim.checkers import Violation
 from sim.faults.swarm import KINDS
-from sim.report.coverage import FACTS, REACHABLE, Coverage
+from sim.report.cells import REACHABLE
+from sim.report.coverage import Coverage
+from sim.report.facts import FACTS
+from sim.report.run_report import Plan, Report
 from sim.report.shrink import shrink
-from sim.run import CRASH, Plan, Report, run, run_plan
+from sim.run import CRASH, run, run_plan
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -51,6 +51,10 @@ class Cursors:
         """The next entry was applied."""
         self._cursors[conversation] += 1
 
+    def roll_back(self, conversation: int, seq: int) -> None:
+        """Sets an older cursor, as on a device that was restored from a backup."""
+        self._cursors[conversation] = seq
+
     def follow(self, conversation: int, start: int, *, at_least: int = 0) -> None:
         """Follows from `start` if the conversation was never seen, and else from where it was;
         but from `at_least` on in either case."""

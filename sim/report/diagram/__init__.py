@@ -1,8 +1,8 @@
-"""The space-time diagram of a run: one page without anything from elsewhere.
+"""The space-time diagram of a run: one HTML page that loads nothing from elsewhere.
 
-`picture` makes plain data of a run's records; `page` puts it into HTML, with the style and the
-script that stand beside this file. What is told in a run may hold anything, so the data goes in
-as JSON in which no `<` is left, and the script shows it as text only.
+`diagram_of` makes plain data of a run's records; `page` puts it into HTML, with the style and the
+script that stand beside this file. Texts of a run may hold anything, so the data goes in as JSON
+without any `<`, and the script inserts it as text only.
 """
 
 import html
@@ -13,38 +13,38 @@ from importlib.resources import files
 import msgspec
 
 from sim.cluster.cluster import NAMES
-from sim.cluster.trace import DeviceRecord, HeardRecord, LinkRecord, NodeRecord, StartRecord
+from sim.cluster.trace import AcceptRecord, DeviceRecord, NodeRecord, ReceivedRecord, StartRecord
 from sim.cluster.world import START_MS
-from sim.report.diagram.build import STRANGERS, Builder
-from sim.report.diagram.model import NOWHERE, Broken, Lane, Picture, Point
+from sim.report.diagram.build import ADVERSARY, Builder
+from sim.report.diagram.model import NOWHERE, BrokenInvariant, Diagram, Lane, Point
+from sim.report.run_report import Plan, Report
 from sim.report.summary import command
-from sim.run import Plan, Report
 
-SCRIPTS = ("state.js", "drawing.js", "hands.js")
-"""One script in three parts: what there is to see, drawing it, and what keys and hands do."""
-
-
-def picture(plan: Plan, report: Report) -> Picture:
-    """Of a run whose trace was kept."""
-    return draw(report, f"Seed {plan.seed}", command(plan))
+SCRIPTS = ("state.js", "drawing.js", "interaction.js")
+"""One script in three parts: the data and the state of the page, drawing, pointer and keys."""
 
 
-def draw(report: Report, title: str, again: str) -> Picture:
-    """Of whatever gave the report; `again` is the command that gives it again."""
+def of_plan(plan: Plan, report: Report) -> Diagram:
+    """The diagram of a run whose trace was kept."""
+    return diagram_of(report, f"Seed {plan.seed}", command(plan))
+
+
+def diagram_of(report: Report, title: str, again: str) -> Diagram:
+    """The diagram of a report with a trace; `again` is the command that gives it again."""
     assert report.trace is not None
     records = report.trace.records
     devices: dict[str, None] = {}
     nodes: dict[str, None] = {}
-    strangers = False
+    adversary = False
     for record in records:
-        if isinstance(record, DeviceRecord | HeardRecord):
+        if isinstance(record, DeviceRecord | ReceivedRecord):
             devices[record.device] = None
         elif isinstance(record, NodeRecord | StartRecord):
             nodes[record.node] = None
-        elif isinstance(record, LinkRecord):
-            strangers = strangers or not record.link
+        elif isinstance(record, AcceptRecord):
+            adversary = adversary or not record.client_number
     lanes = [Lane(name, "device") for name in sorted(devices, key=_device_order)]
-    lanes += [Lane(STRANGERS, "stranger")] if strangers else []
+    lanes += [Lane(ADVERSARY, "adversary")] if adversary else []
     lanes += [Lane(name, "node") for name in sorted(nodes)]
     lanes += [Lane("bus", "bus"), Lane("store", "store")]
     builder = Builder(START_MS, lanes)
@@ -55,13 +55,13 @@ def draw(report: Report, title: str, again: str) -> Picture:
     if report.violation is not None:
         broken = report.violation
         about = concerned(broken.seen)
-        violation = Broken(length_ms, broken.invariant, broken.seen, about)
-        words = f"VIOLATION: {broken.invariant}"
+        violation = BrokenInvariant(length_ms, broken.invariant, broken.seen, about)
+        label = f"VIOLATION: {broken.invariant}"
         party = broken.seen.split(" ")[0].rstrip(":")
         lane = next((n for n, lane in enumerate(lanes) if lane.name == party), NOWHERE)
-        builder.points.append(Point(length_ms, lane, "violation", words, broken.seen, about))
+        builder.points.append(Point(length_ms, lane, "violation", label, broken.seen, about))
     builder.finish(length_ms)
-    return Picture(
+    return Diagram(
         title=title,
         command=again,
         facts=_facts(report),
@@ -76,7 +76,7 @@ def draw(report: Report, title: str, again: str) -> Picture:
 
 
 def concerned(seen: str) -> tuple[str, ...]:
-    """The entries that the sentence of a violation speaks of, as `conversation:seq`."""
+    """The entries that the sentence of a violation names, as `conversation:seq`."""
     found: list[str] = []
     for at, head, conversation in re.findall(r"at (None|\d+) of (\d+) in \w+ (\d+)", seen):
         found.append(f"{conversation}:{head if at == 'None' else int(at) + 1}")
@@ -94,7 +94,7 @@ def _device_order(name: str) -> tuple[int, str, int]:
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:
-    """What stands under the title."""
+    """The figures under the title."""
     faults = [f"{kind} {count}" for kind, count in sorted(report.faults.items()) if count]
     return [
         ("simulated", f"{report.simulated_ms / 1_000:.3f} s"),
@@ -109,12 +109,12 @@ def _script(parts: list[str]) -> str:
     return "\n".join(['"use strict";', "(() => {", *parts, "})();"]) + "\n"
 
 
-def page(shown: Picture) -> str:
+def page(diagram: Diagram) -> str:
     """The diagram as one HTML document."""
     folder = files(__package__)
-    data = json.dumps(msgspec.to_builtins(shown), ensure_ascii=False, separators=(",", ":"))
+    data = json.dumps(msgspec.to_builtins(diagram), ensure_ascii=False, separators=(",", ":"))
     parts = {
-        "title": html.escape(f"{shown.title}: a simulated run"),
+        "title": html.escape(f"{diagram.title}: a simulated run"),
         "style": (folder / "page.css").read_text("utf-8"),
         "script": _script([(folder / name).read_text("utf-8") for name in SCRIPTS]),
         "data": data.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"),

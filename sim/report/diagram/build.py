@@ -1,9 +1,9 @@
-"""From the records of a run to its picture.
+"""From the records of a run to the points, arrows and bands of its diagram.
 
 A line between a client and a node is cut into pieces and may never arrive; its arrow ends where the
 reader has its last byte. Both ends count bytes: a line that was written up to byte n of a
-connection has arrived when n bytes have. What goes to the store and over the bus is known again by
-its identity: the records hold the very operations and envelopes that travelled.
+connection has arrived when n bytes have. Operations and bus messages are recognised by identity:
+the records hold the very objects that travelled.
 """
 
 from collections import deque
@@ -19,24 +19,24 @@ from chat.core.ports import operations as op
 from chat.core.ports.effects import AnyEffect
 from chat.protocol import messages
 from sim.cluster.trace import (
+    AcceptRecord,
     BusRecord,
     DeviceRecord,
     FaultRecord,
-    HeardRecord,
-    LinkRecord,
     NodeRecord,
     Note,
+    ReceivedRecord,
     Record,
     SessionsRecord,
     SessionView,
     StartRecord,
     StoreRecord,
 )
-from sim.report.diagram import words
+from sim.report.diagram import labels
+from sim.report.diagram.labels import Label
 from sim.report.diagram.model import NEVER, NOWHERE, Arrow, Band, Lane, Point
-from sim.report.diagram.words import Told
 
-STRANGERS = "strangers"
+ADVERSARY = "adversary"
 PUSHES = frozenset(
     str(message.__struct_config__.tag)
     for message in get_args(messages.ServerMessage)
@@ -63,10 +63,10 @@ class Flow:
     def arrive(self, size: int) -> list[int]:
         """The arrows that have arrived with these bytes."""
         self.read += size
-        come: list[int] = []
+        arrived: list[int] = []
         while self.under_way and self.under_way[0][0] <= self.read:
-            come.append(self.under_way.popleft()[1])
-        return come
+            arrived.append(self.under_way.popleft()[1])
+        return arrived
 
 
 class Builder:
@@ -80,7 +80,7 @@ class Builder:
         self._start_ms = start_ms
         self._lanes = {lane.name: number for number, lane in enumerate(lanes)}
         self._flows: dict[Way, Flow] = {}
-        self._links: dict[tuple[str, int], tuple[str, int]] = {}
+        self._clients: dict[tuple[str, int], tuple[str, int]] = {}
         """Of a node's connection, the client and its number."""
         self._asked: dict[tuple[str, int], tuple[op.AnyOperation, int]] = {}
         """By node and ticket: what was asked, and its arrow."""
@@ -100,9 +100,9 @@ class Builder:
                 self._device(at_ms, record)
             case SessionsRecord():
                 self._sessions(record)
-            case HeardRecord():
-                self._heard(at_ms, record)
-            case LinkRecord():
+            case ReceivedRecord():
+                self._receive(at_ms, record)
+            case AcceptRecord():
                 self._link(record)
             case StoreRecord():
                 self._store(at_ms, record)
@@ -119,35 +119,35 @@ class Builder:
         self,
         at_ms: float,
         lane: str,
-        words: str,
+        text: str,
         *,
         kind: str = "event",
         detail: str = "",
         entries: Iterable[str] = (),
     ) -> int:
         number = self._lanes.get(lane, NOWHERE)
-        point = Point(at_ms, number, kind, words, detail, tuple(dict.fromkeys(entries)))
+        point = Point(at_ms, number, kind, text, detail, tuple(dict.fromkeys(entries)))
         self.points.append(point)
         return len(self.points) - 1
 
-    def _leave(self, kind: str, told: Told, source: int, to: str) -> int:
+    def _leave(self, kind: str, label: Label, source: int, to: str) -> int:
         point = self.points[source]
         target_lane = self._lanes.get(to, NOWHERE)
         arrow = Arrow(
             kind=kind,
-            name=told.name,
-            words=told.words,
+            name=label.name,
+            label=label.text,
             source_lane=point.lane,
             target_lane=target_lane,
             left_ms=point.at_ms,
             arrived_ms=NEVER,
             source=source,
             target=NOWHERE,
-            detail=told.detail,
-            entries=told.entries,
+            detail=label.detail,
+            entries=label.entries,
         )
         self.arrows.append(arrow)
-        self._mention(source, told.entries)
+        self._mention(source, label.entries)
         return len(self.arrows) - 1
 
     def _arrive(self, arrow: int, target: int) -> None:
@@ -156,26 +156,26 @@ class Builder:
             self.arrows[arrow].arrived_ms = self.points[target].at_ms
         self._mention(target, self.arrows[arrow].entries)
 
-    def _come(self, kind: str, told: Told, source: int, lane: str, target: int) -> None:
+    def _arrived(self, kind: str, label: Label, source: int, lane: str, target: int) -> None:
         """An arrow that is seen only now that it arrives; perhaps its source is known."""
         point = self.points[target]
         left_ms = self.points[source].at_ms if source != NOWHERE else point.at_ms
         self.arrows.append(
             Arrow(
                 kind=kind,
-                name=told.name,
-                words=told.words,
+                name=label.name,
+                label=label.text,
                 source_lane=self._lanes.get(lane, NOWHERE),
                 target_lane=point.lane,
                 left_ms=left_ms,
                 arrived_ms=point.at_ms,
                 source=source,
                 target=target,
-                detail=told.detail,
-                entries=told.entries,
+                detail=label.detail,
+                entries=label.entries,
             )
         )
-        self._mention(target, told.entries)
+        self._mention(target, label.entries)
 
     def _mention(self, point: int, entries: tuple[str, ...]) -> None:
         have = self.points[point].entries
@@ -189,32 +189,32 @@ class Builder:
     def _device(self, at_ms: float, record: DeviceRecord) -> None:
         effect = record.effect
         if not isinstance(effect, io.Transmit):
-            told = words.notice(effect)
+            label = labels.notice(effect)
             self._point(
                 at_ms,
                 record.device,
-                told.words,
+                label.text,
                 kind="notice",
-                detail=told.detail,
-                entries=told.entries,
+                detail=label.detail,
+                entries=label.entries,
             )
             return
         lines = effect.data.splitlines(keepends=True)
-        told_lines = [words.line(line) for line in lines]
-        text = "sends " + ", ".join(told.words for told in told_lines)
-        point = self._point(at_ms, record.device, words.short(text, 120))
+        line_labels = [labels.line(line) for line in lines]
+        text = "sends " + ", ".join(label.text for label in line_labels)
+        point = self._point(at_ms, record.device, labels.short(text, 120))
         flow = self._flow(record.device, effect.connection, up=True)
-        for line, told in zip(lines, told_lines, strict=True):
-            flow.write(len(line), self._leave("request", told, point, ""))
+        for line, label in zip(lines, line_labels, strict=True):
+            flow.write(len(line), self._leave("request", label, point, ""))
 
-    def _heard(self, at_ms: float, record: HeardRecord) -> None:
-        flow = self._flow(record.device, record.link, up=False)
-        come = flow.arrive(len(record.data))
-        if not come:
+    def _receive(self, at_ms: float, record: ReceivedRecord) -> None:
+        flow = self._flow(record.device, record.client_number, up=False)
+        arrived = flow.arrive(len(record.data))
+        if not arrived:
             return
-        names = ", ".join(self.arrows[arrow].words for arrow in come)
-        point = self._point(at_ms, record.device, words.short(f"hears {names}", 120))
-        for arrow in come:
+        names = ", ".join(self.arrows[arrow].label for arrow in arrived)
+        point = self._point(at_ms, record.device, labels.short(f"receives {names}", 120))
+        for arrow in arrived:
             self._arrive(arrow, point)
 
     # ------------------------------------------------------------------ nodes
@@ -223,11 +223,11 @@ class Builder:
         self._asked = {key: asked for key, asked in self._asked.items() if key[0] != record.node}
         self._point(at_ms, record.node, "boots", detail="It knows nothing of the node before it.")
 
-    def _link(self, record: LinkRecord) -> None:
-        self._links[record.node, record.connection] = (record.client, record.link)
-        if not record.link:
+    def _link(self, record: AcceptRecord) -> None:
+        self._clients[record.node, record.connection] = (record.client, record.client_number)
+        if not record.client_number:
             return
-        flow = self._flow(record.client, record.link, up=True)
+        flow = self._flow(record.client, record.client_number, up=True)
         for _, arrow in flow.under_way:
             self.arrows[arrow].target_lane = self._lanes[record.node]
 
@@ -235,24 +235,24 @@ class Builder:
         event, node = record.event, record.node
         if isinstance(event, ev.Tick) and not record.effects:
             return
-        done = [words.effect(effect) for effect in record.effects]
+        done = [labels.effect(effect) for effect in record.effects]
         detail = "\n".join(f"→ {line}" for line in done[:12])
         if len(done) > 12:
             detail += f"\n→ and {len(done) - 12} more"
-        point = self._point(at_ms, node, words.event(event), detail=detail)
+        point = self._point(at_ms, node, labels.event(event), detail=detail)
         if isinstance(event, ev.BytesReceived):
             self._received(event, node, point)
         elif isinstance(event, ev.Answer):
-            told = self._answered(event.ticket, event.outcome, node, point)
-            self.points[point].words = f"is answered: {told}"
+            answer = self._answered(event.ticket, event.outcome, node, point)
+            self.points[point].label = f"is answered: {answer}"
         elif isinstance(event, ev.Answers):
             parts = [self._answered(*answer, node, point) for answer in event.answers]
-            self.points[point].words = words.short(f"is answered: {'; '.join(parts)}", 160)
+            self.points[point].label = labels.short(f"is answered: {'; '.join(parts)}", 160)
         elif isinstance(event, ev.BusMessageReceived):
-            heard = words.envelope(event.envelope)
-            self.points[point].words = f"hears on {event.channel}: {heard.words}"
+            label = labels.envelope(event.envelope)
+            self.points[point].label = f"receives on {event.channel}: {label.text}"
             source = self._passed.get((id(event.envelope), event.channel), NOWHERE)
-            self._come("bus", heard, source, "bus", point)
+            self._arrived("bus", label, source, "bus", point)
         for effect in record.effects:
             self._effect(effect, node, point)
 
@@ -261,56 +261,56 @@ class Builder:
         if last is None or not record.sessions or last.lane != self._lanes.get(record.node):
             return
         if last.at_ms == record.at_ms - self._start_ms:
-            told = "\n".join(self._session(record.node, view) for view in record.sessions[:4])
-            last.detail = f"{last.detail}\n{told}".strip()
+            sessions = "\n".join(self._session(record.node, view) for view in record.sessions[:4])
+            last.detail = f"{last.detail}\n{sessions}".strip()
 
     def _session(self, node: str, view: SessionView) -> str:
-        client, _ = self._links.get((node, view.connection), ("?", 0))
+        client, _ = self._clients.get((node, view.connection), ("?", 0))
         user = "" if view.user is None else f", user {view.user}"
-        told = f"session {view.connection} ({client}{user}) is {view.state}"
+        text = f"session {view.connection} ({client}{user}) is {view.state}"
         for state, places in (("live at", view.live), ("behind at", view.behind)):
             if places:
                 listed = " ".join(f"{conversation}:{seq}" for conversation, seq in places.items())
-                told += f", {state} {words.short(listed, 60)}"
-        return told
+                text += f", {state} {labels.short(listed, 60)}"
+        return text
 
     def _received(self, event: ev.BytesReceived, node: str, point: int) -> None:
-        client, link = self._links.get((node, event.connection), (STRANGERS, 0))
-        if link:
-            come = self._flow(client, link, up=True).arrive(len(event.data))
-            for arrow in come:
+        client, number = self._clients.get((node, event.connection), (ADVERSARY, 0))
+        if number:
+            arrived = self._flow(client, number, up=True).arrive(len(event.data))
+            for arrow in arrived:
                 self.arrows[arrow].target_lane = self._lanes[node]
                 self._arrive(arrow, point)
-            told = [self.arrows[arrow].words for arrow in come]
+            texts = [self.arrows[arrow].label for arrow in arrived]
         else:
             flow = self._flow(node, event.connection, up=True)
             *lines, flow.begun = (flow.begun + event.data).split(b"\n")
-            lines_told = [words.line(line) for line in lines[:20]]
-            for one in lines_told:
-                self._come("request", one, NOWHERE, STRANGERS, point)
-            told = [one.words for one in lines_told]
-        names = ", ".join(told) or f"{len(event.data)} bytes of a line"
-        self.points[point].words = words.short(f"receives {names}", 120)
+            line_labels = [labels.line(line) for line in lines[:20]]
+            for label in line_labels:
+                self._arrived("request", label, NOWHERE, ADVERSARY, point)
+            texts = [label.text for label in line_labels]
+        names = ", ".join(texts) or f"{len(event.data)} bytes of a line"
+        self.points[point].label = labels.short(f"receives {names}", 120)
 
     def _answered(self, ticket: int, outcome: op.AnyOutcome, node: str, point: int) -> str:
         """Draws the answer to one query; what it is, in words."""
-        told = words.outcome(outcome)
+        label = labels.outcome(outcome)
         asked, query = self._asked.pop((node, ticket), (None, NOWHERE))
         if asked is None:
-            return told.words
+            return label.text
         if isinstance(asked, op.Append):
             if isinstance(outcome, op.Appended):
                 self.keys[asked.key] = f"{outcome.conversation}:{outcome.seq}"
-            told = told._replace(entries=(*told.entries, asked.key))
+            label = label._replace(entries=(*label.entries, asked.key))
         if query == NOWHERE:
-            return f"{words.operation(asked).name}, {told.words}"
+            return f"{labels.operation(asked).name}, {label.text}"
         if isinstance(asked, op.ReadLog):
-            self.arrows[query].entries = told.entries
+            self.arrows[query].entries = label.entries
         if isinstance(asked, op.FindPresence):
-            self._come("bus", told, NOWHERE, "bus", point)
+            self._arrived("bus", label, NOWHERE, "bus", point)
         else:
-            self._come("answer", told, self._ran.get(id(asked), NOWHERE), "store", point)
-        return f"{words.operation(asked).name}, {told.words}"
+            self._arrived("answer", label, self._ran.get(id(asked), NOWHERE), "store", point)
+        return f"{labels.operation(asked).name}, {label.text}"
 
     def _effect(self, effect: AnyEffect, node: str, point: int) -> None:
         if isinstance(effect, fx.Send):
@@ -320,33 +320,33 @@ class Builder:
         elif isinstance(effect, fx.Query):
             self._query(effect, node, point)
         elif isinstance(effect, fx.Publish):
-            told = words.envelope(effect.envelope)
+            label = labels.envelope(effect.envelope)
             for channel in effect.channels:
-                arrow = self._leave("bus", told, point, "bus")
+                arrow = self._leave("bus", label, point, "bus")
                 self._published[id(effect.envelope), channel] = arrow
 
     def _write(self, data: bytes, connections: tuple[int, ...], node: str, point: int) -> None:
         lines = data.splitlines(keepends=True)
-        told_lines = [words.line(line) for line in lines]
+        line_labels = [labels.line(line) for line in lines]
         for connection in connections:
-            client, link = self._links.get((node, connection), (STRANGERS, 0))
-            for line, told in zip(lines, told_lines, strict=True):
-                kind = "push" if told.name in PUSHES else "reply"
-                arrow = self._leave(kind, told, point, client if link else STRANGERS)
-                if link:
-                    self._flow(client, link, up=False).write(len(line), arrow)
+            client, number = self._clients.get((node, connection), (ADVERSARY, 0))
+            for line, label in zip(lines, line_labels, strict=True):
+                kind = "push" if label.name in PUSHES else "reply"
+                arrow = self._leave(kind, label, point, client if number else ADVERSARY)
+                if number:
+                    self._flow(client, number, up=False).write(len(line), arrow)
                 else:
                     self.arrows[arrow].arrived_ms = self.arrows[arrow].left_ms
 
     def _query(self, effect: fx.Query, node: str, point: int) -> None:
         operation = effect.operation
-        told = words.operation(operation)
+        label = labels.operation(operation)
         arrow = NOWHERE
         if isinstance(operation, op.FindPresence):
-            arrow = self._leave("bus", told, point, "bus")
+            arrow = self._leave("bus", label, point, "bus")
             self.arrows[arrow].arrived_ms = self.arrows[arrow].left_ms
         elif not isinstance(operation, op.HashPassword | op.CheckPassword):
-            arrow = self._leave("query", told, point, "store")
+            arrow = self._leave("query", label, point, "store")
             self._queries[id(operation)] = arrow
         self._asked[node, effect.ticket] = (operation, arrow)
 
@@ -354,28 +354,28 @@ class Builder:
 
     def _store(self, at_ms: float, record: StoreRecord) -> None:
         pairs = list(zip(record.operations, record.outcomes, strict=True))
-        came = [words.outcome(outcome) for _, outcome in pairs]
+        results = [labels.outcome(outcome) for _, outcome in pairs]
         names = [
-            f"{words.operation(one).name}: {told.words}"
-            for (one, _), told in zip(pairs, came, strict=True)
+            f"{labels.operation(one).name}: {label.text}"
+            for (one, _), label in zip(pairs, results, strict=True)
         ]
-        text = words.short(f"for {record.node} {', '.join(names)}", 120)
-        detail = "\n".join(f"{told.detail}" for told in came[:8])
+        text = labels.short(f"for {record.node} {', '.join(names)}", 120)
+        detail = "\n".join(label.detail for label in results[:8])
         point = self._point(at_ms, "store", text, detail=detail)
-        for (operation, outcome), told in zip(pairs, came, strict=True):
+        for (operation, outcome), label in zip(pairs, results, strict=True):
             self._ran[id(operation)] = point
             if isinstance(operation, op.Append) and isinstance(outcome, op.Appended):
-                self.keys[operation.key] = told.entries[0]
-            self._mention(point, told.entries)
+                self.keys[operation.key] = label.entries[0]
+            self._mention(point, label.entries)
             query = self._queries.get(id(operation), NOWHERE)
             if query != NOWHERE:
                 self._arrive(query, point)
 
     def _bus(self, at_ms: float, record: BusRecord) -> None:
-        told = words.envelope(record.envelope)
-        others = {0: "nobody", 1: "1 node"}.get(record.listeners, f"{record.listeners} nodes")
-        text = f"passes {told.words} on {record.channel} to {others}"
-        point = self._point(at_ms, "bus", text, detail=told.detail)
+        label = labels.envelope(record.envelope)
+        others = {0: "no node", 1: "1 node"}.get(record.listeners, f"{record.listeners} nodes")
+        text = f"passes {label.text} on {record.channel} to {others}"
+        point = self._point(at_ms, "bus", text, detail=label.detail)
         key = (id(record.envelope), record.channel)
         self._passed[key] = point
         arrow = self._published.get(key, NOWHERE)
@@ -410,9 +410,11 @@ class Builder:
                 point.at_ms = round(point.at_ms + 0.9 * place / len(together), 3)
         for arrow in self.arrows:
             left = self.points[arrow.source].at_ms if arrow.source != NOWHERE else None
-            came = self.points[arrow.target].at_ms if arrow.target != NOWHERE else None
+            arrived = self.points[arrow.target].at_ms if arrow.target != NOWHERE else None
             instant = arrow.arrived_ms == arrow.left_ms
-            arrow.left_ms = left if left is not None else came if came is not None else 0.0
-            arrow.arrived_ms = came if came is not None else arrow.left_ms if instant else NEVER
+            arrow.left_ms = left if left is not None else arrived if arrived is not None else 0.0
+            arrow.arrived_ms = (
+                arrived if arrived is not None else arrow.left_ms if instant else NEVER
+            )
         for band in self.bands:
             band.until_ms = min(band.until_ms, end_ms)

@@ -120,16 +120,16 @@ function drawBands() {
   return names;
 }
 
-/** Writes the names where there is room, and tells where that is. */
+/** Writes the names of lanes where there is room, and returns where that is. */
 function nameBands(names) {
   const boxes = [];
   sheet.font = `11px ${FONT}`; sheet.textAlign = "left"; sheet.textBaseline = "middle";
   sheet.fillStyle = colours.fault;
-  for (const [words, left, middle, right] of names) {
-    const box = [left - 2, middle - 6, left + sheet.measureText(words).width + 2, middle + 6];
+  for (const [label, left, middle, right] of names) {
+    const box = [left - 2, middle - 6, left + sheet.measureText(label).width + 2, middle + 6];
     if (box[2] > right || boxes.some((other) => meet(box, other))) continue;
     boxes.push(box);
-    sheet.fillText(words, left, middle + .5);
+    sheet.fillText(label, left, middle + .5);
   }
   return boxes;
 }
@@ -148,7 +148,7 @@ function hatch(left, top, wide, high) {
   sheet.stroke(); sheet.restore();
 }
 
-/** Both ends on the screen; of a lost message, where it is crossed out. */
+/** Both ends of an arrow on the screen; a lost message ends at its cross. */
 function ends(arrow) {
   const x0 = x(arrow.left), y0 = y(arrow.from);
   if (!arrow.lost) return [x0, y0, x(arrow.end), y(arrow.to)];
@@ -163,25 +163,25 @@ function drawArrows(boxes) {
   for (const arrow of drawn.arrows) {
     if (arrow.from < 0 || (arrow.to < 0 && !arrow.lost)) continue;
     const [x0, y0, x1, y1] = ends(arrow);
-    if (many && !arrow.spoken && hidden(done, arrow.kind, arrow.from, arrow.to, x0, x1)) continue;
+    if (many && !arrow.concerned && hidden(done, arrow.kind, arrow.from, arrow.to, x0, x1)) continue;
     const chosen = arrow === hover || (selected && (arrow.source === selected.n || arrow.target === selected.n));
     sheet.strokeStyle = sheet.fillStyle = colours[arrow.kind];
-    const plain = spoken.size && !wanted ? .5 : .8;
-    sheet.globalAlpha = chosen || arrow.spoken ? 1 : many ? .35 : plain;
-    sheet.lineWidth = chosen || arrow.spoken ? 2.4 : many ? .8 : 1.2;
+    const plain = concerned.size && !wanted ? .5 : .8;
+    sheet.globalAlpha = chosen || arrow.concerned ? 1 : many ? .35 : plain;
+    sheet.lineWidth = chosen || arrow.concerned ? 2.4 : many ? .8 : 1.2;
     sheet.setLineDash(many ? [] : KINDS[arrow.kind][1]);
     line(x0, y0, x1, y1);
     sheet.setLineDash([]);
     if (arrow.lost) { cross(x1, y1); if (!many) boxes.push([x1 - 4, y1 - 4, x1 + 4, y1 + 4]); }
-    else if (!many || chosen || arrow.spoken) head(x0, y0, x1, y1);
-    if (chosen || arrow.spoken || (!many && (drawn.arrows.length < 240 || arrow.lost || /chat$/.test(arrow.name))))
+    else if (!many || chosen || arrow.concerned) head(x0, y0, x1, y1);
+    if (chosen || arrow.concerned || (!many && (drawn.arrows.length < 240 || arrow.lost || /chat$/.test(arrow.name))))
       labels.push([arrow, x0, y0, x1, y1, chosen]);
   }
   sheet.globalAlpha = 1; sheet.lineWidth = 1;
   label(labels, boxes);
 }
 
-/** Whether something that looks the same was drawn before. */
+/** Whether an arrow that looks the same was drawn already. */
 function hidden(done, ...look) {
   const before = done.size;
   done.add(look.map((part) => typeof part === "number" ? Math.round(part) : part).join());
@@ -202,9 +202,9 @@ function cross(at, down) {
   line(at - 4, down - 4, at + 4, down + 4); line(at - 4, down + 4, at + 4, down - 4);
 }
 
-/** Words beside arrows, as many as there is room for; what is chosen, and texts, first. */
+/** Labels beside arrows, where there is room; first of the selection, then of texts. */
 function label(candidates, boxes) {
-  const worth = ([arrow, , , , , chosen]) => (chosen ? 8 : 0) + (arrow.spoken ? 4 : 0) + (arrow.entries.length ? 2 : 0) + (arrow.lost ? 1 : 0);
+  const worth = ([arrow, , , , , chosen]) => (chosen ? 8 : 0) + (arrow.concerned ? 4 : 0) + (arrow.entries.length ? 2 : 0) + (arrow.lost ? 1 : 0);
   candidates.sort((a, b) => worth(b) - worth(a));
   sheet.font = `11px ${FONT}`; sheet.textAlign = "left"; sheet.textBaseline = "middle";
   boxes.push(...drawn.points.map((p) => [x(p.at) - 3, y(p.lane) - 4, x(p.at) + 3, y(p.lane) + 4]));
@@ -212,8 +212,8 @@ function label(candidates, boxes) {
   for (const [arrow, x0, y0, x1, y1] of candidates.slice(0, 400)) {
     if (written >= 160) break;
     const room = Math.abs(y1 - y0);
-    const words = arrow.words.length > 34 ? arrow.words.slice(0, 33) + "…" : arrow.words;
-    const wide = sheet.measureText(words).width;
+    const label = arrow.label.length > 34 ? arrow.label.slice(0, 33) + "…" : arrow.label;
+    const wide = sheet.measureText(label).width;
     for (const part of room > 60 ? [.5, .3, .7, .18, .82] : [.5]) {
       const left = x0 + (x1 - x0) * part + 6, middle = y0 + (y1 - y0) * part;
       const box = [left - 2, middle - 6, left + wide + 2, middle + 6];
@@ -223,7 +223,7 @@ function label(candidates, boxes) {
       sheet.globalAlpha = .82; sheet.fillStyle = colours.panel;
       sheet.fillRect(box[0], box[1] + 1, box[2] - box[0], 10.5);
       sheet.globalAlpha = 1; sheet.fillStyle = colours[arrow.kind];
-      sheet.fillText(words, left, middle + .5);
+      sheet.fillText(label, left, middle + .5);
       break;
     }
   }
@@ -255,15 +255,15 @@ function drawPoints() {
 }
 
 function drawLines() {
-  const mark = (ms, colour, words, dash) => {
+  const mark = (ms, colour, label, dash) => {
     const at = Math.round(x(ms)) + .5;
     if (at < GUTTER || at > width) return;
     sheet.strokeStyle = sheet.fillStyle = colour; sheet.lineWidth = 2;
     sheet.setLineDash(dash); line(at, AXIS, at, height); sheet.setLineDash([]); sheet.lineWidth = 1;
     sheet.font = `600 11px ${FONT}`; sheet.textBaseline = "alphabetic";
-    const right = at + sheet.measureText(words).width + 8 > width;
+    const right = at + sheet.measureText(label).width + 8 > width;
     sheet.textAlign = right ? "right" : "left";
-    sheet.fillText(words, at + (right ? -6 : 6), AXIS + 10);
+    sheet.fillText(label, at + (right ? -6 : 6), AXIS + 10);
   };
   if (healed) mark(healed.at, colours.healed, "everything is healed", [6, 4]);
   if (breaking) mark(breaking.at, colours.violation, "violation", []);

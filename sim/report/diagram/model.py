@@ -1,7 +1,7 @@
-"""What a diagram is made of: lanes, points on them, arrows between them, and bands over them.
+"""The data of a diagram: lanes, points on them, arrows between points, and bands over lanes.
 
-Times are ms since the run began. Things of one ms are spread over it in their order, so that cause
-comes before effect in the picture, too.
+Times are in ms since the run began. What happens within one ms is spread over it in order, so that
+a cause stands before its effect in the diagram, too.
 """
 
 from msgspec import Struct
@@ -11,30 +11,30 @@ NOWHERE = -1
 
 
 class Lane(Struct, frozen=True):
-    """A party. `kind`: device, stranger, node, bus or store."""
+    """A party. `kind`: device, adversary, node, bus or store."""
 
     name: str
     kind: str
 
 
 class Point(Struct, array_like=True):
-    """Something happened to a party. `kind`: event, notice, fault, healed or violation."""
+    """Something that happened to a party. `kind`: event, notice, fault, healed or violation."""
 
     at_ms: float
     lane: int
     kind: str
-    words: str
+    label: str
     detail: str
     entries: tuple[str, ...]
 
 
 class Arrow(Struct, array_like=True):
-    """A message. `kind`: request, reply, push, query, answer or bus. `arrived_ms` is NEVER, and
-    `target` NOWHERE, if it was lost; the source is NOWHERE if it left unseen."""
+    """A message. `kind`: request, reply, push, query, answer or bus. A lost one has `arrived_ms`
+    NEVER and `target` NOWHERE; one whose sending was not recorded has `source` NOWHERE."""
 
     kind: str
     name: str
-    words: str
+    label: str
     source_lane: int
     target_lane: int
     left_ms: float
@@ -46,7 +46,7 @@ class Arrow(Struct, array_like=True):
 
 
 class Band(Struct, array_like=True):
-    """A fault that lasts, or strikes at one instant."""
+    """A fault: from when to when, which may be one instant."""
 
     kind: str
     lanes: tuple[int, ...]
@@ -54,8 +54,8 @@ class Band(Struct, array_like=True):
     until_ms: float
 
 
-class Broken(Struct, frozen=True):
-    """What was violated, and when. `entries` are those that are spoken of."""
+class BrokenInvariant(Struct, frozen=True):
+    """What was violated, and when. `entries` are those that it concerns."""
 
     at_ms: float
     invariant: str
@@ -63,8 +63,8 @@ class Broken(Struct, frozen=True):
     entries: tuple[str, ...]
 
 
-class Picture(Struct):
-    """All that the page shows. `keys`: the place of each text whose key is known."""
+class Diagram(Struct):
+    """All that the page shows. `keys`: by key, the `conversation:seq` of a text."""
 
     title: str
     command: str
@@ -75,4 +75,4 @@ class Picture(Struct):
     arrows: list[Arrow]
     bands: list[Band]
     keys: dict[str, str]
-    violation: Broken | None
+    violation: BrokenInvariant | None

@@ -3,16 +3,16 @@ const byId = (id) => document.getElementById(id);
 
 // ------------------------------------------------------------------ the data
 
-const points = data.points.map(([at, lane, kind, words, detail, entries], n) =>
-  ({ n, at, lane, kind, words, detail, entries, come: [], gone: [] }));
+const points = data.points.map(([at, lane, kind, label, detail, entries], n) =>
+  ({ n, at, lane, kind, label, detail, entries, incoming: [], outgoing: [] }));
 const arrows = data.arrows.map(
-  ([kind, name, words, from, to, left, arrived, source, target, detail, entries], n) =>
-    ({ n, kind, name, words, from, to, left, arrived, source, target, detail, entries,
+  ([kind, name, label, from, to, left, arrived, source, target, detail, entries], n) =>
+    ({ n, kind, name, label, from, to, left, arrived, source, target, detail, entries,
        lost: arrived < 0, end: arrived < 0 ? left : arrived }));
 const bands = data.bands.map(([kind, lanes, from, until]) => ({ kind, lanes, from, until }));
 for (const arrow of arrows) {
-  if (arrow.source >= 0) points[arrow.source].gone.push(arrow);
-  if (arrow.target >= 0) points[arrow.target].come.push(arrow);
+  if (arrow.source >= 0) points[arrow.source].outgoing.push(arrow);
+  if (arrow.target >= 0) points[arrow.target].incoming.push(arrow);
 }
 const ordered = [...arrows].sort((a, b) => a.left - b.left || a.n - b.n);
 const latest = [];
@@ -20,8 +20,8 @@ ordered.reduce((most, arrow, i) => (latest[i] = Math.max(most, arrow.end)), 0);
 const healed = points.find((point) => point.kind === "healed");
 const broken = data.violation;
 const breaking = points.find((point) => point.kind === "violation");
-const spoken = new Set(broken ? broken.entries : []);
-for (const arrow of arrows) arrow.spoken = arrow.entries.some((entry) => spoken.has(entry));
+const concerned = new Set(broken ? broken.entries : []);
+for (const arrow of arrows) arrow.concerned = arrow.entries.some((entry) => concerned.has(entry));
 const length = Math.max(data.length_ms, 1);
 const KINDS = {
   request: ["request", []], reply: ["reply", []], push: ["push", []],
@@ -35,25 +35,25 @@ const view = { from: 0, span: length, filter: "", lanes: new Set(), at: -1 };
 let rows = points, wanted = null, colours = {}, hover = null, drawn = { points: [], arrows: [] };
 const laneNumber = new Map(data.lanes.map((lane, n) => [lane.name, n]));
 
-/** Begins with the life of a text, or with that of what the violation speaks of. */
+/** Shows the way of one text first; or, after a violation, of the entries that it concerns. */
 function start() {
   if (breaking) {
     const until = breaking.at;
-    const told = arrows.filter((arrow) => arrow.spoken && arrow.left > until - LONG_MS).map((arrow) => arrow.left);
-    const from = told.length ? Math.min(...told) : Math.max(0, until - BRIEF_MS);
+    const starts = arrows.filter((arrow) => arrow.concerned && arrow.left > until - LONG_MS).map((arrow) => arrow.left);
+    const from = starts.length ? Math.min(...starts) : Math.max(0, until - BRIEF_MS);
     view.span = Math.min(Math.max((until - from) * 1.14, 40), length * 1.1);
     view.from = until - view.span * .94;
     view.at = breaking.n;
     return;
   }
-  const life = arrows.filter((arrow) => /chat$/.test(arrow.name)).slice(0, 40).map(lifeOf);
+  const life = arrows.filter((arrow) => /chat$/.test(arrow.name)).slice(0, 40).map(spanOf);
   const [from, until] = life.find(([from, until]) => until > from + 8 && until < from + 250) || [0, 300];
   view.span = Math.min(length, (until - from) * 1.3);
   view.from = Math.max(0, from - (until - from) * .12);
 }
 
-/** When a text left its device, and when the last was heard of it for a while. */
-function lifeOf(sent) {
+/** When a text left its device, and when the last message about it arrived. */
+function spanOf(sent) {
   const [entry] = sent.entries;
   const ends = arrows.filter((arrow) => arrow.left >= sent.left && arrow.left < sent.left + 400 && arrow.entries.includes(entry));
   return [sent.left, Math.max(sent.left, ...ends.map((arrow) => arrow.end))];
@@ -80,13 +80,13 @@ let telling = 0;
 function tellHash() {
   clearTimeout(telling);
   telling = setTimeout(() => {
-    const told = new URLSearchParams();
-    told.set("at", ((view.from + view.span / 2) / 1000).toFixed(4));
-    told.set("span", (view.span / 1000).toFixed(4));
-    if (view.filter) told.set("entry", view.filter);
-    if (view.lanes.size) told.set("lanes", [...view.lanes].map((n) => data.lanes[n].name).join(","));
-    if (view.at >= 0) told.set("event", view.at);
-    try { history.replaceState(null, "", "#" + told.toString().replaceAll("%3A", ":").replaceAll("%2C", ",")); }
+    const hash = new URLSearchParams();
+    hash.set("at", ((view.from + view.span / 2) / 1000).toFixed(4));
+    hash.set("span", (view.span / 1000).toFixed(4));
+    if (view.filter) hash.set("entry", view.filter);
+    if (view.lanes.size) hash.set("lanes", [...view.lanes].map((n) => data.lanes[n].name).join(","));
+    if (view.at >= 0) hash.set("event", view.at);
+    try { history.replaceState(null, "", "#" + hash.toString().replaceAll("%3A", ":").replaceAll("%2C", ",")); }
     catch { /* the page has no address of its own */ }
   }, 150);
 }
@@ -99,7 +99,7 @@ function matcher() {
   const entry = Object.hasOwn(data.keys, text) ? data.keys[text] : text;
   if (/^\d+:\d+$/.test(entry) || entry !== text) return (thing) => thing.entries.includes(entry);
   const word = text.toLowerCase();
-  return (thing) => thing.words.toLowerCase().includes(word) || thing.entries.includes(text);
+  return (thing) => thing.label.toLowerCase().includes(word) || thing.entries.includes(text);
 }
 
 function refilter() {

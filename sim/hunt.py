@@ -1,4 +1,4 @@
-"""Seeds until a mutant is caught, each mutant in a process that has nothing else in it."""
+"""Hunting mutants: seeds are run until a mutant is caught, each mutant in a process of its own."""
 
 import multiprocessing
 import signal
@@ -12,16 +12,16 @@ from sim.mutants.plant import plant
 
 MOST_SEEDS = 1_000
 LIMIT_S = 900
-"""A mutant that has taken this long has made the code go round in circles, which no seed ends."""
+"""A mutant that takes longer has made the code loop for ever."""
 
 
 class _TooLong(BaseException):
-    """Not an Exception, so that the simulator does not take it for one of the code's."""
+    """Not an Exception, so that a run does not report it as a violation."""
 
 
 def hunt(mutant: Mutant, most_seeds: int, html: Path | None = None) -> Catch:
-    """Plants the mutant in this process, for good, and runs seeds from 0 on. What fails is drawn,
-    if it is said where."""
+    """Plants the mutant in this process, for good, and runs seeds from 0 on. With `html` the
+    failing run is drawn there."""
     plant(mutant.edits)
     from sim.run import run
 
@@ -44,21 +44,22 @@ def hunt(mutant: Mutant, most_seeds: int, html: Path | None = None) -> Catch:
 
 
 def _draw(mutant: Mutant, seed: int, html: Path) -> None:
-    """The shortest story found."""
+    """Draws the smallest failing plan."""
     from sim.report import diagram
+    from sim.report.run_report import Plan
     from sim.report.shrink import shrink
-    from sim.run import Plan, run_plan
+    from sim.run import run_plan
 
-    plan = shrink(Plan(seed), run_plan(Plan(seed))).plan
+    plan = shrink(Plan(seed), run_plan(Plan(seed)), run_plan).plan
     again = f"python -m sim mutants {mutant.name} --html {html}"
-    shown = diagram.draw(run_plan(plan, keep_trace=True), f"Planted: {mutant.name}", again)
-    html.write_text(diagram.page(shown), "utf-8")
+    drawn = diagram.diagram_of(run_plan(plan, keep_trace=True), f"Planted: {mutant.name}", again)
+    html.write_text(diagram.page(drawn), "utf-8")
 
 
 def hunt_all(
     hunted: Sequence[tuple[Mutant, int]], jobs: int, html: Path | None = None
 ) -> Iterator[Catch]:
-    """What became of each mutant within its most seeds, in order."""
+    """The catch of each mutant, in order. Each comes with the most seeds to run."""
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, mp_context=spawn, max_tasks_per_child=1)
     try:

@@ -1,6 +1,6 @@
-"""What the diagram says of messages, operations and effects: a few words, and all there is to say.
+"""Labels of messages, operations, events and effects: in a few words, and in full.
 
-Nothing here is shown to a browser before the page's script has put it in as text.
+A label may hold anything that was sent in the run; the page's script inserts it as text only.
 """
 
 import json
@@ -22,11 +22,11 @@ MAX_FIELD = 80
 MAX_DETAIL = 260
 
 
-class Told(NamedTuple):
-    """A message in a few words, what it is called alone, in full, and the entries it is about:
-    `conversation:seq`, or the key of a text whose seq is not known yet."""
+class Label(NamedTuple):
+    """`text` is a message in a few words, `name` its type, `detail` the whole of it. `entries` are
+    those that it concerns: `conversation:seq`, or the key of a text whose seq is not known yet."""
 
-    words: str
+    text: str
     name: str
     detail: str
     entries: tuple[str, ...]
@@ -48,8 +48,10 @@ def plain(name: str) -> str:
 def in_full(struct: msgspec.Struct) -> str:
     """Name and fields."""
     fields = msgspec.structs.asdict(struct).items()
-    told = ", ".join(f"{name} {_value(value)}" for name, value in fields)
-    return short(f"{plain(type(struct).__name__)}: {told}" if told else _name(struct), MAX_DETAIL)
+    values = ", ".join(f"{name} {_value(value)}" for name, value in fields)
+    return short(
+        f"{plain(type(struct).__name__)}: {values}" if values else _name(struct), MAX_DETAIL
+    )
 
 
 def _name(struct: msgspec.Struct) -> str:
@@ -67,18 +69,18 @@ def _value(value: object) -> str:
 # ------------------------------------------------------------------ lines of the protocol
 
 
-def line(data: bytes) -> Told:
-    """One line between a client and a node; it may be anything."""
+def line(data: bytes) -> Label:
+    """Of one line between a client and a node, which need not be valid."""
     try:
         message = json.loads(data)
     except (ValueError, RecursionError):
         message = None
     detail = short(data.decode("utf-8", "replace").strip(), MAX_DETAIL)
     if not isinstance(message, dict):
-        return Told(f"{len(data)} bytes", "bytes", detail, ())
+        return Label(f"{len(data)} bytes", "bytes", detail, ())
     name = str(message.get("type", "?"))
     entries = _entries(message)
-    return Told(_line_words(name, message), name, detail, entries)
+    return Label(_line_text(name, message), name, detail, entries)
 
 
 def _entries(message: dict[str, object]) -> tuple[str, ...]:
@@ -95,7 +97,7 @@ def _entries(message: dict[str, object]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _line_words(name: str, message: dict[str, object]) -> str:
+def _line_text(name: str, message: dict[str, object]) -> str:
     place = f"{message.get('conversation')}:{message.get('seq')}"
     if name == "chat":
         return f"chat to {message.get('to')} {quote(message.get('text', ''))}"
@@ -113,34 +115,34 @@ def _line_words(name: str, message: dict[str, object]) -> str:
 # ------------------------------------------------------------------ the store
 
 
-def operation(asked: op.AnyOperation) -> Told:
+def operation(asked: op.AnyOperation) -> Label:
     name = _name(asked)
     if isinstance(asked, op.Append):
         to = f"to {asked.to}" if asked.group is None else f"in group {asked.group}"
-        words = f"append {to} {quote(asked.text)}"
-        return Told(words, name, in_full(asked), (asked.key,))
+        text = f"append {to} {quote(asked.text)}"
+        return Label(text, name, in_full(asked), (asked.key,))
     if isinstance(asked, op.ReadLog):
-        words = f"read log {asked.conversation} after {asked.after}"
-        return Told(words, name, in_full(asked), ())
+        text = f"read log {asked.conversation} after {asked.after}"
+        return Label(text, name, in_full(asked), ())
     if isinstance(asked, op.MarkRead):
         place = f"{asked.conversation}:{asked.seq}"
-        return Told(f"mark read {place}", name, in_full(asked), (place,))
-    return Told(name, name, in_full(asked), ())
+        return Label(f"mark read {place}", name, in_full(asked), (place,))
+    return Label(name, name, in_full(asked), ())
 
 
-def outcome(came: op.AnyOutcome) -> Told:
-    name = _name(came)
-    detail = in_full(came)
-    if isinstance(came, op.Appended):
-        place = f"{came.conversation}:{came.seq}"
-        again = ", repeated" if came.repeated else ""
-        return Told(f"appended {place}{again}", name, detail, (place,))
-    if isinstance(came, op.LogRead | op.HistoryRead | op.GroupChanged):
-        places = tuple(f"{entry.conversation}:{entry.seq}" for entry in came.entries)
-        return Told(f"{name} {_range(places)}".strip(), name, detail, places)
-    if isinstance(came, op.Refused):
-        return Told(f"refused: {came.code}", name, detail, ())
-    return Told(name, name, detail, ())
+def outcome(result: op.AnyOutcome) -> Label:
+    name = _name(result)
+    detail = in_full(result)
+    if isinstance(result, op.Appended):
+        place = f"{result.conversation}:{result.seq}"
+        again = ", repeated" if result.repeated else ""
+        return Label(f"appended {place}{again}", name, detail, (place,))
+    if isinstance(result, op.LogRead | op.HistoryRead | op.GroupChanged):
+        places = tuple(f"{entry.conversation}:{entry.seq}" for entry in result.entries)
+        return Label(f"{name} {_range(places)}".strip(), name, detail, places)
+    if isinstance(result, op.Refused):
+        return Label(f"refused: {result.code}", name, detail, ())
+    return Label(name, name, detail, ())
 
 
 def _range(places: tuple[str, ...]) -> str:
@@ -152,22 +154,22 @@ def _range(places: tuple[str, ...]) -> str:
 # ------------------------------------------------------------------ the bus
 
 
-def envelope(sent: AnyBusMessage) -> Told:
+def envelope(sent: AnyBusMessage) -> Label:
     name = _name(sent).removesuffix(" envelope")
     if isinstance(sent, EntryBusMessage):
         place = f"{sent.entry.conversation}:{sent.entry.seq}"
-        return Told(f"entry {place} {quote(sent.entry.text)}", name, in_full(sent), (place,))
+        return Label(f"entry {place} {quote(sent.entry.text)}", name, in_full(sent), (place,))
     if isinstance(sent, ReceiptBusMessage):
         place = f"{sent.conversation}:{sent.seq}"
-        return Told(f"receipt {place} of user {sent.user}", name, in_full(sent), (place,))
-    return Told(f"{name} of user {sent.user}", name, in_full(sent), ())
+        return Label(f"receipt {place} of user {sent.user}", name, in_full(sent), (place,))
+    return Label(f"{name} of user {sent.user}", name, in_full(sent), ())
 
 
 # ------------------------------------------------------------------ events and effects
 
 
 def event(happened: AnyEvent) -> str:
-    """Of those that have no message to tell of."""
+    """Of an event that carries no message."""
     if isinstance(happened, ev.ConnectionOpened | ev.ConnectionLost):
         return f"{_name(happened)} ({happened.connection})"
     if isinstance(happened, ev.WriteBufferFull | ev.WriteBufferDrained):
@@ -176,36 +178,36 @@ def event(happened: AnyEvent) -> str:
 
 
 def effect(wanted: AnyEffect) -> str:
-    """One line for the list of what a node did."""
+    """One line for the list of a node's effects."""
     if isinstance(wanted, fx.Send | fx.Deliver):
         to = (wanted.connection,) if isinstance(wanted, fx.Send) else wanted.connections
-        told = [line(one).words for one in wanted.data.splitlines()]
-        more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+        texts = [line(one).text for one in wanted.data.splitlines()]
+        more = f" and {len(texts) - 3} more" if len(texts) > 3 else ""
         where = ", ".join(map(str, to))
-        return f"{_name(wanted)} to {where}: {', '.join(told[:3])}{more}"
+        return f"{_name(wanted)} to {where}: {', '.join(texts[:3])}{more}"
     if isinstance(wanted, fx.Query):
-        return f"query {wanted.ticket}: {operation(wanted.operation).words}"
+        return f"query {wanted.ticket}: {operation(wanted.operation).text}"
     if isinstance(wanted, fx.Publish):
-        return f"publish on {', '.join(wanted.channels)}: {envelope(wanted.envelope).words}"
+        return f"publish on {', '.join(wanted.channels)}: {envelope(wanted.envelope).text}"
     return in_full(wanted)
 
 
-def notice(seen: io.AnyEffect) -> Told:
-    """What a device's session tells its person."""
+def notice(seen: io.AnyEffect) -> Label:
+    """Of an effect that tells the user something."""
     name, detail = _name(seen), in_full(seen)
     if isinstance(seen, io.EntryApplied):
         place = f"{seen.conversation}:{seen.entry.seq}"
         text = quote(seen.entry.text or seen.entry.kind)
-        return Told(f"applies {place} {text}", name, detail, (place,))
+        return Label(f"applies {place} {text}", name, detail, (place,))
     if isinstance(seen, io.SendSettled):
         place = f"{seen.conversation}:{seen.seq}"
-        return Told(f"send settled as {place}", name, detail, (place,))
+        return Label(f"send settled as {place}", name, detail, (place,))
     if isinstance(seen, io.SendFailed | io.SendDelayed):
         code = seen.code or "unknown"
-        return Told(f"{name}: {code}", name, detail, (seen.key,))
+        return Label(f"{name}: {code}", name, detail, (seen.key,))
     if isinstance(seen, io.ReadBy):
         place = f"{seen.conversation}:{seen.seq}"
-        return Told(f"read by user {seen.user}: {place}", name, detail, (place,))
+        return Label(f"read by user {seen.user}: {place}", name, detail, (place,))
     if isinstance(seen, io.ConnectionState):
-        return Told(f"is {seen.state}", name, detail, ())
-    return Told(name, name, detail, ())
+        return Label(f"is {seen.state}", name, detail, ())
+    return Label(name, name, detail, ())

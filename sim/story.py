@@ -1,36 +1,36 @@
-"""Stories: a cluster driven by lines a person can read, write and paste.
+"""Stories: a cluster driven by lines that a person can read, write and paste.
 
-    people ann bob            who there is; they are friends, and all in one group
-    ann on node-1             a device of Ann's, put through to that node; the first is ann-1
-    ann-1 says bob: hello     to a friend
-    ann-1 says all: hello     to the group
+    people ann bob            the users; they are friends, and all in one group
+    ann on node-1             a device of Ann's, connected to that node; the first is ann-1
+    ann-1 says bob: hello     a text to a friend
+    ann-1 says all: hello     a text to the group
     ann-1 joins, leaves, ends             the group
     ann-1 befriends bob, unfriends bob, blocks bob, unblocks bob
-    ann-1 looks               asks for all there is to know
-    ann-1 sleeps, ann-1 wakes
-    stranger on node-1: ...   a connection of nobody's, which says that line, whatever it is
+    ann-1 looks               asks for a snapshot of the roster
+    ann-1 sleeps, ann-1 wakes             switched off, on
+    stranger on node-1: ...   a connection of the adversary, which sends that line, valid or not
 
-    reset ann-1               the connection is gone, and both ends hear of it
-    break ann-1 after 20      the same, once 20 bytes more have come; break node of ann-1 after 20
+    reset ann-1               the connection ends, and both sides hear of it
+    break ann-1 after 20      the same, once 20 more bytes have come; break node of ann-1 after 20
     half-open ann-1           only the node hears of it; half-open node of ann-1: only the client
     stop ann-1, go ann-1      the connection carries nothing; carries again
     stop ann-1 up             nothing from the client; stop ann-1 down: nothing to it
-    slow ann-1, fast ann-1    the client reads slowly; as fast as it comes
+    slow ann-1, fast ann-1    the client reads slowly; without a limit
     crash node-1, start node-1, pause node-1, resume node-1, drain node-1
-    jump node-1 60000         its clock is set ahead by so many ms
+    jump node-1 60000         its clock is set ahead by that many ms
     stop store, start store, stop bus, start bus
     cut store node-1, mend store node-1, cut bus node-1, mend bus node-1
-    deafen node-1             it hears nothing of the bus; mute node-1: it is not heard there
+    deafen node-1             it receives nothing from the bus; mute node-1: the bus gets nothing
     lose replies, keep replies        of commits, to the node that asked
-    lose envelopes, keep envelopes
-    slow reads, fast reads            of the store: a second longer on their way; no longer
+    lose envelopes, keep envelopes    messages of the bus
+    slow reads, fast reads            of the store: they take a second longer; no longer
     strike KIND               a fault of sim/faults/injectors.py; strike KIND at ann-1, at node-1
-    begin KIND, end KIND      a fault that does not strike: store_deadlock, envelope_stale, delay
+    begin KIND, end KIND      a probabilistic or standing fault: store_deadlock, delay
     wait 500                  ms pass
-    heal                      everything works again, and within a minute all must be well
+    heal                      all faults end, and within a minute everything must have converged
 
-`Story.do` carries a line out and gives what the people saw meanwhile, a line each. Violations of
-the contract are raised as they are in any run.
+`Story.do` carries out a line and returns what the devices told their users meanwhile, line by line.
+A violation of an invariant is raised as in any run.
 """
 
 import re
@@ -39,47 +39,51 @@ from typing import Final
 
 from chat.client.session import interface as io
 from chat.core.ports import operations as op
-from chat.protocol import messages as wire
+from chat.core.ports.effects import AnyEffect
+from chat.core.ports.events import AnyEvent
+from chat.protocol import messages
 from sim.checkers import Violation
+from sim.checkers.checks import Checks
 from sim.cluster.cluster import Cluster
 from sim.cluster.device import SimDevice
 from sim.cluster.host import Host
-from sim.cluster.network import Manners, Wire
+from sim.cluster.injection_points import InjectionTarget
+from sim.cluster.network import ADVERSARY, NetworkConditions, SimConnection
 from sim.cluster.world import START_MS
-from sim.faults.injection_points import Place
-from sim.faults.injectors import NOWHERE, STRIKES
+from sim.faults.injectors import ANYWHERE, INJECTORS
 from sim.faults.swarm import KINDS, Faults
-from sim.run import Report, check_end, check_healed
+from sim.report.run_report import Report
 
 NODES: Final = 2
 SLOW_READ_MS: Final = 1_000
-MUCH: Final = 3.0
-"""How severe a fault is that a story begins: so that it strikes in a few lines."""
-STRANGER: Final = "stranger"
-RATES: Final = tuple(kind for kind in KINDS if kind not in STRIKES and kind != "hostile_bytes")
+STORY_SEVERITY: Final = 3.0
+"""Severity of the faults that a story begins: high, so that they show within a few lines."""
+RATES: Final = tuple(kind for kind in KINDS if kind not in INJECTORS and kind != "hostile_bytes")
 """The kinds of faults that a story may begin and end."""
 
 
 class Story:
-    """One cluster of two nodes, and the lines that were done."""
+    """One cluster of two nodes, and the lines that were carried out."""
 
     def __init__(self, seed: int = 0, *, keep_trace: bool = False) -> None:
-        self.cluster = Cluster(seed, nodes=NODES, devices=0, keep_trace=keep_trace)
+        self._checks = Checks()
+        self.cluster = Cluster(
+            seed, nodes=NODES, devices=0, keep_trace=keep_trace, observers=[self._checks, self]
+        )
         self._faults = Faults(self.cluster, [])
-        self.cluster.manners = Manners(latency_ms=(1, 1), fragments=0.0)
-        self.cluster.seen = self._saw
+        self.cluster.network_conditions = NetworkConditions(latency_ms=(1, 1), fragmented=0.0)
         self.done: list[str] = []
         self._output: list[str] = []
         self._names: dict[int, str] = {}
         self._verbs: list[tuple[str, Callable[..., None]]] = [
-            (r"people (.+)", self._people),
+            (r"people (.+)", self._create_users),
             (r"(\w+) on (node-\d)", self._device),
             (r"(\S+) says all: (.+)", self._say_all),
             (r"(\S+) says (\w+): (.+)", self._say),
             (r"(\S+) (joins|leaves|ends|looks)", self._ask),
             (r"(\S+) (befriends|unfriends|blocks|unblocks) (\w+)", self._ask_about),
             (r"(\S+) (sleeps|wakes)", self._sleep),
-            (r"stranger on (node-\d): (.*)", self._stranger),
+            (r"stranger on (node-\d): (.*)", self._adversary),
             (r"(reset|half-open|half-open node of) (\S+-\d+)", self._break),
             (r"break (node of )?(\S+-\d+) after (\d+)", self._break_after),
             (r"(stop|go) (\w+-\d+)( up| down)?", self._stop),
@@ -90,7 +94,7 @@ class Story:
             (r"(cut|mend) (store|bus) (node-\d)", self._cut),
             (r"(deafen|mute) (node-\d)", self._cut_one_way),
             (r"(lose|keep) (replies|envelopes)", self._lose),
-            (r"(slow|fast) reads", self._read),
+            (r"(slow|fast) reads", self._slow_reads),
             (r"strike (\w+)(?: at (\S+-\d+))?", self._strike),
             (r"(begin|end) (\w+)", self._begin),
             (r"wait (\d+)", self._wait),
@@ -98,7 +102,9 @@ class Story:
         ]
 
     def do(self, line: str) -> list[str]:
-        """Carries a line out. What was seen by the people since the last line."""
+        """Carries out a line. Returns what the devices told their users since the last one.
+
+        Raises ValueError if it is no line of a story."""
         self.done.append(line)
         for pattern, act in self._verbs:
             found = re.fullmatch(pattern, line)
@@ -109,23 +115,29 @@ class Story:
         raise ValueError(f"{line!r} is no line of a story")
 
     def text(self) -> str:
-        """The lines that were done: a story to paste."""
+        """The lines that were carried out: a story to paste."""
         return "\n".join(f"> {line}" for line in self.done)
 
     def program(self) -> str:
         """The same as a command to paste into a shell."""
         return f"python -m sim story - <<'END'\n{self.text()}\nEND"
 
-    # ------------------------------------------------------------------ what is seen
+    # ------------------------------------------------------------------ as an observer
 
-    def _saw(self, device: SimDevice, effect: io.AnyEffect) -> None:
+    def attached(self, cluster: Cluster) -> None:
+        pass
+
+    def node_handled(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
+        pass
+
+    def device_told(self, device: SimDevice, effect: io.AnyEffect) -> None:
         if isinstance(effect, io.EntryApplied):
             entry = effect.entry
             what = entry.text if entry.kind == "text" else str(entry.kind)
-            place = f"{effect.conversation}/{entry.seq}"
-            self._output.append(f"{device.name} sees {place} {entry.from_.name}: {what}")
+            seq = f"{effect.conversation}/{entry.seq}"
+            self._output.append(f"{device.name} sees {seq} {entry.from_.name}: {what}")
         elif isinstance(effect, io.SendSettled):
-            text = device.said[effect.ref].text
+            text = device.sent_texts[effect.ref].text
             self._output.append(f"{device.name} sent {effect.conversation}/{effect.seq} {text}")
         elif isinstance(effect, io.SendFailed):
             self._output.append(f"{device.name} could not send {effect.text}: {effect.code}")
@@ -142,21 +154,21 @@ class Story:
         elif isinstance(effect, io.ConnectionState) and effect.state is io.Link.WAITING:
             self._output.append(f"{device.name} lost its connection")
 
-    # ------------------------------------------------------------------ people and devices
+    # ------------------------------------------------------------------ users and devices
 
-    def _people(self, names: str) -> None:
+    def _create_users(self, names: str) -> None:
         if self.cluster.user_ids or len(set(names.split())) < 2:
-            raise ValueError("there are people once, and at least two of them")
-        self.cluster.found(names.split())
+            raise ValueError("users are created once, and at least two of them")
+        self.cluster.create_users(names.split())
         self._names = {number: name for name, number in self.cluster.user_ids.items()}
 
     def _device(self, user: str, node: str) -> None:
         self._user(user)
-        self.cluster.only_node = self._host(node)
+        self.cluster.pinned_host = self._host(node)
         self.cluster.add_device(user)
         self.cluster.world.run_for(200)
 
-    def _of(self, name: str) -> SimDevice:
+    def _named(self, name: str) -> SimDevice:
         for device in self.cluster.devices:
             if device.name == name:
                 return device
@@ -170,66 +182,66 @@ class Story:
 
     def _user(self, name: str) -> int:
         if name not in self.cluster.user_ids:
-            raise ValueError(f"there is nobody called {name!r}")
+            raise ValueError(f"there is no user called {name!r}")
         return self.cluster.user_ids[name]
 
     def _say(self, device: str, to: str, text: str) -> None:
-        self._of(device).say(("user", self._user(to)), text)
+        self._named(device).send_text(("user", self._user(to)), text)
         self.cluster.world.run_for(0)
 
     def _say_all(self, device: str, text: str) -> None:
-        self._of(device).say(("group", self.cluster.groups[0]), text)
+        self._named(device).send_text(("group", self.cluster.groups[0]), text)
         self.cluster.world.run_for(0)
 
     def _ask(self, device: str, what: str) -> None:
         group = self.cluster.groups[0]
         requests: dict[str, io.Question] = {
-            "joins": wire.JoinGroupRequest(id=0, group=group),
-            "leaves": wire.LeaveGroupRequest(id=0, group=group),
-            "ends": wire.DeleteGroupRequest(id=0, group=group),
-            "looks": wire.SnapshotRequest(id=0),
+            "joins": messages.JoinGroupRequest(id=0, group=group),
+            "leaves": messages.LeaveGroupRequest(id=0, group=group),
+            "ends": messages.DeleteGroupRequest(id=0, group=group),
+            "looks": messages.SnapshotRequest(id=0),
         }
-        self._of(device).ask(requests[what])
+        self._named(device).ask(requests[what])
 
     def _ask_about(self, device: str, what: str, name: str) -> None:
         user = self._user(name)
         requests: dict[str, io.Question] = {
-            "befriends": wire.AddFriendRequest(id=0, user=user),
-            "unfriends": wire.RemoveFriendRequest(id=0, user=user),
-            "blocks": wire.BlockRequest(id=0, user=user),
-            "unblocks": wire.UnblockRequest(id=0, user=user),
+            "befriends": messages.AddFriendRequest(id=0, user=user),
+            "unfriends": messages.RemoveFriendRequest(id=0, user=user),
+            "blocks": messages.BlockRequest(id=0, user=user),
+            "unblocks": messages.UnblockRequest(id=0, user=user),
         }
-        self._of(device).ask(requests[what])
+        self._named(device).ask(requests[what])
 
     def _sleep(self, device: str, what: str) -> None:
         if what == "sleeps":
-            self._of(device).switch_off()
+            self._named(device).switch_off()
         else:
-            self._of(device).switch_on()
+            self._named(device).switch_on()
 
-    def _stranger(self, node: str, line: str) -> None:
-        wire_of = Wire(self.cluster.world, STRANGER, self.cluster.manners)
-        self.cluster.wires.append(wire_of)
-        self._host(node).accept(wire_of, "198.51.100.1")
-        wire_of.up.write(line.encode() + b"\n")
+    def _adversary(self, node: str, line: str) -> None:
+        conn = SimConnection(self.cluster.world, ADVERSARY, self.cluster.network_conditions)
+        self.cluster.connections.append(conn)
+        self._host(node).accept(conn, "198.51.100.1")
+        conn.up.write(line.encode() + b"\n")
 
-    # ------------------------------------------------------------------ trouble
+    # ------------------------------------------------------------------ faults
 
     def _break(self, how: str, device: str) -> None:
-        wire_of = self._of(device).wire
-        if wire_of is not None:
-            wire_of.reset(client_hears=how != "half-open", node_hears=how != "half-open node of")
+        conn = self._named(device).connection
+        if conn is not None:
+            conn.reset(client_hears=how != "half-open", node_hears=how != "half-open node of")
 
     def _break_after(self, node: str | None, device: str, count: str) -> None:
-        wire_of = self._of(device).wire
-        if wire_of is not None:
-            wire_of.break_after(max(1, int(count)), up=node is not None)
+        conn = self._named(device).connection
+        if conn is not None:
+            conn.break_after(max(1, int(count)), up=node is not None)
 
     def _stop(self, how: str, device: str, way: str | None) -> None:
-        wire_of = self._of(device).wire
-        if wire_of is None:
+        conn = self._named(device).connection
+        if conn is None:
             return
-        ways = {None: (wire_of.up, wire_of.down), " up": (wire_of.up,), " down": (wire_of.down,)}
+        ways = {None: (conn.up, conn.down), " up": (conn.up,), " down": (conn.down,)}
         for pipe in ways[way]:
             if how == "stop":
                 pipe.stopped = True
@@ -237,11 +249,11 @@ class Story:
                 pipe.resume()
 
     def _slow(self, how: str, device: str) -> None:
-        wire_of = self._of(device).wire
-        if wire_of is not None:
-            wire_of.down.bytes_per_ms = 1 if how == "slow" else None
+        conn = self._named(device).connection
+        if conn is not None:
+            conn.down.bytes_per_ms = 1 if how == "slow" else None
             if how == "fast":
-                wire_of.down.resume()
+                conn.down.resume()
 
     def _host_verb(self, verb: str, name: str) -> None:
         host = self._host(name)
@@ -288,30 +300,32 @@ class Story:
         else:
             self.cluster.bus.faults.lost = likely
 
-    def _read(self, how: str) -> None:
+    def _slow_reads(self, how: str) -> None:
         wait_ms = SLOW_READ_MS if how == "slow" else 0
         self.cluster.store.faults.read_ms = (wait_ms, wait_ms)
 
     def _strike(self, kind: str, party: str | None) -> None:
-        if kind not in STRIKES:
-            raise ValueError(f"there is no strike {kind!r}, there are {', '.join(sorted(STRIKES))}")
-        place = NOWHERE
+        if kind not in INJECTORS:
+            raise ValueError(
+                f"there is no injector {kind!r}, there are {', '.join(sorted(INJECTORS))}"
+            )
+        target = ANYWHERE
         if party is not None and party.startswith("node-"):
-            place = Place(self._host(party).name)
+            target = InjectionTarget(self._host(party).name)
         elif party is not None:
-            wire_of = self._of(party).wire
-            homes = [h.name for h in self.cluster.hosts if wire_of in h.wires.values()]
-            if not homes:
+            conn = self._named(party).connection
+            names = [h.name for h in self.cluster.hosts if conn in h.connections.values()]
+            if not names:
                 return
-            place = Place(homes[0], wire=wire_of)
-        self._faults.carry_out(kind, place)
+            target = InjectionTarget(names[0], connection=conn)
+        self._faults.inject(kind, target)
 
     def _begin(self, verb: str, kind: str) -> None:
         if kind not in RATES:
             raise ValueError(f"there is no lasting fault {kind!r}, there are {', '.join(RATES)}")
-        self._faults.set_rate(kind, MUCH if verb == "begin" else 0.0)
-        for wire_of in self.cluster.wires:
-            wire_of.up.manners = wire_of.down.manners = self.cluster.manners
+        self._faults.set_rate(kind, STORY_SEVERITY if verb == "begin" else 0.0)
+        for conn in self.cluster.connections:
+            conn.up.conditions = conn.down.conditions = self.cluster.network_conditions
 
     # ------------------------------------------------------------------ time
 
@@ -319,22 +333,20 @@ class Story:
         self.cluster.world.run_for(int(ms))
 
     def _heal(self) -> None:
-        self.cluster.only_node = None
+        self.cluster.pinned_host = None
         self._faults.heal()
-        check_healed(self.cluster, presence_counts=True)
-        check_end(self.cluster)
+        self._checks.check_healed(presence_counts=True)
+        self._checks.check_end()
 
     def report(self, violation: Violation | None) -> Report:
-        """What there is to draw, if the trace was kept."""
+        """The story as a report, for its diagram."""
         cluster = self.cluster
-        said = [one for device in cluster.devices for one in device.said.values()]
-        runs = [run for device in cluster.devices for run in device.applied.values()]
         return Report(
             seed=cluster.world.seed,
             simulated_ms=cluster.world.now_ms - START_MS,
             events=cluster.world.events,
-            acked=sum(1 for one in said if one.settled is not None),
-            applied=sum(map(len, runs)),
+            acked=cluster.acked(),
+            applied=cluster.applied(),
             faults=self._faults.counts(),
             trace_hash=cluster.trace.hexdigest(),
             violation=violation,
@@ -342,15 +354,15 @@ class Story:
         )
 
     def log(self) -> list[str]:
-        """The group's log, as the store has it."""
+        """The group's log, as it is in the store."""
         read = self.cluster.ask_store(op.ReadLog(self.cluster.groups[0], 0, 1_000))
         assert isinstance(read, op.LogRead)
         return [f"{entry.seq} {entry.sender_name}: {entry.text}" for entry in read.entries]
 
 
 def transcript(story: Story, text: str) -> Iterator[str]:
-    """Does the lines that begin with "> ", and gives each with what is seen after it; comments and
-    empty lines as they are; and the group's log at the end. Other lines are passed over."""
+    """Carries out the lines that begin with "> ". Yields each of them with what follows from it,
+    comments and empty lines as they are, and the group's log at the end; skips other lines."""
     for line in text.splitlines():
         if line.startswith(("#", ">")) or not line:
             yield line

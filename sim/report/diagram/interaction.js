@@ -41,7 +41,7 @@ function row(point) {
     entries.append(link);
   }
   made.append(element("span", (point.at / 1000).toFixed(3)), element("span", party),
-    element("span", point.words), entries);
+    element("span", point.label), entries);
   made.dataset.n = point.n;
   return made;
 }
@@ -67,10 +67,10 @@ holder.addEventListener("click", (event) => {
   else if (one) choose(+one.dataset.n);
 });
 
-// ------------------------------------------------------------------ what is chosen
+// ------------------------------------------------------------------ the selection
 
 const time = (ms) => (ms / 1000).toFixed(4) + " s";
-const lane = (n) => n < 0 ? "nobody" : data.lanes[n].name;
+const lane = (n) => n < 0 ? "no party" : data.lanes[n].name;
 
 function travelled(arrow) {
   if (arrow.lost) return `left ${time(arrow.left)}, never arrived`;
@@ -84,20 +84,20 @@ function tellDetail() {
     panel.replaceChildren(element("p", "Step with ← and →, or click on an event. ? tells all keys."));
     return;
   }
-  const made = [element("h2", point.lane < 0 || point.kind === "fault" ? point.words : `${lane(point.lane)} ${point.words}`),
+  const made = [element("h2", point.lane < 0 || point.kind === "fault" ? point.label : `${lane(point.lane)} ${point.label}`),
     element("p", `${time(point.at)}, event ${point.n + 1} of ${points.length}`)];
-  const told = element("ul");
-  for (const arrow of point.come)
-    told.append(element("li", `↘ ${arrow.words} from ${lane(arrow.from)}, ${(arrow.end - arrow.left).toFixed(1)} ms before`));
-  for (const arrow of point.gone)
-    told.append(element("li", arrow.lost ? `↗ ${arrow.words}${arrow.to < 0 ? "" : ` to ${lane(arrow.to)}`}: never arrived`
-      : `↗ ${arrow.words} to ${lane(arrow.to)}, ${(arrow.end - arrow.left).toFixed(1)} ms later`));
-  if (told.childNodes.length) made.push(told);
+  const messages = element("ul");
+  for (const arrow of point.incoming)
+    messages.append(element("li", `↘ ${arrow.label} from ${lane(arrow.from)}, ${(arrow.end - arrow.left).toFixed(1)} ms before`));
+  for (const arrow of point.outgoing)
+    messages.append(element("li", arrow.lost ? `↗ ${arrow.label}${arrow.to < 0 ? "" : ` to ${lane(arrow.to)}`}: never arrived`
+      : `↗ ${arrow.label} to ${lane(arrow.to)}, ${(arrow.end - arrow.left).toFixed(1)} ms later`));
+  if (messages.childNodes.length) made.push(messages);
   if (point.detail) made.push(element("pre", point.detail));
-  if (point === breaking) for (const entry of spoken) {
+  if (point === breaking) for (const entry of concerned) {
     const last = points.findLast((one) => one !== point && one.entries.includes(entry));
-    const words = last ? `last heard of at ${time(last.at)}: ${lane(last.lane)} ${last.words}` : "never heard of";
-    made.push(element("p", `${entry} was ${words}`));
+    const label = last ? `last seen at ${time(last.at)}: ${lane(last.lane)} ${last.label}` : "never seen";
+    made.push(element("p", `${entry} was ${label}`));
   }
   panel.replaceChildren(...made);
   panel.scrollTop = 0;
@@ -124,7 +124,7 @@ function go(by) {
   if (rows[next]) choose(rows[next].n);
 }
 
-/** Of all faults, whatever the filter. */
+/** Goes through all faults, past the filter. */
 function fault(by) {
   const from = view.at >= 0 ? view.at : lower(points, view.from, (p) => p.at) - (by > 0 ? 1 : 0);
   for (let n = from + by; n >= 0 && n < points.length; n += by)
@@ -136,7 +136,7 @@ function setFilter(text) {
   refilter(); redraw();
 }
 
-/** Around what is chosen, if it is in sight, or else the middle. */
+/** The fixed point of a zoom: the selection if it is on the screen, else the middle. */
 function focus() {
   const at = view.at >= 0 ? points[view.at].at : -1;
   return at >= view.from && at <= view.from + view.span ? at : view.from + view.span / 2;
@@ -156,7 +156,7 @@ function violation() {
   if (n >= 0) choose(n);
 }
 
-// ------------------------------------------------------------------ hands
+// ------------------------------------------------------------------ pointer and keys
 
 const ACTS = {
   ArrowRight: () => go(1), j: () => go(1), ArrowLeft: () => go(-1), k: () => go(-1),
@@ -207,7 +207,7 @@ canvas.addEventListener("pointerup", (event) => {
   if (!clicked) return;
   if (event.offsetX < GUTTER) return toggle(Math.floor((event.offsetY - AXIS - 14) / laneHeight));
   const found = nearest(event.offsetX, event.offsetY);
-  if (found && "come" in found) choose(found.n);
+  if (found && "incoming" in found) choose(found.n);
   else if (found) choose(found.target >= 0 && found.source === view.at ? found.target : Math.max(found.source, found.source < 0 ? found.target : -1));
 });
 canvas.addEventListener("pointerleave", () => { hover = null; byId("tip").hidden = true; redraw(); });
@@ -248,10 +248,10 @@ function touch(event) {
   if (found !== hover) { hover = found; redraw(); }
   if (!found && !band) { tip.hidden = true; return; }
   if (band) tip.replaceChildren(element("b", band.kind), element("p", `${time(band.from)} to ${time(band.until)}`));
-  else if ("come" in found) tip.replaceChildren(element("b", `${lane(found.lane)} ${found.words}`),
+  else if ("incoming" in found) tip.replaceChildren(element("b", `${lane(found.lane)} ${found.label}`),
     element("p", time(found.at)), element("pre", found.detail));
-  else tip.replaceChildren(element("b", found.words),
-    element("p", `${lane(found.from)} → ${found.to < 0 ? "nobody" : lane(found.to)}, ${KINDS[found.kind][0]}`),
+  else tip.replaceChildren(element("b", found.label),
+    element("p", `${lane(found.from)} → ${found.to < 0 ? "no party" : lane(found.to)}, ${KINDS[found.kind][0]}`),
     element("p", travelled(found)), element("pre", found.detail));
   tip.hidden = false;
   tip.style.left = clamp(event.clientX + 14, 4, innerWidth - tip.offsetWidth - 8) + "px";
@@ -272,9 +272,9 @@ function heading() {
   byId("title").textContent = data.title;
   byId("command").textContent = data.command;
   for (const [name, value] of data.facts) {
-    const one = element("div"), told = element("dd", value);
-    told.title = value;
-    one.append(element("dt", name), told);
+    const one = element("div"), definition = element("dd", value);
+    definition.title = value;
+    one.append(element("dt", name), definition);
     byId("facts").append(one);
   }
   if (broken) {
@@ -294,7 +294,7 @@ function heading() {
 
 function legend() {
   const SVG = "http://www.w3.org/2000/svg", made = [];
-  const sign = (words, draw) => {
+  const sign = (label, draw) => {
     const one = element("span"), svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("width", 22); svg.setAttribute("height", 10);
     draw((name, values) => {
@@ -302,14 +302,14 @@ function legend() {
       for (const [key, value] of Object.entries(values)) part.setAttribute(key, value);
       svg.append(part);
     });
-    one.append(svg, words); made.push(one);
+    one.append(svg, label); made.push(one);
   };
-  for (const [kind, [words, dash]] of Object.entries(KINDS)) sign(words, (add) => {
+  for (const [kind, [label, dash]] of Object.entries(KINDS)) sign(label, (add) => {
     add("path", { d: "M0 5H16", stroke: `var(--${kind})`, "stroke-width": 1.6, "stroke-dasharray": dash.join(" "), fill: "none" });
     add("path", { d: "M22 5l-7-3v6z", fill: `var(--${kind})` });
   });
   sign("event", (add) => add("circle", { cx: 16, cy: 5, r: 3, fill: "var(--ink)" }));
-  sign("told to the person", (add) => add("circle", { cx: 16, cy: 5, r: 3, fill: "var(--panel)", stroke: "var(--ink)" }));
+  sign("told to the user", (add) => add("circle", { cx: 16, cy: 5, r: 3, fill: "var(--panel)", stroke: "var(--ink)" }));
   sign("never arrived", (add) => {
     add("path", { d: "M0 5H13M9 1l8 8M17 1l-8 8", stroke: "var(--soft)", "stroke-width": 1.6, fill: "none" });
   });

@@ -1,7 +1,7 @@
-"""`python -m sim mutants`: plants each mutant and tells when it was caught, and by what.
+"""`python -m sim mutants`: plants mutants and prints which invariant failed after how many seeds.
 
-Exit codes: 0 all are caught, 1 one survived (or the alarm rings for nothing, or not at all), 2 the
-options are wrong.
+Exit codes: 0 all are caught, 1 one survived (or the canary did, or the unchanged code failed), 2
+the options are wrong.
 """
 
 import argparse
@@ -9,27 +9,27 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sim.hunt import MOST_SEEDS, hunt_all
 from sim.mutants import Catch, Mutant
 from sim.mutants.catalogue import CANARY, MUTANTS, NOTHING
-from sim.mutants.hunt import MOST_SEEDS, hunt_all
 
 CANARY_SEEDS = 1
 QUIET_SEEDS = 20
-"""How many seeds the code as it stands is run for: many more than most mutants survive."""
+"""How many seeds are run without a mutant: many more than most mutants survive."""
 SURVIVED = "survived"
 
 HEAD = """\
 # Planted bugs
 
-Does the simulator see anything? Each of these bugs was planted in the code that stands, one at a
-time, and seeds were run from 0 on until something was violated. A bug that survived
-{most:,} seeds would be a failure, and is a failure of the command that wrote this table:
+Does the simulator notice a bug? Each of these bugs was planted in the code, one at a time, and
+seeds were run from 0 on until an invariant failed. A bug that survives {most:,} seeds is a failure
+of the command that wrote this table:
 
     .venv/bin/python -m sim mutants --markdown docs/mutants.md
 
-`{canary}` proves that the alarm rings, `{nothing}` (the code as it stands, {quiet} seeds) that it
-does not ring for nothing. `.venv/bin/python -m sim mutants NAME` plants one of them. They are in
-`sim/mutants/`; what caught them is in `sim/checkers/`.
+`{canary}` shows that a run fails when a text is changed; `{nothing}` is the code without a bug, run
+for {quiet} seeds, and must not fail. `.venv/bin/python -m sim mutants NAME` plants one of them.
+They are in `sim/mutants/`; the invariants are in `sim/checkers/`.
 
 {count} mutants. Half of them are caught by seed {median} or before, all by seed {last}.
 
@@ -41,7 +41,7 @@ does not ring for nothing. `.venv/bin/python -m sim mutants NAME` plants one of 
 def add_options(
     parser: argparse.ArgumentParser, number: "Callable[[int, int], argparse._ActionType]"
 ) -> None:
-    """`number` makes the type of an option that is a number between two."""
+    """`number` makes the type of an option that is a number within bounds."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
     parser.add_argument("--list", action="store_true", help="tell what there are, and plant none")
     parser.add_argument(
@@ -57,7 +57,7 @@ def add_options(
 
 
 def run(options: argparse.Namespace, ok: int, violated: int, usage: int) -> int:
-    """Carries the command out, and gives one of the three exit codes."""
+    """Carries the command out, and returns one of the three exit codes."""
     known = {mutant.name: mutant for mutant in (CANARY, NOTHING, *MUTANTS)}
     strange = [name for name in options.names if name not in known]
     if strange:
@@ -93,7 +93,7 @@ def _most(mutant: Mutant, most_seeds: int) -> int:
 
 
 def _hunt(mutants: Sequence[Mutant], most_seeds: int, jobs: int, html: Path | None) -> list[Catch]:
-    """Hunts them and tells of each as soon as it and all before it are done."""
+    """Hunts the mutants and prints each catch, in order."""
     hunted = [(mutant, _most(mutant, most_seeds)) for mutant in mutants]
     catches: list[Catch] = []
     for catch in hunt_all(hunted, jobs, html):
@@ -116,7 +116,7 @@ def _verdict(catch: Catch) -> str:
 
 
 def markdown(mutants: Sequence[Mutant], catches: Sequence[Catch], most_seeds: int) -> str:
-    """The table, and what it is."""
+    """The table of docs/mutants.md, with its introduction."""
     planted = {mutant.name for mutant in MUTANTS}
     seeds = sorted(catch.seeds for catch in catches if catch.name in planted)
     head = HEAD.format(
