@@ -7,7 +7,8 @@ shows here.
 - A connection gets each entry of a conversation once, in order, without a gap.
 - A request has one reply.
 - A connection whose buffer is full gets no entries.
-- A connection is cut off, with the loss of its buffer, only if its peer reads nothing or is silent.
+- A connection is cut off, with the loss of its buffer, only if its peer reads nothing, is silent,
+  or shut its side down `finish_ms` ago.
 - The sends of a user stay within the rate limit.
 """
 
@@ -50,7 +51,7 @@ _decode = msgspec.json.Decoder(_Frame).decode
 class _Stream:
     """One connection: the last entry of each conversation, and the requests answered so far."""
 
-    __slots__ = ("answered", "full", "heard_ms", "last", "progress_ms")
+    __slots__ = ("answered", "full", "heard_ms", "input_ended_ms", "last", "progress_ms")
 
     def __init__(self, now_ms: int) -> None:
         self.last: dict[int, int] = {}
@@ -58,6 +59,8 @@ class _Stream:
         self.full = False
         self.heard_ms = now_ms
         """When bytes last arrived, by the clock of the machine."""
+        self.input_ended_ms: int | None = None
+        """When the peer shut its side down."""
         self.progress_ms = now_ms
         """When the buffer last became full or shrank."""
 
@@ -99,6 +102,10 @@ class Streams:
             stream = self._stream(host, event.connection)
             if stream is not None:
                 stream.heard_ms = _clock(host)
+        elif isinstance(event, ev.EndOfInput):
+            stream = self._stream(host, event.connection)
+            if stream is not None:
+                stream.input_ended_ms = _clock(host)
         for effect in effects:
             if isinstance(effect, fx.Send):
                 self._written(host, effect.data, (effect.connection,))
@@ -134,7 +141,10 @@ class Streams:
             return
         now_ms = _clock(host)
         stalled = stream.full and now_ms - stream.progress_ms >= self._config.stall_ms
-        if not stalled and now_ms - stream.heard_ms < self._config.dead_ms:
+        ended_ms = stream.input_ended_ms
+        ended = ended_ms is not None and now_ms - ended_ms >= self._config.finish_ms
+        silent = now_ms - stream.heard_ms >= self._config.dead_ms
+        if not (stalled or ended or silent):
             raise Violation(
                 "a live connection is not cut off",
                 f"connection {connection} of {host.name}",

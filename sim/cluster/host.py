@@ -132,6 +132,7 @@ class Host:
             AcceptRecord(now_ms, self.name, number, conn.name, conn.client_number)
         )
         conn.up.arrive = lambda data: self._of(node, ev.BytesReceived(number, data))
+        conn.input_ended = lambda: self._of(node, ev.EndOfInput(number))
         conn.node_lost = lambda: self._lost(node, number)
         conn.down.buffered = lambda size: self._buffered(node, number, size)
         self.feed(ev.ConnectionOpened(number, address))

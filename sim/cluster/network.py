@@ -53,7 +53,7 @@ class Pipe:
         self._held_back = 0
         self._last_arrival_ms = 0
         self._reading = False
-        self._ended = False
+        self.ended = False
         self._bytes_left: int | None = None
         self._broken: Callable[[], None] = lambda: None
         self.arrive: Callable[[bytes], None] = lambda data: None
@@ -79,13 +79,18 @@ class Pipe:
 
     def end(self) -> bytes:
         """Nothing more arrives. Returns the bytes that had not left the writer."""
-        self._ended = True
+        self.ended = True
         return bytes(self._unsent)
 
     @property
     def idle(self) -> bool:
         """The writer's buffer is empty."""
         return not self._unsent
+
+    @property
+    def flushed(self) -> bool:
+        """All that was written has arrived."""
+        return not (self._unsent or self._in_flight)
 
     def flush_ms(self) -> int:
         """How long until all bytes in flight have arrived, unless the pipe is stopped."""
@@ -141,7 +146,7 @@ class Pipe:
             self._held_back += 1
             return
         piece = self._in_flight.popleft()
-        if self._ended or self.black_hole:
+        if self.ended or self.black_hole:
             return
         if self._bytes_left is None:
             self.arrive(piece)
@@ -179,6 +184,7 @@ class SimConnection:
         self.up = Pipe(world, rng, conditions)
         self.down = Pipe(world, rng, conditions)
         self.client_lost: Callable[[str], None] = lambda reason: None
+        self.input_ended: Callable[[], None] = lambda: None
         self.node_lost: Callable[[], None] = lambda: None
         self._client_open = True
         self._node_open = True
@@ -186,6 +192,19 @@ class SimConnection:
     @property
     def open(self) -> bool:
         return self._client_open and self._node_open
+
+    def half_close_by_client(self) -> None:
+        """The client shuts its side down: the node is told after the client's last bytes, and may
+        go on writing. The client must not write any more."""
+        self._world.later(self.up.flush_ms() + 1, self._end_input)
+
+    def _end_input(self) -> None:
+        if self.up.ended:
+            return
+        if self.up.flushed:
+            self.input_ended()
+        else:
+            self._world.later(READ_EVERY_MS, self._end_input)
 
     def close_by_client(self) -> None:
         """The client closes; the node hears of it after the client's last bytes."""

@@ -86,6 +86,9 @@ class Adversary:
             self._disconnect_while_authenticating,
             self._send_much_at_once,
             self._log_out_and_write,
+            self._half_close,
+            self._half_close_while_closing,
+            self._half_close_while_authenticating,
         ]
         ids: list[int] = []
         for name in NAMES:
@@ -214,7 +217,7 @@ class Adversary:
         if host is not None:
             for number in range(40):
                 self._world.later(number, self._stall, host)
-            self._world.later(self._rng.randint(10, 40), self._jump, host)
+            self._world.later(self._rng.randint(10, 40), self._jump, host, CONFIG.stall_ms)
 
     def _stall(self, host: Host) -> None:
         if host.node is not None and not self._stopped:
@@ -222,9 +225,9 @@ class Adversary:
             conn.down.stopped = True
             conn.up.write(FLOOD + self._login())
 
-    def _jump(self, host: Host) -> None:
+    def _jump(self, host: Host, ms: int) -> None:
         if host.node is not None and not host.paused and not self._stopped:
-            host.jump(CONFIG.stall_ms)
+            host.jump(ms)
 
     def _disconnect_while_authenticating(self) -> None:
         if opened := self._connect():
@@ -249,6 +252,41 @@ class Adversary:
         if opened := self._connect():
             opened[0].up.write(self._login())
             self._later(opened[0], line({"type": "logout"}) + b'{"type": ', 300)
+
+    def _half_close(self) -> None:
+        """Shuts its side down, before, during or after login, with replies that it reads at once,
+        or more slowly than a node waits for."""
+        if opened := self._connect():
+            conn = opened[0]
+            start = self._rng.choice((b"", self._login()))
+            conn.up.write(start)
+            if self._rng.random() < 0.5:
+                conn.down.bytes_per_ms = 1
+                self._later(conn, FLOOD * 3, 300)
+            self._world.later(self._rng.choice((1, 400)), conn.half_close_by_client)
+
+    def _half_close_while_closing(self) -> None:
+        if opened := self._connect():
+            conn = opened[0]
+            conn.down.stopped = True
+            conn.up.write(FLOOD + LONG)
+            self._world.later(self._rng.randint(1, 20), conn.half_close_by_client)
+            self._world.later(self._rng.randint(500, 12_000), conn.down.resume)
+
+    def _half_close_while_authenticating(self) -> None:
+        """Many connections shut their side down, and the clock is set ahead by the time for which
+        the node waits."""
+        host = self._host()
+        if host is not None:
+            for number in range(40):
+                self._world.later(number, self._login_and_half_close, host)
+            self._world.later(self._rng.randint(10, 40), self._jump, host, CONFIG.finish_ms)
+
+    def _login_and_half_close(self, host: Host) -> None:
+        if host.node is not None and not self._stopped:
+            conn = self._connect_to(host, f"{ADDRESS}{self._rng.randrange(100)}")
+            conn.up.write(self._login())
+            conn.half_close_by_client()
 
     def _connect_too_often(self) -> None:
         host = self._host()
