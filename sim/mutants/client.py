@@ -2,18 +2,17 @@
 
 from sim.mutants import Edit, Mutant
 
+CONNECTION = "chat.client.session.connection"
 CURSORS = "chat.client.session.cursors"
 OUTBOX = "chat.client.session.outbox"
-ERRANDS = "chat.client.session.outgoing"
-CONNECTION = "chat.client.session.connection"
-EXCHANGE = "chat.client.session.calls"
-MARKS = "chat.client.session.read_marks"
+OUTGOING = "chat.client.session.outgoing"
+READ_MARKS = "chat.client.session.read_marks"
 ROSTER = "chat.client.session.roster"
 
 MUTANTS = (
     Mutant(
         "new-key-on-retry",
-        "what is sent again after a reconnect gets another key",
+        "a send that is repeated after a reconnect gets another key",
         (
             Edit(
                 OUTBOX,
@@ -29,10 +28,10 @@ MUTANTS = (
     ),
     Mutant(
         "lost-reply-taken-for-failure",
-        "what was under way when the connection broke is told to have failed",
+        "sends without an answer when the connection broke are reported as failed",
         (
             Edit(
-                ERRANDS,
+                OUTGOING,
                 "        self.outbox.connection_lost()\n",
                 "        for item in list(self.outbox.items.values()):\n"
                 "            if item.in_flight and self.outbox.settle(item):\n"
@@ -56,7 +55,7 @@ MUTANTS = (
     ),
     Mutant(
         "cursor-goes-back",
-        "after a reconnect the cursor is what the node has as read",
+        "after a reconnect the cursor is the read mark of the node",
         (
             Edit(
                 CURSORS,
@@ -80,7 +79,7 @@ MUTANTS = (
     ),
     Mutant(
         "cursors-not-named",
-        "who resumes does not say up to where",
+        "a device that resumes does not name its cursors",
         (
             Edit(
                 "chat.client.session.authentication",
@@ -91,7 +90,7 @@ MUTANTS = (
     ),
     Mutant(
         "later-overtakes",
-        "a send that has to wait lets those after it to the same people go first",
+        "a send that has to wait lets later ones to the same recipient go first",
         (
             Edit(
                 OUTBOX,
@@ -104,7 +103,7 @@ MUTANTS = (
     ),
     Mutant(
         "silence-not-noticed",
-        "a connection that has gone silent is thought to be there",
+        "a connection that has gone silent is taken for live",
         (
             Edit(
                 CONNECTION,
@@ -115,7 +114,7 @@ MUTANTS = (
     ),
     Mutant(
         "no-second-attempt",
-        "a connection that could not be had twice in a row is not dialled again",
+        "a connection that failed twice in a row is not tried again",
         (
             Edit(
                 CONNECTION,
@@ -127,10 +126,10 @@ MUTANTS = (
     ),
     Mutant(
         "mark-lost",
-        "a read mark that was under way when the connection broke blocks all later ones",
+        "a read mark without an answer when the connection broke blocks all later ones",
         (
             Edit(
-                MARKS,
+                READ_MARKS,
                 "        for mark in self._marks.values():\n            mark.in_flight = 0\n",
                 "        pass\n",
             ),
@@ -150,7 +149,7 @@ MUTANTS = (
     ),
     Mutant(
         "presence-ignored",
-        "news of who is there is not taken",
+        "the client ignores the presence of friends",
         (
             Edit(
                 ROSTER,

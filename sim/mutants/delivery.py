@@ -1,59 +1,19 @@
-"""Mutants of the core's way from a send to every device: answering, publishing, catching up."""
+"""Mutants of delivery: fan-out, catch-up, streams, flow control, subscriptions."""
 
 from sim.mutants import Edit, Mutant
 
-DELIVERY = "chat.core.delivery.fan_out"
-REQUESTS = "chat.core.requests.requests"
 CONVERSATION = "chat.core.state.conversation"
+FAN_OUT = "chat.core.delivery.fan_out"
 NODE = "chat.core.node"
-SWEEP = "chat.core.upkeep.anti_entropy"
-
-_ASK = (
-    "        context.query("
-    "AppendAsked(session.connection, request.id, user.name, append), append)\n"
-)
+REQUESTS = "chat.core.requests.requests"
 
 MUTANTS = (
-    Mutant(
-        "ack-before-commit",
-        "a text to a group is answered by `sent` when the store is asked, not when it has answered",
-        (
-            Edit(
-                REQUESTS,
-                _ASK,
-                "        guess = self._delivery.conversations.get(group or 0)\n"
-                "        asking = session.connection if guess is None else 0\n"
-                "        context.query(AppendAsked(asking, request.id, "
-                "user.name, append), append)\n"
-                "        if guess is not None:\n"
-                "            session.sending.discard(request.key)\n"
-                "            sent = encode_sent(request.id, guess.id, guess.head + 1, now_ms)\n"
-                "            context.reply(session, sent)\n",
-            ),
-        ),
-    ),
-    Mutant(
-        "publish-before-commit",
-        "a text to a group is published when the store is asked, under the number it will have",
-        (
-            Edit(
-                REQUESTS,
-                _ASK,
-                _ASK + "        guess = self._delivery.conversations.get(group or 0)\n"
-                "        if guess is not None:\n"
-                "            early = LogEntry(guess.id, guess.head + 1, _TEXT, "
-                "user.id, user.name,\n"
-                "                request.text, now_ms, request.key)\n"
-                "            context.publish((group_channel(guess.id),), EntryBusMessage(early))\n",
-            ),
-        ),
-    ),
     Mutant(
         "sent-twice",
         "a send whose `sent` stood in its place in the stream is answered once more",
         (
             Edit(
-                DELIVERY,
+                FAN_OUT,
                 "if session is not None and not placed:",
                 "if session is not None:",
             ),
@@ -64,7 +24,7 @@ MUTANTS = (
         "`sent` does not wait for its place in the stream",
         (
             Edit(
-                DELIVERY,
+                FAN_OUT,
                 "if position is not None and position < seq - 1:",
                 "if False and position is not None:",
             ),
@@ -94,20 +54,8 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "lost-reply-is-failure",
-        "a write of which nobody knows whether it was done is answered by an error",
-        (
-            Edit(
-                REQUESTS,
-                "            self._context.close(session, Input.ANSWER_UNKNOWN)\n"
-                "            return\n",
-                "            outcome = Refused(ErrorCode.FORBIDDEN)\n",
-            ),
-        ),
-    ),
-    Mutant(
         "gap-ignored",
-        "an entry beyond the next one only raises the head, and nobody is behind for it",
+        "an entry beyond the next one only raises the head, and no connection is behind for it",
         (
             Edit(
                 CONVERSATION,
@@ -122,10 +70,10 @@ MUTANTS = (
     ),
     Mutant(
         "repeat-delivered",
-        "an envelope with the entry that was handed out last is handed out again",
+        "a bus message with the entry that was delivered last is delivered again",
         (
             Edit(
-                DELIVERY,
+                FAN_OUT,
                 "        if entry.seq == conversation.head + 1:\n"
                 '            self._deliver(conversation, entry, None, b"")',
                 "        if entry.seq == conversation.head + 1:\n"
@@ -136,11 +84,11 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "old-envelope-delivered",
-        "an envelope that comes again, or too late, is not passed over",
+        "old-bus-message-delivered",
+        "a bus message that comes again, or late, is not ignored",
         (
             Edit(
-                DELIVERY,
+                FAN_OUT,
                 "if conversation is None or entry.seq <= conversation.head:",
                 "if conversation is not None and entry.seq <= conversation.head:\n"
                 "            frame = encode_entry(entry, own=False)\n"
@@ -151,8 +99,8 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "page-for-those-who-moved-on",
-        "a page of the log is handed to all who are behind, wherever they stand by then",
+        "page-for-other-cursors",
+        "a page of the log is delivered to all connections behind, whatever their cursor",
         (
             Edit(
                 CONVERSATION,
@@ -169,54 +117,18 @@ MUTANTS = (
     ),
     Mutant(
         "read-once",
-        "the log is read after a cursor once, and never again for whoever comes to stand there",
+        "the log is read after a cursor once, and never again for later connections at that cursor",
         (Edit(CONVERSATION, "        self._reading.discard(cursor)\n", ""),),
     ),
     Mutant(
         "slow-reader-not-held",
-        "a connection whose buffer is full is fed further",
+        "a connection whose buffer is full gets further entries",
         (Edit(NODE, "            self._delivery.hold(session)\n", ""),),
     ),
     Mutant(
         "stopped-for-good",
-        "a stream that stopped before an entry of its own is not set going by the answer",
+        "a stream that stopped before an entry of its own does not go on after the answer",
         (Edit(REQUESTS, "            self._delivery.unstop(session)\n", "            pass\n"),),
-    ),
-    Mutant(
-        "no-sweep",
-        "heads and versions are compared only while the bus is down",
-        (
-            Edit(
-                SWEEP,
-                "            self._compare(*self._turn)\n",
-                "",
-            ),
-        ),
-    ),
-    Mutant(
-        "sweep-without-heads",
-        "the sweep looks at rosters and not at logs",
-        (
-            Edit(
-                SWEEP, "                self._delivery.learn(id, head)\n", "                pass\n"
-            ),
-        ),
-    ),
-    Mutant(
-        "no-compare-after-bus-up",
-        "what was published while the bus was away is not looked for when it is back",
-        (Edit(NODE, "        self._sweep.compare_all()\n", ""),),
-    ),
-    Mutant(
-        "no-compare-while-bus-down",
-        "a node without a bus does not look more often",
-        (
-            Edit(
-                SWEEP,
-                "            self.compare_all()\n            return\n",
-                "            pass\n",
-            ),
-        ),
     ),
     Mutant(
         "channel-left-too-early",
@@ -232,11 +144,11 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "key-for-everyone",
-        "the key of an entry is shown to everyone who gets it live",
+        "key-for-all-members",
+        "the key of an entry is shown to all connections that get it live",
         (
             Edit(
-                DELIVERY,
+                FAN_OUT,
                 "context.effects.append(Deliver(audience, encode_entry(entry, own=False)))",
                 "context.effects.append(Deliver(audience, encode_entry(entry, own=True)))",
             ),
@@ -244,10 +156,10 @@ MUTANTS = (
     ),
     Mutant(
         "kept-after-leaving",
-        "who has left a group goes on getting what is said there",
+        "a user who has left a group goes on getting its entries",
         (
             Edit(
-                DELIVERY,
+                FAN_OUT,
                 "        self._context.send(session.connection, "
                 "GroupDeletedPush(group=conversation.id))\n"
                 "        self.detach(session, conversation.id)\n",
@@ -256,8 +168,8 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "entry-of-the-gone",
-        "an entry whose sender has left meanwhile is told to nobody",
+        "entry-of-former-member",
+        "an entry whose sender has left meanwhile is not delivered",
         (
             Edit(
                 REQUESTS,
@@ -270,35 +182,15 @@ MUTANTS = (
     ),
     Mutant(
         "slow-reader-never-resumes",
-        "a connection whose buffer was full is not fed again when it has drained",
+        "a connection whose buffer was full gets no entries after it has drained",
         (Edit(NODE, "                self._delivery.release(session)\n", ""),),
-    ),
-    Mutant(
-        "subscribe-after-read",
-        "the channel of a user is subscribed to after the roster and the heads in it were read",
-        (
-            Edit(
-                "chat.core.requests.authentication",
-                "        channel = session.listens_to = user_channel(user)\n"
-                "        self._channels.need(channel)\n"
-                "        return self._channels.wait(channel, record)\n",
-                "        return False\n",
-            ),
-            Edit(
-                "chat.core.requests.authentication",
-                "        session.token = record.token\n",
-                "        session.token = record.token\n"
-                "        session.listens_to = user_channel(user.id)\n"
-                "        self._channels.need(session.listens_to)\n",
-            ),
-        ),
     ),
     Mutant(
         "failed-page-forgotten",
         "a page of the log that could not be read is not asked for again",
         (
             Edit(
-                DELIVERY,
+                FAN_OUT,
                 "                self._failed[conversation.id] = None\n",
                 "                pass\n",
             ),
@@ -306,13 +198,24 @@ MUTANTS = (
     ),
     Mutant(
         "page-count-leaks",
-        "a page that could not be read counts as under way for ever",
+        "a page that could not be read counts as in flight for ever",
         (
             Edit(
-                DELIVERY,
+                FAN_OUT,
                 "        self._pages_in_flight -= 1\n        conversation",
                 "        self._pages_in_flight -= isinstance(outcome, LogRead)\n"
                 "        conversation",
+            ),
+        ),
+    ),
+    Mutant(
+        "page-without-followers-leaks",
+        "a page of a log without followers counts as in flight for ever",
+        (
+            Edit(
+                FAN_OUT,
+                "        self._pages_in_flight -= 1\n",
+                "        self._pages_in_flight -= record.conversation in self.conversations\n",
             ),
         ),
     ),

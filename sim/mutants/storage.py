@@ -1,14 +1,27 @@
-"""Mutants of the transactions."""
+"""Mutants of the transactions, the append batch and its cache."""
 
 from sim.mutants import Edit, Mutant
 
-APPENDS = "chat.storage.append.batch"
-GROUPS = "chat.storage.transactions.groups"
+BATCH = "chat.storage.append.batch"
 FRIENDSHIPS = "chat.storage.transactions.friendships"
+GROUPS = "chat.storage.transactions.groups"
 LOG = "chat.storage.transactions.log"
 ROSTERS = "chat.storage.transactions.rosters"
 
 MUTANTS = (
+    Mutant(
+        "refused-though-stored",
+        "a send that is repeated after its sender lost membership is refused, though it was stored",
+        (
+            Edit(
+                BATCH,
+                "        if first is None and refusal is not None and hopeful:\n"
+                "            stored |= _find_keys(connection, [append])\n"
+                "            first = stored.get(identity)\n",
+                "        if refusal is not None:\n            first = None\n",
+            ),
+        ),
+    ),
     Mutant(
         "no-unique-key",
         "nothing keeps a key from being stored twice",
@@ -26,7 +39,7 @@ MUTANTS = (
         "a batch that is run again after a lost reply does not look for its keys",
         (
             Edit(
-                APPENDS,
+                BATCH,
                 "stored = {} if hopeful else _find_keys(connection, appends)",
                 "stored = {}",
             ),
@@ -37,7 +50,7 @@ MUTANTS = (
         "a key that was stored before is answered with the present head",
         (
             Edit(
-                APPENDS,
+                BATCH,
                 "    return Appended(first_conversation, seq, at_ms, recipient, repeated=True)",
                 "    seq = connection.query(\n"
                 '        "SELECT head FROM conversations WHERE id = ?", (first_conversation,)\n'
@@ -49,14 +62,14 @@ MUTANTS = (
     Mutant(
         "head-raised-by-one",
         "the head grows by one for a batch, however many entries it brought",
-        (Edit(APPENDS, "values += (*conversations, growth)", "values += (*conversations, 1)"),),
+        (Edit(BATCH, "values += (*conversations, growth)", "values += (*conversations, 1)"),),
     ),
     Mutant(
         "numbers-with-a-hole",
-        "a text that is refused uses up a number all the same",
+        "a text that is refused uses up a seq all the same",
         (
             Edit(
-                APPENDS,
+                BATCH,
                 "        if refusal is not None:\n",
                 "        if refusal is not None:\n"
                 "            if target[0] in heads:\n"
@@ -70,19 +83,19 @@ MUTANTS = (
         "the answers of a batch go to its sends in the wrong order",
         (
             Edit(
-                APPENDS,
+                BATCH,
                 "    return Batch(\n        outcomes,",
                 "    return Batch(\n        outcomes[::-1],",
             ),
-            Edit(APPENDS, "    return Guess(outcomes,", "    return Guess(outcomes[::-1],"),
+            Edit(BATCH, "    return Guess(outcomes,", "    return Guess(outcomes[::-1],"),
         ),
     ),
     Mutant(
         "membership-outside-the-transaction",
-        "the node asks its own roster whether the sender is a member, and the transaction does not",
+        "membership is checked in the node's roster, and not in the transaction",
         (
             Edit(
-                APPENDS,
+                BATCH,
                 "        return group_refusal(role, GroupAction.GROUP_CHAT)\n",
                 "        return None\n",
             ),
@@ -99,10 +112,10 @@ MUTANTS = (
     ),
     Mutant(
         "blocks-not-asked",
-        "a text is taken though one of the two has blocked the other",
+        "a text is stored though one of the two has blocked the other",
         (
             Edit(
-                APPENDS,
+                BATCH,
                 "DirectRole.BLOCKED_FRIEND if is_blocked else DirectRole.FRIEND",
                 "DirectRole.FRIEND",
             ),
@@ -110,10 +123,10 @@ MUTANTS = (
     ),
     Mutant(
         "version-taken-for-granted",
-        "a batch that goes by memory compares heads alone, and whoever once might write may still",
+        "a speculative batch verifies heads only, so a former member may still write",
         (
             Edit(
-                APPENDS,
+                BATCH,
                 "WHEN head = ? AND access_version = ? THEN",
                 "WHEN head = ? AND access_version <> -1 - ? THEN",
             ),
@@ -133,12 +146,12 @@ MUTANTS = (
     ),
     Mutant(
         "version-not-compared",
-        "a batch that asks under locks takes those who once might write for members still",
-        (Edit(APPENDS, "        remembered - outdated,\n", "        remembered,\n"),),
+        "a batch that reads under locks takes former members for members",
+        (Edit(BATCH, "        remembered - outdated,\n", "        remembered,\n"),),
     ),
     Mutant(
         "writers-of-old-versions",
-        "who might write at an earlier version is remembered as one who may at the present one",
+        "a writer at an earlier access version is cached as one at the present version",
         (
             Edit(
                 "chat.storage.append.cache",
@@ -191,12 +204,12 @@ MUTANTS = (
     ),
     Mutant(
         "wrong-heir",
-        "a group goes to whoever joined last",
+        "a group goes to the member who joined last",
         (Edit(GROUPS, '" ORDER BY since_seq LIMIT 1"', '" ORDER BY since_seq DESC LIMIT 1"'),),
     ),
     Mutant(
-        "members-of-an-ended-group",
-        "who is in a group stays in it when it ends",
+        "members-of-a-deleted-group",
+        "the members of a group stay in it when it is deleted",
         (
             Edit(
                 GROUPS,
@@ -208,7 +221,7 @@ MUTANTS = (
     ),
     Mutant(
         "chat-after-friendship",
-        "who were friends stay members of their conversation",
+        "former friends stay members of their conversation",
         (
             Edit(
                 FRIENDSHIPS,
@@ -236,7 +249,7 @@ MUTANTS = (
     ),
     Mutant(
         "heir-untouched",
-        "the roster of the one who inherits a group keeps its version",
+        "the roster of the user who inherits a group keeps its version",
         (
             Edit(
                 GROUPS,
@@ -283,7 +296,7 @@ MUTANTS = (
     ),
     Mutant(
         "roster-without-requests",
-        "who has asked to be a friend is not in the roster",
+        "friend requests are not in the roster",
         (
             Edit(
                 ROSTERS,
@@ -293,8 +306,8 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "anyone-ends-a-group",
-        "every member may end a group",
+        "any-member-deletes-a-group",
+        "every member may delete a group",
         (Edit(GROUPS, "    allow_group(role, GroupAction.DELETE_GROUP)\n", ""),),
     ),
 )

@@ -63,7 +63,7 @@ def test_the_command_tells_and_its_code_says_whether_all_is_as_it_should_be(
     assert cli.main(["mutants", "login-timeout-never", "--most-seeds", "1"]) == cli.VIOLATED
     assert "SURVIVED" in capsys.readouterr().out
     assert cli.main(["mutants", "--list"]) == cli.OK
-    assert "no-sweep" in capsys.readouterr().out
+    assert "no-anti-entropy" in capsys.readouterr().out
 
 
 def test_what_a_planted_bug_does_is_drawn(

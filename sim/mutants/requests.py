@@ -1,0 +1,215 @@
+"""Mutants of requests: the scheduler, authentication, sends and their replies, rate limits."""
+
+from sim.mutants import Edit, Mutant
+
+AUTHENTICATION = "chat.core.requests.authentication"
+CODEC = "chat.protocol.codec"
+NODE = "chat.core.node"
+REQUESTS = "chat.core.requests.requests"
+SCHEDULER = "chat.core.requests.scheduler"
+_ASK = (
+    "        context.query("
+    "AppendAsked(session.connection, request.id, user.name, append), append)\n"
+)
+
+MUTANTS = (
+    Mutant(
+        "ack-before-commit",
+        "a group text is answered by `sent` when the store is asked, not when it has answered",
+        (
+            Edit(
+                REQUESTS,
+                _ASK,
+                "        guess = self._delivery.conversations.get(group or 0)\n"
+                "        asking = session.connection if guess is None else 0\n"
+                "        context.query(AppendAsked(asking, request.id, "
+                "user.name, append), append)\n"
+                "        if guess is not None:\n"
+                "            session.sending.discard(request.key)\n"
+                "            sent = encode_sent(request.id, guess.id, guess.head + 1, now_ms)\n"
+                "            context.reply(session, sent)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "publish-before-commit",
+        "a group text is published when the store is asked, under the seq it will get",
+        (
+            Edit(
+                REQUESTS,
+                _ASK,
+                _ASK + "        guess = self._delivery.conversations.get(group or 0)\n"
+                "        if guess is not None:\n"
+                "            early = LogEntry(guess.id, guess.head + 1, _TEXT, "
+                "user.id, user.name,\n"
+                "                request.text, now_ms, request.key)\n"
+                "            context.publish((group_channel(guess.id),), EntryBusMessage(early))\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "lost-reply-is-failure",
+        "a write whose commit is unknown is answered by an error",
+        (
+            Edit(
+                REQUESTS,
+                "            self._context.close(session, Input.ANSWER_UNKNOWN)\n"
+                "            return\n",
+                "            outcome = Refused(ErrorCode.FORBIDDEN)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "subscribe-after-read",
+        "the user's channel is subscribed to after the roster and its heads were read",
+        (
+            Edit(
+                "chat.core.requests.authentication",
+                "        channel = session.listens_to = user_channel(user)\n"
+                "        self._channels.need(channel)\n"
+                "        return self._channels.wait(channel, record)\n",
+                "        return False\n",
+            ),
+            Edit(
+                "chat.core.requests.authentication",
+                "        session.token = record.token\n",
+                "        session.token = record.token\n"
+                "        session.listens_to = user_channel(user.id)\n"
+                "        self._channels.need(session.listens_to)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "channel-kept",
+        "the channel of a user who was refused or has left is subscribed to for ever",
+        (
+            Edit(
+                AUTHENTICATION,
+                "            self._channels.release(session.listens_to)\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "still-authenticating",
+        "a connection that ends while it authenticates counts as authenticating for ever",
+        (
+            Edit(
+                AUTHENTICATION,
+                "        if user is not None and not user.sessions:\n"
+                "            self._presence.went(user)\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "no-rate-limit",
+        "there is no rate limit",
+        (
+            Edit(
+                "chat.core.state.rate_limiter",
+                "        elif full_at_ms - now_ms > self._slack_ms:\n            return False\n",
+                "",
+            ),
+            Edit(
+                "chat.core.state.rate_limiter",
+                "return self._full_at_ms.get(who, 0.0) - now_ms <= self._slack_ms",
+                "return True",
+            ),
+        ),
+    ),
+    Mutant(
+        "pauses-saved-up",
+        "a user who has not sent for a while may send all that at once",
+        (
+            Edit(
+                "chat.core.state.rate_limiter",
+                "        if full_at_ms < now_ms:\n            full_at_ms = now_ms\n        elif",
+                "        if not full_at_ms:\n            full_at_ms = now_ms\n        if",
+            ),
+        ),
+    ),
+    Mutant(
+        "frame-cut-wrong",
+        "a line that comes in pieces is searched from the wrong place",
+        (Edit(CODEC, "            self._scanned -= self._start\n", ""),),
+    ),
+    Mutant(
+        "line-limit-misread",
+        "a line may be no longer after login than before",
+        (
+            Edit(
+                SCHEDULER,
+                "line = session.frames.take(self._line_bytes[session.state])",
+                "line = session.frames.take(256 if session.user else 4_096)",
+            ),
+        ),
+    ),
+    Mutant(
+        "deferred-for-good",
+        "a connection that exceeds its quantum is never served again",
+        (
+            Edit(
+                SCHEDULER,
+                "        if self._resting and not self._armed:\n",
+                "        if False:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "deferred-though-closed",
+        "a connection that is gone stays among the deferred ones",
+        (Edit(NODE, "        self._intake.forget(session)\n", ""),),
+    ),
+    Mutant(
+        "refused-though-in-the-log",
+        "a send is refused, though its entry was delivered, because its sender has left meanwhile",
+        (
+            Edit(
+                REQUESTS,
+                "            self._delivery.appended(session, entry, sent)\n",
+                "            away = session and conversation not in session.conversations\n"
+                "            if session is not None and away:\n"
+                "                self._context.refuse(\n"
+                "                    session, record.re, Refused(ErrorCode.FORBIDDEN)\n"
+                "                )\n"
+                "                session = None\n"
+                "            self._delivery.appended(session, entry, sent)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "reading-never-resumed",
+        "a peer that was not read from while its buffer was full is never read from again",
+        (
+            Edit(
+                SCHEDULER,
+                "        if pause != session.reading_paused:\n",
+                "        if pause and not session.reading_paused:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "drain-cuts-off",
+        "a node that drains cuts connections off, with the loss of their buffers",
+        (
+            Edit(
+                SCHEDULER,
+                "                    self._context.close(session, Input.DRAINED)\n",
+                "                    self._context.close(session, Input.DRAINED, abort=True)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "drain-does-not-wait",
+        "a node that drains closes connections whose requests it has not answered yet",
+        (
+            Edit(
+                SCHEDULER,
+                "                if not session.under_way:\n"
+                "                    self._context.close(session, Input.DRAINED)\n",
+                "                self._context.close(session, Input.DRAINED)\n",
+            ),
+        ),
+    ),
+)
