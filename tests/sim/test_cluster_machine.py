@@ -1,6 +1,6 @@
-"""Hypothesis writes the stories: any life with any trouble, then healing, then all must be well.
+"""Hypothesis writes the stories: any load with any faults, then healing, then everything converges.
 
-There is a rule for whatever people do and for each kind of fault. A failure shrinks to a short
+There is a rule for each action of a user and for each kind of fault. A failure shrinks to a short
 story and is printed as a command to paste into a shell; put into tests/sim/stories it stays a test.
 """
 
@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from sim.faults.injectors import INJECTORS
 from sim.story import RATES, Story
 
-PEOPLE = ("ann", "bob", "cyd")
+USERS = ("ann", "bob", "cyd")
 NODES = ("node-1", "node-2")
 NOISE = (
     "hello",
@@ -21,7 +21,7 @@ NOISE = (
     '{"type": "chat", "id": 1, "to": "ann", "text": "hello", "key": "ann-1-1"}',
     "{" * 200,
 )
-people, nodes = st.sampled_from(PEOPLE), st.sampled_from(NODES)
+users, nodes = st.sampled_from(USERS), st.sampled_from(NODES)
 
 
 class Clusters(RuleBasedStateMachine):
@@ -31,7 +31,7 @@ class Clusters(RuleBasedStateMachine):
         self.is_over = False
         self.texts = 0
         self.devices: list[str] = []
-        self.do(f"people {' '.join(PEOPLE)}")
+        self.do(f"people {' '.join(USERS)}")
 
     def do(self, line: str) -> None:
         try:
@@ -48,16 +48,16 @@ class Clusters(RuleBasedStateMachine):
         self.texts += 1
         return f"text {self.texts}"
 
-    # ------------------------------------------------------------------ life
+    # ------------------------------------------------------------------ load
 
     @precondition(lambda self: len(self.devices) < 6)
-    @rule(user=people, node=nodes)
+    @rule(user=users, node=nodes)
     def on(self, user: str, node: str) -> None:
         self.do(f"{user} on {node}")
         self.devices = [device.name for device in self.story.cluster.devices]
 
     @precondition(lambda self: self.devices)
-    @rule(data=st.data(), user=people, count=st.integers(1, 4))
+    @rule(data=st.data(), user=users, count=st.integers(1, 4))
     def send_text(self, data: st.DataObject, user: str, count: int) -> None:
         device = self.device(data)
         for _ in range(count):
@@ -69,23 +69,23 @@ class Clusters(RuleBasedStateMachine):
         data=st.data(),
         what=st.sampled_from(["joins", "leaves", "ends", "looks", "sleeps", "wakes"]),
     )
-    def come_or_go(self, data: st.DataObject, what: str) -> None:
+    def join_leave_or_sleep(self, data: st.DataObject, what: str) -> None:
         self.do(f"{self.device(data)} {what}")
 
     @precondition(lambda self: self.devices)
     @rule(
         data=st.data(),
         what=st.sampled_from(["befriends", "unfriends", "blocks", "unblocks"]),
-        user=people,
+        user=users,
     )
-    def fall_out_or_make_up(self, data: st.DataObject, what: str, user: str) -> None:
+    def change_friendship(self, data: st.DataObject, what: str, user: str) -> None:
         self.do(f"{self.device(data)} {what} {user}")
 
     @rule(ms=st.sampled_from([1, 5, 50, 1_000, 20_000]))
     def wait(self, ms: int) -> None:
         self.do(f"wait {ms}")
 
-    # ------------------------------------------------------------------ trouble
+    # ------------------------------------------------------------------ faults
 
     @precondition(lambda self: self.devices)
     @rule(
@@ -103,9 +103,9 @@ class Clusters(RuleBasedStateMachine):
         self.do(f"break {'node of ' if up else ''}{self.device(data)} after {count}")
 
     @precondition(lambda self: self.devices)
-    @rule(data=st.data(), way=st.sampled_from(["up", "down"]))
-    def stop_one_way(self, data: st.DataObject, way: str) -> None:
-        self.do(f"stop {self.device(data)} {way}")
+    @rule(data=st.data(), direction=st.sampled_from(["up", "down"]))
+    def stop_one_way(self, data: st.DataObject, direction: str) -> None:
+        self.do(f"stop {self.device(data)} {direction}")
 
     @rule(how=st.sampled_from(["crash", "start", "pause", "resume", "drain"]), node=nodes)
     def node(self, how: str, node: str) -> None:

@@ -1,4 +1,4 @@
-"""A seed gives one history: in every process, whatever order its sets are in, watched or not."""
+"""A seed gives one history: in each process, for any order of sets, watched or not."""
 
 from sim import pool
 from sim.cluster.trace import DeviceRecord, NodeRecord

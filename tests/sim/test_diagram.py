@@ -1,4 +1,4 @@
-"""The diagram: what is in its data for a run one knows, and that the page is safe and alone."""
+"""The diagram: its data for a known run, and a page that is safe and loads nothing."""
 
 import json
 import re
@@ -54,9 +54,9 @@ def test_a_text_is_followed_from_its_device_to_the_store_and_on(quiet: Diagram) 
     asked = next(arrow for arrow in about if arrow.name == "append")
     assert quiet.lanes[asked.target_lane].kind == "store"
     assert sent.left_ms < sent.arrived_ms < asked.arrived_ms < answered.arrived_ms
-    told = quiet.points[sent.target].detail
-    assert "is READY" in told
-    assert "→ query" in told
+    detail = quiet.points[sent.target].detail
+    assert "is READY" in detail
+    assert "→ query" in detail
 
 
 def test_arrows_join_points_and_go_forward(quiet: Diagram) -> None:
@@ -100,12 +100,12 @@ def test_lost_messages_never_arrive() -> None:
     plan = Plan(3, steps_ms=30_000, faults=("envelope_lost", "store_lost_reply", "reset"))
     report = run_plan(plan, keep_trace=True)
     picture = diagram.of_plan(plan, report)
-    struck = {band.kind for band in picture.bands}
-    assert {"envelope lost", "store lost reply", "reset"} <= struck
+    kinds = {band.kind for band in picture.bands}
+    assert {"envelope lost", "store lost reply", "reset"} <= kinds
     assert any(arrow.target == NOWHERE for arrow in picture.arrows)
 
 
-def test_strangers_have_a_lane() -> None:
+def test_the_adversary_has_a_lane() -> None:
     plan = Plan(3, steps_ms=8_000, faults=("hostile_bytes",))
     picture = diagram.of_plan(plan, run_plan(plan, keep_trace=True))
     assert [lane.kind for lane in picture.lanes].count("adversary") == 1
@@ -129,7 +129,7 @@ def test_a_violation_leads_to_the_entries_it_speaks_of(seen: str, entries: tuple
 
 
 def hostile(report: Report) -> Report:
-    """The run, in which somebody said something that is meant for the page."""
+    """The run, with a text that would be markup in the page."""
     assert report.trace is not None
     entry = Entry(
         seq=1, kind=EntryKind.TEXT, from_=User(id=1, name=HOSTILE), text=HOSTILE, at=1, key=None

@@ -1,4 +1,4 @@
-"""Every fault has its name, is drawn with its severity, and counts only where it hit something."""
+"""Every fault has its name, is drawn with its severity, and counts only where it was injected."""
 
 import random
 
@@ -6,6 +6,7 @@ import pytest
 
 from sim.cluster.cluster import Cluster
 from sim.cluster.injection_points import InjectionTarget, Phase
+from sim.cluster.network import ADVERSARY, SimConnection
 from sim.faults.injectors import INJECTORS
 from sim.faults.swarm import DRAWN, KINDS, REACHABLE, SEVERITIES, STANDING, Faults
 from sim.report.run_report import Plan
@@ -21,14 +22,14 @@ DESIGN = {
     "clients": "slow_reader reconnect_storm many_devices old_cursors hostile_bytes",
     "balancer": "balancer_moves balancer_picks_dead",
 }
-"""What the design wants to go wrong, and where."""
+"""The faults of the design, by where they are injected."""
 
 
 def test_all_faults_of_the_design_are_there_by_name() -> None:
     assert sorted(" ".join(DESIGN.values()).split()) == KINDS
 
 
-def test_every_strike_is_possible_at_every_point_of_a_texts_way() -> None:
+def test_every_injector_can_meet_a_text_in_every_phase() -> None:
     assert {(kind, phase) for kind in INJECTORS for phase in Phase} <= REACHABLE
     assert {kind for kind, _ in REACHABLE} == set(KINDS) - set(STANDING)
 
@@ -58,7 +59,7 @@ def fixture_cluster() -> Cluster:
 
 
 @pytest.mark.parametrize("kind", sorted(INJECTORS))
-def test_each_strike_hits_what_it_is_aimed_at_and_heals(cluster: Cluster, kind: str) -> None:
+def test_each_injector_hits_its_target_and_heals(cluster: Cluster, kind: str) -> None:
     faults = Faults(cluster, [kind])
     host = next(host for host in cluster.hosts if host.connections)
     conn = next(iter(host.connections.values()))
@@ -76,7 +77,7 @@ def test_each_strike_hits_what_it_is_aimed_at_and_heals(cluster: Cluster, kind: 
     assert all(device.session.online for device in cluster.devices)
 
 
-def test_a_strike_that_hits_nothing_does_not_count(cluster: Cluster) -> None:
+def test_an_injection_without_a_target_does_not_count(cluster: Cluster) -> None:
     faults = Faults(cluster, ["node_crash", "reset"])
     cluster.hosts[0].crash()
     assert not faults.inject("node_crash", InjectionTarget("node-1"))
@@ -124,7 +125,20 @@ def test_an_old_cursor_forgets_what_was_applied_after_it(cluster: Cluster) -> No
     assert [entry.seq for entry in device.applied[group]][-len(had) :] == [e.seq for e in had]
 
 
-def test_all_faults_at_once_are_survived_and_each_strikes() -> None:
+def test_all_faults_at_once_are_survived_and_each_is_injected() -> None:
     report = run(11, faults=list(KINDS), steps_ms=60_000)
     assert report.violation is None
     assert set(INJECTORS) <= {kind for kind, count in report.faults.items() if count}
+
+
+def test_a_client_that_shuts_its_side_down_still_gets_its_reply(cluster: Cluster) -> None:
+    host = next(host for host in cluster.hosts if host.node is not None)
+    received: list[bytes] = []
+    conn = SimConnection(cluster.world, ADVERSARY)
+    conn.down.arrive = received.append
+    host.accept(conn, "198.51.100.1")
+    conn.up.write(b'{"type": "ping", "id": 7}\n')
+    conn.half_close_by_client()
+    cluster.world.run_for(1_000)
+    assert b'"re":7' in b"".join(received)
+    assert not conn.open

@@ -13,6 +13,7 @@ from sim.report.coverage import Coverage
 from sim.report.facts import FACTS
 from sim.report.run_report import Plan, Report
 from sim.report.shrink import shrink
+from sim.report.summary import tell_story
 from sim.run import CRASH, run, run_plan
 
 
@@ -83,7 +84,7 @@ def test_what_fails_is_shrunk_to_what_it_needs() -> None:
 
 
 def test_what_fails_by_chance_is_looked_for_among_other_seeds() -> None:
-    """It fails in this run as it is, and in every seventh run whatever there is in it."""
+    """It fails in this run as it is, and in every seventh seed with any plan."""
 
     def fails(plan: Plan) -> Report:
         return _report(plan, "it broke" if plan.seed % 7 == 0 or plan == whole else None)
@@ -109,3 +110,27 @@ def test_coverage_names_what_is_missing() -> None:
     coverage.merge({(State.READY, Input.CHAT): 2}, {"gap": 3})
     assert "READY × chat" not in coverage.missing_cells()
     assert FACTS["gap"] not in coverage.missing_facts()
+
+
+def test_a_look_up_in_the_state_table_is_counted_while_it_is_watched() -> None:
+    coverage = Coverage()
+    with coverage.watching():
+        RULES[State.READY][Input.PING]
+        RULES[State.READY][Input.PING]
+    RULES[State.READY][Input.CHAT]
+    assert coverage.cells == {(State.READY, Input.PING): 2}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "words"),
+    [
+        ((), "no kinds of faults"),
+        (("reset",), "1 kind of fault;"),
+        (tuple(KINDS[:12]), "12 kinds of faults;"),
+    ],
+)
+def test_the_smallest_plan_is_told_in_whole_words(kinds: tuple[str, ...], words: str) -> None:
+    plan = Plan(7, nodes=1, devices=2, faults=kinds)
+    text = "\n".join(tell_story(plan, _report(plan, "it broke"), 3))
+    assert f"1 node, 2 clients, {words}" in text
+    assert "3 runs to find it" in text
