@@ -243,13 +243,14 @@ def _simulate(options: argparse.Namespace) -> int:
         if failed or unequal or (until is not None and monotonic() >= until):
             break
     progress.end()
-    story = _tell_failure(*failed, options.html) if failed else None
-    print("\n".join(summary.tell(totals)))
+    story = _report_failure(*failed, options.html) if failed else None
+    print("\n".join(summary.totals_lines(totals)))
     code = _verdict(totals, failed is not None, unequal, complete=default, asked=count)
     if options.json is not None:
         violation = (story, failed[2]) if story and failed else None
-        told = json.dumps(summary.as_json(totals, violation, unequal), indent=2, ensure_ascii=False)
-        if not _write(options.json, told + "\n", "--json"):
+        data = summary.as_json(totals, violation, unequal)
+        text = json.dumps(data, indent=2, ensure_ascii=False)
+        if not _write(options.json, text + "\n", "--json"):
             return USAGE
     return code
 
@@ -258,7 +259,7 @@ def _show(options: argparse.Namespace) -> int:
     plan = _plan(options, options.seed)
     report = run_plan(plan, keep_trace=True)
     if report.violation is not None:
-        print("\n".join(summary.tell_failure(plan, report, report.violation)))
+        print("\n".join(summary.failure_lines(plan, report, report.violation)))
     written = _draw(plan, report, options.html)
     return USAGE if not written else VIOLATED if report.violation else OK
 
@@ -323,12 +324,12 @@ def _runs(
             yield report, None
 
 
-def _tell_failure(plan: Plan, report: Report, violation: Violation, html: Path | None) -> Plan:
+def _report_failure(plan: Plan, report: Report, violation: Violation, html: Path | None) -> Plan:
     """Prints a violation and the smallest failing plan, draws that, and returns it."""
-    print("\n".join(summary.tell_failure(plan, report, violation)), flush=True)
+    print("\n".join(summary.failure_lines(plan, report, violation)), flush=True)
     shrunk = shrink(plan, report, run_plan)
     small = shrunk.plan
-    print("\n".join(summary.tell_story(small, shrunk.report, shrunk.runs)))
+    print("\n".join(summary.smallest_plan_lines(small, shrunk.report, shrunk.runs)))
     _draw(small, run_plan(small, keep_trace=True), html)
     print()
     return small

@@ -130,7 +130,7 @@ class Story:
     def node_handled(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
         pass
 
-    def device_told(self, device: SimDevice, effect: io.AnyEffect) -> None:
+    def device_effect(self, device: SimDevice, effect: io.AnyEffect) -> None:
         if isinstance(effect, io.EntryApplied):
             entry = effect.entry
             what = entry.text if entry.kind == "text" else str(entry.kind)

@@ -53,7 +53,7 @@ class Checks:
     def node_handled(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
         self.streams.check(host, event, effects)
 
-    def device_told(self, device: SimDevice, effect: io.AnyEffect) -> None:
+    def device_effect(self, device: SimDevice, effect: io.AnyEffect) -> None:
         self.safety.check(device, effect)
 
     # ------------------------------------------------------------------ after the faults

@@ -67,7 +67,7 @@ class Observer(Protocol):
     def node_handled(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
         """A node has handled an event; its effects are not carried out yet."""
 
-    def device_told(self, device: SimDevice, effect: io.AnyEffect) -> None:
+    def device_effect(self, device: SimDevice, effect: io.AnyEffect) -> None:
         """A device's session had an effect, which has been carried out."""
 
 
@@ -205,4 +205,4 @@ class Cluster:
     def _device_told(self, device: SimDevice, effect: io.AnyEffect) -> None:
         self.trace.add(DeviceRecord(self.world.now_ms, device.name, effect))
         for observer in self._observers:
-            observer.device_told(device, effect)
+            observer.device_effect(device, effect)

@@ -52,8 +52,8 @@ class Coverage:
     def node_handled(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
         self._facts.node_handled(host, event, effects)
 
-    def device_told(self, device: SimDevice, effect: io.AnyEffect) -> None:
-        self._facts.device_told(device, effect)
+    def device_effect(self, device: SimDevice, effect: io.AnyEffect) -> None:
+        self._facts.device_effect(device, effect)
 
     def run_ended(self) -> None:
         self._facts.run_ended()

@@ -145,7 +145,7 @@ class Facts:
             elif isinstance(effect, fx.Announce):
                 view.absent -= set(effect.offline)
 
-    def device_told(self, device: SimDevice, effect: io.AnyEffect) -> None:
+    def device_effect(self, device: SimDevice, effect: io.AnyEffect) -> None:
         if isinstance(effect, io.SendDelayed) and effect.code is ErrorCode.RATE_LIMITED:
             self._rate_limited.add((device.name, effect.ref))
         elif isinstance(effect, io.SendSettled) and (device.name, effect.ref) in self._rate_limited:

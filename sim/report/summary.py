@@ -72,7 +72,7 @@ class Totals:
         )
 
 
-def tell(totals: Totals) -> list[str]:
+def totals_lines(totals: Totals) -> list[str]:
     """The lines printed after all runs. Only the last one depends on the machine."""
     lines = [
         f"seeds            {totals.seeds}",
@@ -109,7 +109,7 @@ def _in_rows(words: list[str]) -> str:
     return (",\n" + " " * 17).join(rows)
 
 
-def tell_failure(plan: Plan, report: Report, violation: Violation) -> list[str]:
+def failure_lines(plan: Plan, report: Report, violation: Violation) -> list[str]:
     """The lines printed for a violation."""
     return [
         f"VIOLATION in seed {report.seed}",
@@ -132,7 +132,7 @@ def _severities(report: Report) -> str:
     return _in_rows(words)
 
 
-def tell_story(plan: Plan, report: Report, runs: int) -> list[str]:
+def smallest_plan_lines(plan: Plan, report: Report, runs: int) -> list[str]:
     """The lines printed for the smallest failing plan."""
     kinds = _count(len(report.kinds), "kind of fault", "kinds of faults")
     return [

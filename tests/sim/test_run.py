@@ -13,7 +13,7 @@ from sim.report.coverage import Coverage
 from sim.report.facts import FACTS
 from sim.report.run_report import Plan, Report
 from sim.report.shrink import shrink
-from sim.report.summary import tell_story
+from sim.report.summary import smallest_plan_lines
 from sim.run import CRASH, run, run_plan
 
 
@@ -131,6 +131,6 @@ def test_a_look_up_in_the_state_table_is_counted_while_it_is_watched() -> None:
 )
 def test_the_smallest_plan_is_told_in_whole_words(kinds: tuple[str, ...], words: str) -> None:
     plan = Plan(7, nodes=1, devices=2, faults=kinds)
-    text = "\n".join(tell_story(plan, _report(plan, "it broke"), 3))
+    text = "\n".join(smallest_plan_lines(plan, _report(plan, "it broke"), 3))
     assert f"1 node, 2 clients, {words}" in text
     assert "3 runs to find it" in text
