@@ -171,6 +171,7 @@ def _healing_phase(checks: Checks, faults: Faults) -> bool:
 def _steady_phase(checks: Checks, texts: int, *, bus_stays_dead: bool) -> None:
     """The workload goes on without faults, but for a bus that is down and known to be."""
     cluster = checks.cluster
+    # An older name: another one would make each seed another run.
     rng = cluster.world.random_stream("calm")
     cluster.world.run_for(SETTLE_MS)
     cluster.bus.faults.delay_ms = (0, rng.choice((3, 150, 400)))

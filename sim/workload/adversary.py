@@ -69,6 +69,7 @@ class Adversary:
     def __init__(self, cluster: Cluster, *, severity: float = 1.0) -> None:
         self._cluster = cluster
         self._world = cluster.world
+        # An older name: another one would make each seed another run.
         self._rng: random.Random = cluster.world.random_stream("strangers")
         self._pause_ms = 200, int(1_500 + 1_000 / severity)
         self._connections: list[SimConnection] = []

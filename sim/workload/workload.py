@@ -18,6 +18,7 @@ class Workload:
         self, cluster: Cluster, pause_ms: tuple[int, int] = (20, 1_500), *, texts: int = 0
     ) -> None:
         self._cluster = cluster
+        # An older name: another one would make each seed another run.
         self._rng: random.Random = cluster.world.random_stream("people")
         self._pause_ms = pause_ms
         self.texts = texts
