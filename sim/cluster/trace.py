@@ -108,7 +108,7 @@ class BusRecord(NamedTuple):
     at_ms: int
     node: str
     channel: str
-    envelope: AnyBusMessage
+    message: AnyBusMessage
     listeners: int
 
 

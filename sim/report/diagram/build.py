@@ -249,7 +249,7 @@ class Builder:
             parts = [self._answered(*answer, node, point) for answer in event.answers]
             self.points[point].label = labels.short(f"is answered: {'; '.join(parts)}", 160)
         elif isinstance(event, ev.BusMessageReceived):
-            label = labels.envelope(event.envelope)
+            label = labels.bus_message(event.envelope)
             self.points[point].label = f"receives on {event.channel}: {label.text}"
             source = self._passed.get((id(event.envelope), event.channel), NOWHERE)
             self._arrived("bus", label, source, "bus", point)
@@ -320,7 +320,7 @@ class Builder:
         elif isinstance(effect, fx.Query):
             self._query(effect, node, point)
         elif isinstance(effect, fx.Publish):
-            label = labels.envelope(effect.envelope)
+            label = labels.bus_message(effect.envelope)
             for channel in effect.channels:
                 arrow = self._leave("bus", label, point, "bus")
                 self._published[id(effect.envelope), channel] = arrow
@@ -372,11 +372,11 @@ class Builder:
                 self._arrive(query, point)
 
     def _bus(self, at_ms: float, record: BusRecord) -> None:
-        label = labels.envelope(record.envelope)
+        label = labels.bus_message(record.message)
         others = {0: "no node", 1: "1 node"}.get(record.listeners, f"{record.listeners} nodes")
         text = f"passes {label.text} on {record.channel} to {others}"
         point = self._point(at_ms, "bus", text, detail=label.detail)
-        key = (id(record.envelope), record.channel)
+        key = (id(record.message), record.channel)
         self._passed[key] = point
         arrow = self._published.get(key, NOWHERE)
         if arrow != NOWHERE:

@@ -154,8 +154,8 @@ def _range(places: tuple[str, ...]) -> str:
 # ------------------------------------------------------------------ the bus
 
 
-def envelope(sent: AnyBusMessage) -> Label:
-    name = _name(sent).removesuffix(" envelope")
+def bus_message(sent: AnyBusMessage) -> Label:
+    name = _name(sent).removesuffix(" bus message")
     if isinstance(sent, EntryBusMessage):
         place = f"{sent.entry.conversation}:{sent.entry.seq}"
         return Label(f"entry {place} {quote(sent.entry.text)}", name, in_full(sent), (place,))
@@ -188,7 +188,7 @@ def effect(wanted: AnyEffect) -> str:
     if isinstance(wanted, fx.Query):
         return f"query {wanted.ticket}: {operation(wanted.operation).text}"
     if isinstance(wanted, fx.Publish):
-        return f"publish on {', '.join(wanted.channels)}: {envelope(wanted.envelope).text}"
+        return f"publish on {', '.join(wanted.channels)}: {bus_message(wanted.envelope).text}"
     return in_full(wanted)
 
 
