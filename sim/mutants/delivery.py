@@ -3,9 +3,12 @@
 from sim.mutants import Edit, Mutant
 
 CONVERSATION = "chat.core.state.conversation"
+CATCH_UP = "chat.core.delivery.catch_up"
 FAN_OUT = "chat.core.delivery.fan_out"
-NODE = "chat.core.node"
-REQUESTS = "chat.core.requests.requests"
+FLOW_CONTROL = "chat.core.delivery.flow_control"
+GROUPS = "chat.core.requests.groups"
+MESSAGING = "chat.core.requests.messaging"
+STREAMS = "chat.core.delivery.streams"
 
 MUTANTS = (
     Mutant(
@@ -35,7 +38,7 @@ MUTANTS = (
         "a text to a friend is published to the friend only, not to the sender's other devices",
         (
             Edit(
-                REQUESTS,
+                MESSAGING,
                 "channels = (user_channel(append.sender), user_channel(outcome.recipient))",
                 "channels = (user_channel(outcome.recipient),)",
             ),
@@ -46,9 +49,8 @@ MUTANTS = (
         "entries that record joining and leaving are not published",
         (
             Edit(
-                REQUESTS,
-                "self._context.publish((group_channel(entry.conversation),), "
-                "EntryBusMessage(entry))",
+                GROUPS,
+                "self._context.publish(channels, EntryBusMessage(entry))",
                 "pass",
             ),
         ),
@@ -74,12 +76,10 @@ MUTANTS = (
         (
             Edit(
                 FAN_OUT,
-                "        if entry.seq == conversation.head + 1:\n"
-                '            self._deliver(conversation, entry, None, b"")',
-                "        if entry.seq == conversation.head + 1:\n"
-                '            self._deliver(conversation, entry, None, b"")\n'
+                "            self._deliver(conversation, entry)\n",
+                "            self._deliver(conversation, entry)\n"
                 "            conversation.head -= 1\n"
-                '            self._deliver(conversation, entry, None, b"")',
+                "            self._deliver(conversation, entry)\n",
             ),
         ),
     ),
@@ -93,7 +93,7 @@ MUTANTS = (
                 "if conversation is not None and entry.seq <= conversation.head:\n"
                 "            frame = encode_entry(entry, own=False)\n"
                 "            for connection in conversation.live:\n"
-                "                self._context.effects.append(Send(connection, frame))\n"
+                "                self._context.effects.append(Deliver((connection,), frame))\n"
                 "        if conversation is None or entry.seq <= conversation.head:",
             ),
         ),
@@ -123,12 +123,18 @@ MUTANTS = (
     Mutant(
         "slow-reader-not-held",
         "a connection whose buffer is full gets further entries",
-        (Edit(NODE, "            self._delivery.hold(session)\n", ""),),
+        (Edit(FLOW_CONTROL, "        self._catch_up.hold(session)\n", ""),),
     ),
     Mutant(
         "stopped-for-good",
         "a stream that stopped before an entry of its own does not go on after the answer",
-        (Edit(REQUESTS, "            self._delivery.unstop(session)\n", "            pass\n"),),
+        (
+            Edit(
+                MESSAGING,
+                "            self._catch_up.resume_stopped(session)\n",
+                "            pass\n",
+            ),
+        ),
     ),
     Mutant(
         "channel-left-too-early",
@@ -159,7 +165,7 @@ MUTANTS = (
         "a user who has left a group goes on getting its entries",
         (
             Edit(
-                FAN_OUT,
+                STREAMS,
                 "        self._context.send(session.connection, "
                 "GroupDeletedPush(group=conversation.id))\n"
                 "        self.detach(session, conversation.id)\n",
@@ -172,9 +178,9 @@ MUTANTS = (
         "an entry whose sender has left meanwhile is not delivered",
         (
             Edit(
-                REQUESTS,
+                MESSAGING,
                 "        if isinstance(outcome, Appended):\n            conversation, seq =",
-                "        if isinstance(outcome, Appended) and session is None:\n"
+                "        if isinstance(outcome, Appended) and not answerable:\n"
                 "            pass\n"
                 "        elif isinstance(outcome, Appended):\n            conversation, seq =",
             ),
@@ -183,14 +189,14 @@ MUTANTS = (
     Mutant(
         "slow-reader-never-resumes",
         "a connection whose buffer was full gets no entries after it has drained",
-        (Edit(NODE, "                self._delivery.release(session)\n", ""),),
+        (Edit(FLOW_CONTROL, "        self._catch_up.release(session)\n", ""),),
     ),
     Mutant(
         "failed-page-forgotten",
         "a page of the log that could not be read is not asked for again",
         (
             Edit(
-                FAN_OUT,
+                CATCH_UP,
                 "                self._failed[conversation.id] = None\n",
                 "                pass\n",
             ),
@@ -201,7 +207,7 @@ MUTANTS = (
         "a page that could not be read counts as in flight for ever",
         (
             Edit(
-                FAN_OUT,
+                CATCH_UP,
                 "        self._pages_in_flight -= 1\n        conversation",
                 "        self._pages_in_flight -= isinstance(outcome, LogRead)\n"
                 "        conversation",
@@ -213,9 +219,9 @@ MUTANTS = (
         "a page of a log without followers counts as in flight for ever",
         (
             Edit(
-                FAN_OUT,
+                CATCH_UP,
                 "        self._pages_in_flight -= 1\n",
-                "        self._pages_in_flight -= record.conversation in self.conversations\n",
+                "        self._pages_in_flight -= id in self._streams.conversations\n",
             ),
         ),
     ),

@@ -4,13 +4,10 @@ from sim.mutants import Edit, Mutant
 
 AUTHENTICATION = "chat.core.requests.authentication"
 CODEC = "chat.protocol.codec"
-NODE = "chat.core.node"
-REQUESTS = "chat.core.requests.requests"
+CALLS = "chat.core.requests.calls"
+MESSAGING = "chat.core.requests.messaging"
 SCHEDULER = "chat.core.requests.scheduler"
-_ASK = (
-    "        context.query("
-    "AppendAsked(session.connection, request.id, user.name, append), append)\n"
-)
+_ASK = "        context.query(append, _Asked(self, session, request.id, user.name, append))\n"
 
 MUTANTS = (
     Mutant(
@@ -18,12 +15,15 @@ MUTANTS = (
         "a group text is answered by `sent` when the store is asked, not when it has answered",
         (
             Edit(
-                REQUESTS,
+                MESSAGING,
                 _ASK,
-                "        guess = self._delivery.conversations.get(group or 0)\n"
-                "        asking = session.connection if guess is None else 0\n"
-                "        context.query(AppendAsked(asking, request.id, "
-                "user.name, append), append)\n"
+                "        guess = self._fan_out._streams.conversations.get(group or 0)\n"
+                "        asking = session\n"
+                "        if guess is not None:\n"
+                '            asking = Session(0, "", 0)\n'
+                "            asking.step(Input.CONNECTION_LOST, 0)\n"
+                "        context.query("
+                "append, _Asked(self, asking, request.id, user.name, append))\n"
                 "        if guess is not None:\n"
                 "            session.sending.discard(request.key)\n"
                 "            sent = encode_sent(request.id, guess.id, guess.head + 1, now_ms)\n"
@@ -36,9 +36,9 @@ MUTANTS = (
         "a group text is published when the store is asked, under the seq it will get",
         (
             Edit(
-                REQUESTS,
+                MESSAGING,
                 _ASK,
-                _ASK + "        guess = self._delivery.conversations.get(group or 0)\n"
+                _ASK + "        guess = self._fan_out._streams.conversations.get(group or 0)\n"
                 "        if guess is not None:\n"
                 "            early = LogEntry(guess.id, guess.head + 1, _TEXT, "
                 "user.id, user.name,\n"
@@ -52,10 +52,14 @@ MUTANTS = (
         "a write whose commit is unknown is answered by an error",
         (
             Edit(
-                REQUESTS,
-                "            self._context.close(session, Input.ANSWER_UNKNOWN)\n"
-                "            return\n",
-                "            outcome = Refused(ErrorCode.FORBIDDEN)\n",
+                CALLS,
+                "            call.close()\n",
+                "            call.refuse(Refusal(ErrorCode.FORBIDDEN))\n",
+            ),
+            Edit(
+                MESSAGING,
+                "                context.close(session, Input.ANSWER_UNKNOWN)\n",
+                "                context.reply_error(session, ErrorCode.FORBIDDEN, re)\n",
             ),
         ),
     ),
@@ -65,17 +69,17 @@ MUTANTS = (
         (
             Edit(
                 "chat.core.requests.authentication",
-                "        channel = session.listens_to = user_channel(user)\n"
-                "        self._channels.need(channel)\n"
-                "        return self._channels.wait(channel, record)\n",
-                "        return False\n",
+                "        channel = session.channel = user_channel(user_id)\n"
+                "        self._subscriptions.need(channel)\n"
+                "        yield from call.subscribed(channel)\n",
+                "        yield from ()\n",
             ),
             Edit(
                 "chat.core.requests.authentication",
-                "        session.token = record.token\n",
-                "        session.token = record.token\n"
-                "        session.listens_to = user_channel(user.id)\n"
-                "        self._channels.need(session.listens_to)\n",
+                "        session.token = token\n",
+                "        session.token = token\n"
+                "        session.channel = user_channel(user.id)\n"
+                "        self._subscriptions.need(session.channel)\n",
             ),
         ),
     ),
@@ -85,7 +89,7 @@ MUTANTS = (
         (
             Edit(
                 AUTHENTICATION,
-                "            self._channels.release(session.listens_to)\n",
+                "            self._subscriptions.release(session.channel)\n",
                 "",
             ),
         ),
@@ -113,7 +117,7 @@ MUTANTS = (
             ),
             Edit(
                 "chat.core.state.rate_limiter",
-                "return self._full_at_ms.get(who, 0.0) - now_ms <= self._slack_ms",
+                "return self._full_at_ms.get(key, 0.0) - now_ms <= self._slack_ms",
                 "return True",
             ),
         ),
@@ -151,7 +155,7 @@ MUTANTS = (
         (
             Edit(
                 SCHEDULER,
-                "        if self._resting and not self._armed:\n",
+                "        if self._deferred and not self._armed:\n",
                 "        if False:\n",
             ),
         ),
@@ -159,22 +163,21 @@ MUTANTS = (
     Mutant(
         "deferred-though-closed",
         "a connection that is gone stays among the deferred ones",
-        (Edit(NODE, "        self._intake.forget(session)\n", ""),),
+        (Edit(SCHEDULER, "        self._deferred.pop(session.connection, None)\n", ""),),
     ),
     Mutant(
         "refused-though-in-the-log",
         "a send is refused, though its entry was delivered, because its sender has left meanwhile",
         (
             Edit(
-                REQUESTS,
-                "            self._delivery.appended(session, entry, sent)\n",
-                "            away = session and conversation not in session.conversations\n"
-                "            if session is not None and away:\n"
-                "                self._context.refuse(\n"
-                "                    session, record.re, Refused(ErrorCode.FORBIDDEN)\n"
-                "                )\n"
-                "                session = None\n"
-                "            self._delivery.appended(session, entry, sent)\n",
+                MESSAGING,
+                "            self._fan_out.appended("
+                "session if answerable else None, entry, sent)\n",
+                "            away = answerable and conversation not in session.conversations\n"
+                "            if away:\n"
+                "                context.reply_error(session, ErrorCode.FORBIDDEN, re)\n"
+                "            there = answerable and not away\n"
+                "            self._fan_out.appended(session if there else None, entry, sent)\n",
             ),
         ),
     ),
@@ -195,8 +198,8 @@ MUTANTS = (
         (
             Edit(
                 SCHEDULER,
-                "                    self._context.close(session, Input.DRAINED)\n",
-                "                    self._context.close(session, Input.DRAINED, abort=True)\n",
+                "            self._context.close(session, Input.FINISHED)\n",
+                "            self._context.close(session, Input.FINISHED, abort=True)\n",
             ),
         ),
     ),
@@ -206,9 +209,9 @@ MUTANTS = (
         (
             Edit(
                 SCHEDULER,
-                "                if not session.under_way:\n"
-                "                    self._context.close(session, Input.DRAINED)\n",
-                "                self._context.close(session, Input.DRAINED)\n",
+                "        if not session.under_way:\n"
+                "            self._context.close(session, Input.FINISHED)\n",
+                "        self._context.close(session, Input.FINISHED)\n",
             ),
         ),
     ),

@@ -3,6 +3,7 @@
 from sim.mutants import Edit, Mutant
 
 PRESENCE = "chat.core.roster.presence"
+RECEIPTS = "chat.core.roster.receipts"
 ROSTER_SYNC = "chat.core.roster.roster_sync"
 
 MUTANTS = (
@@ -23,7 +24,7 @@ MUTANTS = (
         (
             Edit(
                 ROSTER_SYNC,
-                "            self._context.publish((user_channel(one.user),), envelope)\n",
+                "            self._context.publish((user_channel(one.user),), message)\n",
                 "",
             ),
         ),
@@ -31,15 +32,15 @@ MUTANTS = (
     Mutant(
         "friend-stays-attached",
         "a friendship that ended is not taken from the devices",
-        (Edit(ROSTER_SYNC, "                self._context.push(user, gone)\n", ""),),
+        (Edit(ROSTER_SYNC, "                self._context.push(user, removed)\n", ""),),
     ),
     Mutant(
         "receipt-unpublished",
         "a read mark is told on its own node only",
         (
             Edit(
-                ROSTER_SYNC,
-                "            self._context.publish((user_channel(told),), envelope)\n",
+                RECEIPTS,
+                "            self._context.publish((user_channel(told),), message)\n",
                 "",
             ),
         ),
@@ -49,8 +50,8 @@ MUTANTS = (
         "a read mark is told to the reader's own devices only",
         (
             Edit(
-                ROSTER_SYNC,
-                "for told in (user_id,) if other is None else (user_id, other):",
+                RECEIPTS,
+                "for told in (user_id,) if marked.other is None else (user_id, marked.other):",
                 "for told in (user_id,):",
             ),
         ),
@@ -62,7 +63,7 @@ MUTANTS = (
             Edit(
                 PRESENCE,
                 "        elsewhere = isinstance(outcome, PresenceFound) and "
-                "record.user in outcome.online\n",
+                "user_id in outcome.online\n",
                 "        elsewhere = False\n",
             ),
         ),
@@ -94,7 +95,7 @@ MUTANTS = (
         (
             Edit(
                 PRESENCE,
-                "            self._publish(record.user, record.friends, PresenceState.OFFLINE)\n",
+                "            self._publish(user_id, friends, PresenceState.OFFLINE)\n",
                 "            pass\n",
             ),
         ),
@@ -106,7 +107,7 @@ MUTANTS = (
             Edit(
                 ROSTER_SYNC,
                 "            if outcome.roster.version < user.heard_version:\n"
-                "                self.news(user.id, user.heard_version)\n",
+                "                self.heard(user.id, user.heard_version)\n",
                 "",
             ),
         ),

@@ -100,11 +100,10 @@ MUTANTS = (
                 "        return None\n",
             ),
             Edit(
-                "chat.core.requests.requests",
+                "chat.core.requests.messaging",
                 "        session.sending.add(request.key)\n",
                 "        if group is not None and group not in user.groups:\n"
-                "            context.reply(session, "
-                "error_frame(ErrorCode.NOT_MEMBER, request.id))\n"
+                "            context.reply_error(session, ErrorCode.NOT_MEMBER, request.id)\n"
                 "            return\n"
                 "        session.sending.add(request.key)\n",
             ),

@@ -13,7 +13,7 @@ MUTANTS = (
         (
             Edit(
                 ANTI_ENTROPY,
-                "            self._compare(*self._turn)\n",
+                "            self._compare(*self._part)\n",
                 "",
             ),
         ),
@@ -24,15 +24,15 @@ MUTANTS = (
         (
             Edit(
                 ANTI_ENTROPY,
-                "                self._delivery.learn(id, head)\n",
-                "                pass\n",
+                "            self._catch_up.learn(id, head)\n",
+                "            pass\n",
             ),
         ),
     ),
     Mutant(
         "no-compare-after-bus-up",
         "nothing is compared when the bus is back, so what was published meanwhile is missed",
-        (Edit(NODE, "        self._sweep.compare_all()\n", ""),),
+        (Edit(NODE, "        self._anti_entropy.compare_all()\n", ""),),
     ),
     Mutant(
         "no-compare-while-bus-down",
@@ -51,8 +51,8 @@ MUTANTS = (
         (
             Edit(
                 "chat.core.upkeep.anti_entropy",
-                "                self._people.news(id, version)\n",
-                "                pass\n",
+                "            self._roster_sync.heard(id, version)\n",
+                "            pass\n",
             ),
         ),
     ),
@@ -62,7 +62,7 @@ MUTANTS = (
         (
             Edit(
                 "chat.core.upkeep.anti_entropy",
-                "            if self._channels.up:\n"
+                "            if self._subscriptions.up:\n"
                 "                self._presence.compare([here[id] for id in "
                 "asked if id in here])\n",
                 "",
@@ -72,7 +72,7 @@ MUTANTS = (
     Mutant(
         "address-counted-for-good",
         "a connection counts as not logged in at its address after it is gone",
-        (Edit(NODE, "        self._watch.count_out(session)\n", ""),),
+        (Edit(NODE, "        self._admission.uncount(session)\n", ""),),
     ),
     Mutant(
         "dead-timeout-never",
@@ -115,8 +115,8 @@ MUTANTS = (
         (
             Edit(
                 NODE,
-                "            self._delivery.compare_heads()\n",
-                "            self._delivery.compare = []\n",
+                "        self._catch_up.compare_heads()\n",
+                "        self._catch_up._to_compare = []\n",
             ),
         ),
     ),
