@@ -37,7 +37,10 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from chat.client.session import interface as io
+from chat.client.session.ports import notices
+from chat.client.session.ports.effects import AnyEffect as ClientEffect
+from chat.client.session.ports.notices import ConnectionChanged, ConnectionStatus
+from chat.client.session.ports.requests import QueuedRequest
 from chat.core.ports import operations as op
 from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
@@ -130,28 +133,28 @@ class Story:
     def node_handled(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
         pass
 
-    def device_effect(self, device: SimDevice, effect: io.AnyEffect) -> None:
-        if isinstance(effect, io.EntryApplied):
+    def device_effect(self, device: SimDevice, effect: ClientEffect) -> None:
+        if isinstance(effect, notices.EntryApplied):
             entry = effect.entry
             what = entry.text if entry.kind == "text" else str(entry.kind)
             seq = f"{effect.conversation}/{entry.seq}"
             self._output.append(f"{device.name} sees {seq} {entry.from_.name}: {what}")
-        elif isinstance(effect, io.SendSettled):
+        elif isinstance(effect, notices.SendSettled):
             text = device.sent_texts[effect.ref].text
             self._output.append(f"{device.name} sent {effect.conversation}/{effect.seq} {text}")
-        elif isinstance(effect, io.SendFailed):
+        elif isinstance(effect, notices.SendFailed):
             self._output.append(f"{device.name} could not send {effect.text}: {effect.code}")
-        elif isinstance(effect, io.LoggedIn):
-            self._output.append(f"{device.name} is {'back' if effect.again else 'logged in'}")
-        elif isinstance(effect, io.GroupAdded):
+        elif isinstance(effect, notices.LoggedIn):
+            self._output.append(f"{device.name} is {'back' if effect.reconnected else 'logged in'}")
+        elif isinstance(effect, notices.GroupAdded):
             self._output.append(f"{device.name} is in the group {effect.group.name}")
-        elif isinstance(effect, io.GroupRemoved):
+        elif isinstance(effect, notices.GroupRemoved):
             self._output.append(f"{device.name} is not in the group {effect.group.name} any more")
-        elif isinstance(effect, io.FriendAdded):
+        elif isinstance(effect, notices.FriendAdded):
             self._output.append(f"{device.name} has the friend {effect.friend.name}")
-        elif isinstance(effect, io.FriendRemoved):
+        elif isinstance(effect, notices.FriendRemoved):
             self._output.append(f"{device.name} has lost the friend {effect.friend.name}")
-        elif isinstance(effect, io.ConnectionState) and effect.state is io.Link.WAITING:
+        elif isinstance(effect, ConnectionChanged) and effect.status is ConnectionStatus.WAITING:
             self._output.append(f"{device.name} lost its connection")
 
     # ------------------------------------------------------------------ users and devices
@@ -195,7 +198,7 @@ class Story:
 
     def _ask(self, device: str, what: str) -> None:
         group = self.cluster.groups[0]
-        requests: dict[str, io.Question] = {
+        requests: dict[str, QueuedRequest] = {
             "joins": messages.JoinGroupRequest(id=0, group=group),
             "leaves": messages.LeaveGroupRequest(id=0, group=group),
             "ends": messages.DeleteGroupRequest(id=0, group=group),
@@ -205,7 +208,7 @@ class Story:
 
     def _ask_about(self, device: str, what: str, name: str) -> None:
         user = self._user(name)
-        requests: dict[str, io.Question] = {
+        requests: dict[str, QueuedRequest] = {
             "befriends": messages.AddFriendRequest(id=0, user=user),
             "unfriends": messages.RemoveFriendRequest(id=0, user=user),
             "blocks": messages.BlockRequest(id=0, user=user),

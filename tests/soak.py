@@ -23,9 +23,10 @@ from typing import Final
 
 from argon2 import PasswordHasher
 
-from chat.client.driver import LinkRunner
-from chat.client.session import interface as io
-from chat.client.session.session import ClientSession
+from chat.client.driver import SessionDriver
+from chat.client.session.client_session import ClientSession
+from chat.client.session.ports import events, notices
+from chat.client.session.ports.effects import AnyEffect, Transmit
 from chat.core.ports import operations as op
 from chat.protocol.messages import Entry
 from chat.storage.backends.mysql import Address, open_mysql
@@ -59,12 +60,12 @@ class CountingSession(ClientSession):
     transmitted = 0
     drained = 0
 
-    def handle(self, event: io.AnyEvent, now_ms: int) -> list[io.AnyEffect]:
-        if isinstance(event, io.BytesReceived):
+    def handle(self, event: events.AnyEvent, now_ms: int) -> list[AnyEffect]:
+        if isinstance(event, events.BytesReceived):
             self.drained += event.data.count(b'"type":"draining"')
         effects = super().handle(event, now_ms)
         for effect in effects:
-            if isinstance(effect, io.Transmit):
+            if isinstance(effect, Transmit):
                 self.transmitted += effect.data.count(b'"key":"')
         return effects
 
@@ -76,32 +77,32 @@ class Device:
         self.name = name
         self.user = user
         self.session = CountingSession(f"{name}-{chance.getrandbits(64):x}", chance.random)
-        self.link = LinkRunner(self.session, HOST, port, self._show)
+        self.driver = SessionDriver(self.session, HOST, port, self._show)
         self.said: dict[int, Said] = {}
         self.applied: dict[int, list[Entry]] = {}
         self.seen_s: dict[tuple[int, int], float] = {}
-        self.failed: list[io.SendFailed] = []
+        self.failed: list[notices.SendFailed] = []
 
     def last(self, conversation: int) -> int:
         """The seq up to which it has seen the conversation."""
         applied = self.applied.get(conversation)
         return applied[-1].seq if applied else 0
 
-    def say(self, event: io.SendChat | io.SendGroupChat) -> None:
+    def say(self, event: events.SendChat | events.SendGroupChat) -> None:
         self.said[event.ref] = Said(event.text, time.monotonic())
-        self.link.feed(event)
+        self.driver.feed(event)
 
-    def _show(self, effect: io.Notice) -> None:
+    def _show(self, effect: notices.AnyNotice) -> None:
         now_s = time.monotonic()
-        if isinstance(effect, io.EntryApplied):
+        if isinstance(effect, notices.EntryApplied):
             self.applied.setdefault(effect.conversation, []).append(effect.entry)
             self.seen_s[effect.conversation, effect.entry.seq] = now_s
-            self.link.feed(io.Shown(effect.conversation, effect.entry.seq))
-        elif isinstance(effect, io.SendSettled):
+            self.driver.feed(events.MarkRead(effect.conversation, effect.entry.seq))
+        elif isinstance(effect, notices.SendSettled):
             said = self.said[effect.ref]
             assert said.settled is None, "settled twice"
             said.settled, said.settled_s = (effect.conversation, effect.seq), now_s
-        elif isinstance(effect, io.SendFailed):
+        elif isinstance(effect, notices.SendFailed):
             self.failed.append(effect)
 
 
@@ -152,7 +153,7 @@ class Soak:
             user = users[number % PEOPLE]
             device = Device(f"device{number}", user, self.cluster.port, self.chance)
             self.devices.append(device)
-            device.link.feed(io.LogIn(user, PASSWORD))
+            device.driver.feed(events.LogIn(user, PASSWORD))
         await self._until(lambda: all(device.session.logged_in for device in self.devices), 60)
 
     async def talk(self, device: Device) -> None:
@@ -163,9 +164,9 @@ class Soak:
             text = f"{device.name} says {ref}"
             roster = device.session.roster
             if chance.random() < 0.7:
-                device.say(io.SendChat(ref, chance.choice(sorted(roster.friends)), text))
+                device.say(events.SendChat(ref, chance.choice(sorted(roster.friends)), text))
             else:
-                device.say(io.SendGroupChat(ref, chance.choice(sorted(roster.groups)), text))
+                device.say(events.SendGroupChat(ref, chance.choice(sorted(roster.groups)), text))
 
     async def _until(self, holds: Callable[[], bool], seconds: float) -> None:
         deadline_s = time.monotonic() + seconds
@@ -338,7 +339,7 @@ async def soak(cluster: Cluster, plan: Callable[[Soak], Awaitable[None]]) -> Soa
         for talk in talks:
             talk.cancel()
         for device in run.devices:
-            device.link.close()
+            device.driver.close()
 
 
 async def short(run: Soak) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.client.session import interface as io
+from chat.client.session.ports import events
 from chat.core.ports import operations as op
 from chat.storage.backends.mysql import Address, open_mysql
 from chat.storage.schema import migrate
@@ -72,11 +72,11 @@ class Pair:
         self.ann = Device("ann", self.ann_id, self.nodes[0].port, chance)
         self.bob = Device("bob", self.bob_id, self.nodes[1].port, chance)
         for device in (self.ann, self.bob):
-            device.link.feed(io.LogIn(device.user, PASSWORD))
+            device.driver.feed(events.LogIn(device.user, PASSWORD))
         await until(lambda: self.ann.session.logged_in and self.bob.session.logged_in, HEALED_S)
 
     def say(self, text: str) -> None:
-        self.ann.say(io.SendChat(len(self.ann.said) + 1, self.bob_id, text))
+        self.ann.say(events.SendChat(len(self.ann.said) + 1, self.bob_id, text))
 
     def heard(self) -> list[str]:
         return [entry.text for run in self.bob.applied.values() for entry in run]
@@ -88,7 +88,7 @@ class Pair:
 
     def hang_up(self) -> None:
         for device in (self.ann, self.bob):
-            device.link.close()
+            device.driver.close()
 
     def close(self) -> None:
         for node in self.nodes:

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "chat.workers": set(),
     "chat": set(),
     "deploy": {"deploy"},
-    "sim": {"sim", "chat.core", "chat.storage", "chat.client.session.session"},
+    "sim": {"sim", "chat.core", "chat.storage", "chat.client.session.client_session"},
     "bench": {"bench", "chat.core", "chat.storage", "deploy"},
     "spec": {"spec"},
 }
@@ -42,7 +42,7 @@ MAY_IMPORT = {
 
 ALSO = {
     "chat": {"chat"},
-    "sim": {"chat.client.session.interface"},
+    "sim": {"chat.client.session.ports"},
 }
 """Single modules. The version is in `chat`; what the client session takes and gives belongs to
 it."""

@@ -1,4 +1,4 @@
-"""The session on a real network: dials, bytes, time. What it tells goes to the user interface."""
+"""The session on a real network: its effects are carried out on sockets, which feed it events."""
 
 import asyncio
 import os
@@ -8,28 +8,27 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
-from chat.client.session.interface import (
+from chat.client.session.client_session import ClientSession
+from chat.client.session.ports.effects import Dial, HangUp, Transmit
+from chat.client.session.ports.events import (
     AnyEvent,
     BytesReceived,
     Connected,
-    Dial,
     Disconnected,
-    HangUp,
-    Notice,
     Tick,
-    Transmit,
 )
-from chat.client.session.session import ClientSession
+from chat.client.session.ports.notices import AnyNotice
 
 
-class LinkRunner:
-    """Feeds one session on the running loop, and hands what it tells to `show`.
+class SessionDriver:
+    """Drives one session on the running loop, against the node at `host` and `port`. Each notice is
+    handed to `show`.
 
     `feed` may be called from within `show`: events are handled one after the other.
     """
 
     def __init__(
-        self, session: ClientSession, host: str, port: int, show: Callable[[Notice], None]
+        self, session: ClientSession, host: str, port: int, show: Callable[[AnyNotice], None]
     ) -> None:
         self.session = session
         self._host = host
@@ -43,7 +42,7 @@ class LinkRunner:
         self._timer: asyncio.TimerHandle | None = None
 
     def feed(self, event: AnyEvent) -> None:
-        """Has the session handle what happened, or what the person wants."""
+        """Has the session handle an event: one of the network, or what the user wants."""
         self._events.append(event)
         if self._feeding:
             return
@@ -70,7 +69,7 @@ class LinkRunner:
                 self._show(effect)
 
     def close(self) -> None:
-        """Ends everything, at once."""
+        """Ends all connections and timers at once; the session hears nothing of it."""
         for number in [*self._transports, *self._dials]:
             self._hang_up(number)
         if self._timer is not None:
@@ -78,10 +77,10 @@ class LinkRunner:
             self._timer = None
 
     async def _dial(self, number: int) -> None:
-        """How long this may take is for the session to say; it hangs up."""
+        """Connects. There is no time limit here: the session hangs up when it has waited enough."""
         try:
             await self._loop.create_connection(
-                lambda: _Connection(self, number), self._host, self._port
+                lambda: _SocketProtocol(self, number), self._host, self._port
             )
         except OSError as error:
             self._dials.pop(number, None)
@@ -106,31 +105,33 @@ class LinkRunner:
             delay_ms = max(0, due_ms - _now_ms())
             self._timer = self._loop.call_later(delay_ms / 1000, self.feed, Tick())
 
-    # ------------------------------------------------------------------ from the connections
+    # ------------------------------------------------------------------ from the sockets
 
-    def made(self, number: int, transport: asyncio.Transport) -> None:
+    def socket_opened(self, number: int, transport: asyncio.Transport) -> None:
         self._transports[number] = transport
         self.feed(Connected(number))
 
-    def lost(self, number: int, reason: str) -> None:
+    def socket_closed(self, number: int, reason: str) -> None:
         if self._transports.pop(number, None) is not None:
             self.feed(Disconnected(number, reason))
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self, runner: LinkRunner, number: int) -> None:
-        self._runner = runner
+class _SocketProtocol(asyncio.Protocol):
+    """One socket, under the number of its Dial."""
+
+    def __init__(self, driver: SessionDriver, number: int) -> None:
+        self._driver = driver
         self._number = number
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._runner.made(self._number, cast(asyncio.Transport, transport))
+        self._driver.socket_opened(self._number, cast(asyncio.Transport, transport))
 
     def data_received(self, data: bytes) -> None:
-        self._runner.feed(BytesReceived(self._number, data))
+        self._driver.feed(BytesReceived(self._number, data))
 
     def connection_lost(self, exc: Exception | None) -> None:
         reason = _reason(exc) if isinstance(exc, OSError) else "the node closed the connection"
-        self._runner.lost(self._number, reason)
+        self._driver.socket_closed(self._number, reason)
 
 
 def _now_ms() -> int:
@@ -138,7 +139,7 @@ def _now_ms() -> int:
 
 
 def _reason(error: OSError) -> str:
-    """A few words on why there is no connection."""
+    """Why there is no connection, in a few words for the user."""
     if isinstance(error, socket.gaierror):
         return "there is no such host"
     if error.errno is not None and error.errno > 0:

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from chat.client.driver import LinkRunner
-from chat.client.session.interface import AnyEvent, Notice
-from chat.client.session.session import ClientSession
+from chat.client.driver import SessionDriver
+from chat.client.session.client_session import ClientSession
+from chat.client.session.ports.events import AnyEvent
+from chat.client.session.ports.notices import AnyNotice
 from chat.client.terminal.console import open_console
 from chat.client.terminal.line import EXIT_BUG, EXIT_USAGE, LineMode, Options
 
@@ -45,13 +46,13 @@ async def _run(host: str, port: int, options: Options) -> int:
     async with open_console(lambda: session.roster) as console:
         mode: LineMode
 
-        def show(notice: Notice) -> None:
+        def show(notice: AnyNotice) -> None:
             mode.take(notice)
 
-        runner = LinkRunner(session, host, port, show)
+        driver = SessionDriver(session, host, port, show)
 
         def feed(event: AnyEvent) -> None:
-            runner.feed(event)
+            driver.feed(event)
 
         def bug(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
             loop.default_exception_handler(context)
@@ -63,7 +64,7 @@ async def _run(host: str, port: int, options: Options) -> int:
         try:
             return await mode.run()
         finally:
-            runner.close()
+            driver.close()
 
 
 # ---------------------------------------------------------------------------- options

@@ -1,12 +1,13 @@
-"""Bytes to lines, lines to requests, messages to bytes.
+"""Bytes to lines, lines to messages, messages to bytes; for the node's side and the client's.
 
 A frame is one line: a JSON object in UTF-8 that a newline ends. A `FrameSplitter` keeps what
 has come and gives out one line at a time, so that a session can leave lines unread while it
 has to wait; how the bytes were cut on their way makes no difference to the lines. Empty lines are
 passed over: they say that the peer is there, and nothing else.
 
-Decoding never raises on bad input. It gives a `Problem`: the error code that the peer gets,
-the request id if one could be read, and a sentence.
+Decoding a request never raises on bad input. It gives a `Problem`: the error code that the peer
+gets, the request id if one could be read, and a sentence. Decoding a server message raises
+`BadMessage`: a client gives up a connection on which it reads what it cannot understand.
 """
 
 import re
@@ -27,6 +28,7 @@ from chat.protocol.rules import BYTE_LIMITS, LIMITS, PATTERNS, REQUEST_INPUT
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Request).decode
+_decode_server_message: Final = msgspec.json.Decoder(ServerMessage).decode
 SENDS: Final = (ChatRequest, GroupChatRequest)
 _TEXT: Final = dict(PATTERNS[ChatRequest])["text"]
 _TYPES: Final = frozenset(str(request.__struct_config__.tag) for request in REQUEST_INPUT)
@@ -35,6 +37,7 @@ _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _SENT: Final = b'{"type":"sent","re":%d,"conversation":%d,"seq":%d,"at":%d}\n'
 _PATTERN: Final = re.compile(r"matching regex '.*'")
 _NEWLINES: Final = re.compile(rb"\n*")
+_NOT_THE_PROTOCOL: Final = "the node sent something that is not the protocol"
 
 
 class Problem(Struct, frozen=True, gc=False):
@@ -50,6 +53,21 @@ class _Header(Struct):
 
     type: object = None
     id: object = None
+
+
+class _ReplyHeader(Struct):
+    """What can be told of a server message whose fields are wrong. A message with `re` is a
+    reply."""
+
+    type: str
+    re: object = msgspec.UNSET
+
+
+_decode_reply_header: Final = msgspec.json.Decoder(_ReplyHeader).decode
+
+
+class BadMessage(Exception):
+    """A line that is no server message; its text is a few words for the user of the client."""
 
 
 class FrameSplitter:
@@ -178,6 +196,41 @@ def _too_deep(line: bytes) -> bool:
         elif byte in b"}]":
             depth -= 1
     return False
+
+
+# ------------------------------------------------------------------------ the client's side
+
+
+def decode_server_message(line: bytes) -> ServerMessage | None:
+    """The message that a line holds; None for a push that is not known or has fields that are not
+    understood, since a newer node may send such. A reply must be understood, because a request
+    waits for it. Raises BadMessage."""
+    try:
+        message: ServerMessage = _decode_server_message(line)
+    except msgspec.ValidationError:
+        _check_may_be_left_out(line)
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadMessage(_NOT_THE_PROTOCOL) from error
+    return message
+
+
+def _check_may_be_left_out(line: bytes) -> None:
+    """Raises BadMessage unless the line is a push."""
+    try:
+        header = _decode_reply_header(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadMessage(_NOT_THE_PROTOCOL) from error
+    if header.re is not msgspec.UNSET:
+        raise BadMessage("the node sent an answer that this client does not understand")
+
+
+def encode_request(request: Request) -> bytes:
+    """The request as a frame, newline included."""
+    return _encode(request) + b"\n"
+
+
+# -------------------------------------------------------------------------- the node's side
 
 
 def encode(message: ServerMessage) -> bytes:

@@ -5,7 +5,7 @@ effect of a device by the safety checker. After the healing `check_healed` waits
 and at the end `check_end` looks at everything again and at what is left over.
 """
 
-from chat.client.session import interface as io
+from chat.client.session.ports.effects import AnyEffect as ClientEffect
 from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
 from sim.checkers import Violation
@@ -53,7 +53,7 @@ class Checks:
     def node_handled(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
         self.streams.check(host, event, effects)
 
-    def device_effect(self, device: SimDevice, effect: io.AnyEffect) -> None:
+    def device_effect(self, device: SimDevice, effect: ClientEffect) -> None:
         self.safety.check(device, effect)
 
     # ------------------------------------------------------------------ after the faults

@@ -10,7 +10,8 @@
 
 from collections import Counter
 
-from chat.client.session import interface as io
+from chat.client.session.ports import notices
+from chat.client.session.ports.effects import AnyEffect as ClientEffect
 from chat.protocol.messages import Entry
 from sim.checkers import Violation
 from sim.checkers.audit import Audit, may_see
@@ -26,12 +27,12 @@ class Safety:
         self._audit = audit
         self._user_ids = user_ids
 
-    def check(self, device: SimDevice, effect: io.AnyEffect) -> None:
-        if isinstance(effect, io.EntryApplied):
+    def check(self, device: SimDevice, effect: ClientEffect) -> None:
+        if isinstance(effect, notices.EntryApplied):
             self._applied(device, effect.conversation, effect.entry)
-        elif isinstance(effect, io.SendSettled):
+        elif isinstance(effect, notices.SendSettled):
             self._stored(device, device.sent_texts[effect.ref])
-        elif isinstance(effect, io.SendFailed) and not effect.unknown:
+        elif isinstance(effect, notices.SendFailed) and not effect.unknown:
             self._not_stored(device, device.sent_texts[effect.ref])
 
     def _applied(self, device: SimDevice, conversation: int, entry: Entry) -> None:

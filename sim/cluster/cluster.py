@@ -9,7 +9,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from chat.client.session import interface as io
+from chat.client.session.ports.effects import AnyEffect as ClientEffect
 from chat.core.ports import operations as op
 from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
@@ -67,7 +67,7 @@ class Observer(Protocol):
     def node_handled(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
         """A node has handled an event; its effects are not carried out yet."""
 
-    def device_effect(self, device: SimDevice, effect: io.AnyEffect) -> None:
+    def device_effect(self, device: SimDevice, effect: ClientEffect) -> None:
         """A device's session had an effect, which has been carried out."""
 
 
@@ -202,7 +202,7 @@ class Cluster:
         for observer in self._observers:
             observer.node_handled(host, event, effects)
 
-    def _device_told(self, device: SimDevice, effect: io.AnyEffect) -> None:
+    def _device_told(self, device: SimDevice, effect: ClientEffect) -> None:
         self.trace.add(DeviceRecord(self.world.now_ms, device.name, effect))
         for observer in self._observers:
             observer.device_effect(device, effect)

@@ -8,8 +8,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chat.client.session import interface as io
-from chat.client.session.session import ClientSession
+from chat.client.session.client_session import ClientSession
+from chat.client.session.ports import effects, events, notices
+from chat.client.session.ports.requests import QueuedRequest
 from chat.protocol.messages import Entry
 from sim.cluster.network import SimConnection
 from sim.cluster.world import Call, World
@@ -41,7 +42,7 @@ class SimDevice:
         name: str,
         user: str,
         connect: Callable[["SimDevice", int], None],
-        observe: Callable[["SimDevice", io.AnyEffect], None],
+        observe: Callable[["SimDevice", effects.AnyEffect], None],
     ) -> None:
         self.world = world
         self.name = name
@@ -73,7 +74,7 @@ class SimDevice:
     # ------------------------------------------------------------------ the user
 
     def log_in(self) -> None:
-        self.feed(io.LogIn(self.user, f"secret-{self.user}"))
+        self.feed(events.LogIn(self.user, f"secret-{self.user}"))
 
     def send_text(self, target: Target, text: str) -> None:
         """Sends a text, unless the device is switched off."""
@@ -83,12 +84,12 @@ class SimDevice:
         ref = len(self.sent_texts) + 1
         self.sent_texts[ref] = SentText(ref, target, text)
         if kind == "user":
-            self.feed(io.SendChat(ref, number, text))
+            self.feed(events.SendChat(ref, number, text))
         else:
-            self.feed(io.SendGroupChat(ref, number, text))
+            self.feed(events.SendGroupChat(ref, number, text))
 
-    def ask(self, request: io.Question) -> None:
-        self.feed(io.Ask(0, request))
+    def ask(self, request: QueuedRequest) -> None:
+        self.feed(events.SubmitRequest(0, request))
 
     def switch_off(self) -> None:
         """Ends the connection and stops the session's clock, like a device that sleeps."""
@@ -104,7 +105,7 @@ class SimDevice:
     def switch_on(self) -> None:
         if self.switched_off:
             self.switched_off = False
-            self.feed(io.Disconnected(self.connection_number, "asleep"))
+            self.feed(events.Disconnected(self.connection_number, "asleep"))
 
     def roll_back(self, rng: random.Random) -> None:
         """Restores the switched-off device from a backup: with older cursors, and without the
@@ -118,17 +119,17 @@ class SimDevice:
 
     # ------------------------------------------------------------------ the session
 
-    def feed(self, event: io.AnyEvent) -> None:
+    def feed(self, event: events.AnyEvent) -> None:
         if self.switched_off:
             return
-        before: io.AnyEffect | None = None
+        before: effects.AnyEffect | None = None
         for effect in self.session.handle(event, self.world.now_ms):
-            if isinstance(effect, io.HangUp) and isinstance(before, io.FriendAdded):
+            if isinstance(effect, effects.HangUp) and isinstance(before, notices.FriendAdded):
                 self.own_disconnects += 1
             before = effect
             self._carry_out(effect)
         while self._not_shown:
-            self.feed(io.Shown(*self._not_shown.popitem()))
+            self.feed(events.MarkRead(*self._not_shown.popitem()))
         self._set_timer()
 
     def connected(self, number: int, conn: SimConnection) -> None:
@@ -137,17 +138,17 @@ class SimDevice:
             conn.close_by_client()
             return
         self.connection = conn
-        conn.down.arrive = lambda data: self._of(conn, io.BytesReceived(number, data))
-        conn.client_lost = lambda reason: self._of(conn, io.Disconnected(number, reason))
-        self.feed(io.Connected(number))
+        conn.down.arrive = lambda data: self._of(conn, events.BytesReceived(number, data))
+        conn.client_lost = lambda reason: self._of(conn, events.Disconnected(number, reason))
+        self.feed(events.Connected(number))
 
     def refused(self, number: int, reason: str) -> None:
         if number == self.connection_number:
-            self.feed(io.Disconnected(number, reason))
+            self.feed(events.Disconnected(number, reason))
 
-    def _of(self, conn: SimConnection, event: io.AnyEvent) -> None:
+    def _of(self, conn: SimConnection, event: events.AnyEvent) -> None:
         if self.connection is conn:
-            if isinstance(event, io.Disconnected):
+            if isinstance(event, events.Disconnected):
                 self.connection = None
             self.feed(event)
 
@@ -170,17 +171,17 @@ class SimDevice:
         if due_ms is None or due_ms > self.world.now_ms:
             self._set_timer()
         else:
-            self.feed(io.Tick())
+            self.feed(events.Tick())
 
-    def _carry_out(self, effect: io.AnyEffect) -> None:
-        if isinstance(effect, io.Transmit):
+    def _carry_out(self, effect: effects.AnyEffect) -> None:
+        if isinstance(effect, effects.Transmit):
             if self.connection is not None and effect.connection == self.connection_number:
                 self.connection.up.write(effect.data)
-        elif isinstance(effect, io.Dial):
+        elif isinstance(effect, effects.Dial):
             self._hang_up()
             self.connection_number = effect.connection
             self._connect(self, effect.connection)
-        elif isinstance(effect, io.HangUp):
+        elif isinstance(effect, effects.HangUp):
             if effect.connection == self.connection_number:
                 self._hang_up()
         else:
@@ -192,23 +193,23 @@ class SimDevice:
             self.connection.close_by_client()
             self.connection = None
 
-    def _note(self, effect: io.AnyEffect) -> None:
-        if isinstance(effect, io.EntryApplied):
+    def _note(self, effect: effects.AnyEffect) -> None:
+        if isinstance(effect, notices.EntryApplied):
             self.applied.setdefault(effect.conversation, []).append(effect.entry)
             self._not_shown[effect.conversation] = effect.entry.seq
-        elif isinstance(effect, io.SendSettled):
+        elif isinstance(effect, notices.SendSettled):
             text = self.sent_texts[effect.ref]
             text.key, text.settled = effect.key, (effect.conversation, effect.seq)
-        elif isinstance(effect, io.SendFailed):
+        elif isinstance(effect, notices.SendFailed):
             text = self.sent_texts[effect.ref]
             text.key, text.failed = effect.key, "unknown" if effect.unknown else str(effect.code)
-        elif isinstance(effect, io.ReadBy):
+        elif isinstance(effect, notices.ReadBy):
             reader = effect.conversation, effect.user
             self.read_by[reader] = max(effect.seq, self.read_by.get(reader, 0))
-        elif isinstance(effect, io.FriendAdded):
+        elif isinstance(effect, notices.FriendAdded):
             self.befriended_ms[effect.friend.id] = self.world.now_ms
-        elif isinstance(effect, io.LoggedIn):
+        elif isinstance(effect, notices.LoggedIn):
             self.logged_in = True
             self.logins += 1
-        elif isinstance(effect, io.LoggedOut | io.LoginFailed):
+        elif isinstance(effect, notices.LoggedOut | notices.LoginFailed):
             self.logged_in = False

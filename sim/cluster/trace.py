@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from chat.client.session import interface as io
+from chat.client.session.ports.effects import AnyEffect as ClientEffect
 from chat.core.node import Node
 from chat.core.ports.bus_messages import AnyBusMessage
 from chat.core.ports.effects import AnyEffect
@@ -34,7 +34,7 @@ class DeviceRecord(NamedTuple):
 
     at_ms: int
     device: str
-    effect: io.AnyEffect
+    effect: ClientEffect
 
 
 class FaultRecord(NamedTuple):

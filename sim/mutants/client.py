@@ -2,10 +2,10 @@
 
 from sim.mutants import Edit, Mutant
 
+AUTHENTICATION = "chat.client.session.authentication"
 CONNECTION = "chat.client.session.connection"
 CURSORS = "chat.client.session.cursors"
 OUTBOX = "chat.client.session.outbox"
-OUTGOING = "chat.client.session.outgoing"
 READ_MARKS = "chat.client.session.read_marks"
 ROSTER = "chat.client.session.roster"
 
@@ -31,14 +31,14 @@ MUTANTS = (
         "sends without an answer when the connection broke are reported as failed",
         (
             Edit(
-                OUTGOING,
-                "        self.outbox.connection_lost()\n",
-                "        for item in list(self.outbox.items.values()):\n"
-                "            if item.in_flight and self.outbox.settle(item):\n"
+                OUTBOX,
+                "        for item in self.items.values():\n            item.in_flight = False\n",
+                "        for item in list(self.items.values()):\n"
+                "            if item.in_flight and self.settle(item):\n"
                 "                code = ErrorCode.UNAVAILABLE\n"
-                "                self._tell(io.SendFailed(item.ref, item.key, "
+                "                self._tell(SendFailed(item.ref, item.key, "
                 'item.text, code, ""))\n'
-                "        self.outbox.connection_lost()\n",
+                "        for item in self.items.values():\n            item.in_flight = False\n",
             ),
         ),
     ),
@@ -70,10 +70,10 @@ MUTANTS = (
         (
             Edit(
                 CURSORS,
-                "        if seq == cursor + 1:\n            return Place.NEXT\n",
+                "        if seq == cursor + 1:\n            return Position.NEXT\n",
                 "        if seq == cursor + 1 or seq == cursor:\n"
                 "            self._cursors[conversation] = seq - 1\n"
-                "            return Place.NEXT\n",
+                "            return Position.NEXT\n",
             ),
         ),
     ),
@@ -82,9 +82,9 @@ MUTANTS = (
         "a device that resumes does not name its cursors",
         (
             Edit(
-                "chat.client.session.authentication",
-                "return ResumeRequest(id=0, token=self.token, cursors=cursors)",
-                "return ResumeRequest(id=0, token=self.token, cursors={})",
+                AUTHENTICATION,
+                "return ResumeRequest(id=0, token=self._token, cursors=cursors)",
+                "return ResumeRequest(id=0, token=self._token, cursors={})",
             ),
         ),
     ),

@@ -7,7 +7,7 @@ reachable cell was never looked up, or a fact never came about.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from chat.client.session import interface as io
+from chat.client.session.ports.effects import AnyEffect as ClientEffect
 from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
 from chat.protocol.rules import Input, State
@@ -52,7 +52,7 @@ class Coverage:
     def node_handled(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
         self._facts.node_handled(host, event, effects)
 
-    def device_effect(self, device: SimDevice, effect: io.AnyEffect) -> None:
+    def device_effect(self, device: SimDevice, effect: ClientEffect) -> None:
         self._facts.device_effect(device, effect)
 
     def run_ended(self) -> None:

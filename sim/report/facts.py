@@ -15,7 +15,8 @@ from typing import Final
 
 import msgspec
 
-from chat.client.session import interface as io
+from chat.client.session.ports import notices
+from chat.client.session.ports.effects import AnyEffect as ClientEffect
 from chat.core.node import Node
 from chat.core.ports import effects as fx
 from chat.core.ports import events as ev
@@ -145,17 +146,20 @@ class Facts:
             elif isinstance(effect, fx.Announce):
                 view.absent -= set(effect.offline)
 
-    def device_effect(self, device: SimDevice, effect: io.AnyEffect) -> None:
-        if isinstance(effect, io.SendDelayed) and effect.code is ErrorCode.RATE_LIMITED:
+    def device_effect(self, device: SimDevice, effect: ClientEffect) -> None:
+        if isinstance(effect, notices.SendDelayed) and effect.code is ErrorCode.RATE_LIMITED:
             self._rate_limited.add((device.name, effect.ref))
-        elif isinstance(effect, io.SendSettled) and (device.name, effect.ref) in self._rate_limited:
+        elif (
+            isinstance(effect, notices.SendSettled)
+            and (device.name, effect.ref) in self._rate_limited
+        ):
             self._rate_limited.discard((device.name, effect.ref))
             self.count("rate_limited")
-        elif isinstance(effect, io.SendFailed) and effect.code is not None:
+        elif isinstance(effect, notices.SendFailed) and effect.code is not None:
             self.count("refused")
-        elif isinstance(effect, io.LoggedIn):
-            self._logged_in(device, resumed=effect.again)
-        elif isinstance(effect, io.EntryApplied):
+        elif isinstance(effect, notices.LoggedIn):
+            self._logged_in(device, resumed=effect.reconnected)
+        elif isinstance(effect, notices.EntryApplied):
             member = (effect.conversation, effect.entry.from_.id)
             if effect.entry.kind is EntryKind.LEFT:
                 self._left.add(member)

@@ -6,7 +6,7 @@ nothing if no device is in the state that it needs.
 
 import random
 
-from chat.client.session.interface import Question
+from chat.client.session.ports.requests import QueuedRequest
 from chat.protocol import messages
 from sim.cluster.cluster import Cluster
 from sim.cluster.device import SimDevice, Target
@@ -128,7 +128,7 @@ def change_rosters_at_once(cluster: Cluster, rng: random.Random) -> None:
 def _change_roster(cluster: Cluster, rng: random.Random, device: SimDevice, user: str) -> None:
     roster = device.session.roster
     group, number = rng.choice(cluster.groups), cluster.user_ids[user]
-    request: Question
+    request: QueuedRequest
     if device.user != user:
         kind = (
             messages.RemoveFriendRequest if number in roster.friends else messages.AddFriendRequest

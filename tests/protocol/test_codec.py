@@ -1,5 +1,6 @@
 """Bytes to lines to requests: however they are cut, whatever is in them."""
 
+import contextlib
 import itertools
 import json
 from typing import Any
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 from chat.core.delivery.entry_frames import encode_entry
 from chat.core.ports.operations import LogEntry
 from chat.protocol.codec import (
+    BadMessage,
     FrameSplitter,
     Problem,
     decode_request,
+    decode_server_message,
     encode,
+    encode_request,
     encode_sent,
 )
 from chat.protocol.errors import ErrorCode
@@ -238,3 +242,56 @@ def test_an_entry_is_encoded_as_its_message_is(
         key=key if own else None,
     )
     assert encode_entry(entry, own=own) == encode(push)
+
+
+# ------------------------------------------------------------------------ the client's side
+
+
+@given(st.integers(0, 2**53), st.integers(1, 2**53), st.integers(1, 2**53), st.integers(0, 2**53))
+def test_a_server_message_comes_back(re: int, conversation: int, seq: int, at: int) -> None:
+    reply = SentReply(re=re, conversation=conversation, seq=seq, at=at)
+    assert decode_server_message(encode(reply).removesuffix(b"\n")) == reply
+
+
+def test_a_request_comes_back() -> None:
+    request = ChatRequest(id=7, to="bob", text="two\nlines: 日本", key="k-1")
+    line = encode_request(request)
+    assert line.endswith(b"\n") and line.count(b"\n") == 1
+    assert decode_request(line.removesuffix(b"\n")) == request
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type":"weather","sky":"blue"}',
+        b'{"type":"presence","user":"bob"}',
+        b'{"type":"message","kind":"kind to come"}',
+    ],
+)
+def test_a_push_that_is_not_understood_is_left_out(line: bytes) -> None:
+    assert decode_server_message(line) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"nonsense", "not the protocol"),
+        (b"\xff\xfe", "not the protocol"),
+        (b"[" * 5000, "not the protocol"),
+        (b"[]", "not the protocol"),
+        (b"{}", "not the protocol"),
+        (b'{"type":7}', "not the protocol"),
+        (b'{"type":"sent","re":1}', "an answer that this client does not understand"),
+        (b'{"type":"weather","re":1}', "an answer that this client does not understand"),
+        (b'{"type":"error","re":null}', "an answer that this client does not understand"),
+    ],
+)
+def test_what_is_no_server_message_is_refused(line: bytes, words: str) -> None:
+    with pytest.raises(BadMessage, match=words):
+        decode_server_message(line)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_the_client_fall_over(line: bytes) -> None:
+    with contextlib.suppress(BadMessage):
+        decode_server_message(line)

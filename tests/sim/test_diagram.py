@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chat.client.session import interface as io
+from chat.client.session.ports import notices
+from chat.client.session.ports.effects import Transmit
 from chat.protocol.messages import Entry, EntryKind, User
 from sim import cli
 from sim.cluster.trace import DeviceRecord, FaultRecord
@@ -134,10 +135,10 @@ def hostile(report: Report) -> Report:
     entry = Entry(
         seq=1, kind=EntryKind.TEXT, from_=User(id=1, name=HOSTILE), text=HOSTILE, at=1, key=None
     )
-    applied = io.EntryApplied(9, entry, own=False, backlog=False)
+    applied = notices.EntryApplied(9, entry, own=False, backlog=False)
     report.trace.records += [
         DeviceRecord(START_MS + 9_000, "ann-1", applied),
-        DeviceRecord(START_MS + 9_001, "ann-1", io.Transmit(1, HOSTILE.encode() + b"\n\xff\n")),
+        DeviceRecord(START_MS + 9_001, "ann-1", Transmit(1, HOSTILE.encode() + b"\n\xff\n")),
         FaultRecord(START_MS + 9_002, HOSTILE, ("nobody",), START_MS + 9_003),
     ]
     return report

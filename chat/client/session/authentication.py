@@ -1,57 +1,120 @@
-"""Who the person is, and how to tell the node: register, login, or resume.
+"""How the session authenticates on each new connection: by register, login or resume.
 
-A token that the node does not take any more is forgotten, and the password the person gave stands
-in for it once; if that does not help either, the person has to say who is there.
+A user who has logged in once stays logged in over any number of connections: each new one is
+resumed with the token of the one before. A token that the node refuses is forgotten, and the
+session logs in with the password once more; if that fails too, the user has to log in anew.
 """
 
-from chat.client.session.interface import LogIn, Register
-from chat.protocol.messages import LoginRequest, RegisterRequest, ResumeRequest
+from collections.abc import Callable
 
-ENVELOPE_BYTES = 160
-"""Room that a resume needs besides its cursors."""
+from chat.client.session.ports.events import LogIn, Register
+from chat.client.session.ports.notices import (
+    AnyNotice,
+    ConnectionChanged,
+    ConnectionStatus,
+    LoginFailed,
+    Registered,
+    RegisterFailed,
+)
+from chat.protocol.errors import ERRORS, ErrorCode
+from chat.protocol.messages import ErrorReply, LoginRequest, RegisterRequest, ResumeRequest, User
+
+RESUME_OVERHEAD_BYTES = 160
+"""What the line of a resume needs besides its cursors."""
+
+AuthenticationRequest = RegisterRequest | LoginRequest | ResumeRequest
 
 
-class Entrance:
-    """`token` is there exactly while the person is logged in, connected or not, but for the time
-    in which the password stands in for it (`again`)."""
+class Authentication:
+    """`_token` is set exactly while the user is logged in, connected or not, but for the time in
+    which the password stands in for a token that was refused."""
 
-    def __init__(self) -> None:
-        self.register: Register | None = None
-        self.login: LogIn | None = None
-        self.token = ""
-        self.again = False
+    def __init__(self, tell: Callable[[AnyNotice], None]) -> None:
+        self._tell = tell
+        self._register: Register | None = None
+        """A registration that is wanted and not answered."""
+        self._login: LogIn | None = None
+        """A login that is wanted, or by which the user is logged in."""
+        self._token = ""
+        self._token_refused = False
         self.retry_at_ms = 0
+        """No request before this time."""
 
     @property
-    def wanted(self) -> bool:
-        """Whether there is something to say, for which a connection is needed."""
-        return self.register is not None or self.login is not None
+    def needs_connection(self) -> bool:
+        return self._register is not None or self._login is not None
 
     @property
-    def inside(self) -> bool:
-        """The person is logged in, as far as the person can tell."""
-        return bool(self.token) or self.again
+    def logged_in(self) -> bool:
+        """Whether the user is logged in, as the user sees it: a lost connection, or a token that
+        was refused, does not change it."""
+        return bool(self._token) or self._token_refused
 
-    def request(self, cursors: dict[int, int]) -> ResumeRequest | LoginRequest | RegisterRequest:
-        """What to say next, but for its number; something must be wanted."""
-        if self.token:
-            return ResumeRequest(id=0, token=self.token, cursors=cursors)
-        if self.login is not None:
-            return LoginRequest(id=0, user=self.login.user, password=self.login.password)
-        assert self.register is not None
-        return RegisterRequest(id=0, name=self.register.name, password=self.register.password)
+    def want(self, event: LogIn | Register, *, under_way: bool) -> None:
+        """The user wants to log in or register. `under_way`: an earlier request is not answered."""
+        if self.logged_in or under_way:
+            code = ErrorCode.ALREADY_LOGGED_IN
+            failed = LoginFailed if isinstance(event, LogIn) else RegisterFailed
+            self._tell(failed(code, ERRORS[code].message))
+        elif isinstance(event, LogIn):
+            self._login, self._register = event, None
+        else:
+            self._login, self._register = None, event
 
-    def entered(self, token: str) -> None:
-        self.token = token
-        self.again = False
+    def next_request(self, cursors: dict[int, int]) -> AuthenticationRequest:
+        """The request to send now, without its id. A connection must be needed."""
+        if self._token:
+            return ResumeRequest(id=0, token=self._token, cursors=cursors)
+        if self._login is not None:
+            return LoginRequest(id=0, user=self._login.user, password=self._login.password)
+        assert self._register is not None
+        return RegisterRequest(id=0, name=self._register.name, password=self._register.password)
 
-    def token_refused(self) -> None:
-        self.token = ""
-        self.again = True
+    # ------------------------------------------------------------------ outcomes
 
-    def forget(self) -> None:
-        """Nobody is there."""
-        self.register = None
-        self.login = None
-        self.token = ""
-        self.again = False
+    def registered(self, user: User) -> None:
+        self._register = None
+        self._tell(Registered(user))
+
+    def login_accepted(self, token: str) -> None:
+        self._token = token
+        self._token_refused = False
+
+    def refused(
+        self, request: AuthenticationRequest, error: ErrorReply, retry_at_ms: int | None
+    ) -> bool:
+        """The node refused the request. Another one follows if waiting helps, except that a user
+        who is not logged in yet is told of a rate limit; and after a resume, by the password. False
+        if none follows."""
+        rate_limited = error.code is ErrorCode.RATE_LIMITED
+        if retry_at_ms is not None and (self.logged_in or not rate_limited):
+            self.retry_at_ms = retry_at_ms
+        elif isinstance(request, ResumeRequest):
+            self._token = ""
+            self._token_refused = True
+        else:
+            return False
+        return True
+
+    def reply_lost(self, request: AuthenticationRequest) -> None:
+        """The connection broke before the reply came. A login or a resume is simply repeated; a
+        registration is not, since its name may be taken by now, by this very user."""
+        if isinstance(request, RegisterRequest):
+            self._register = None
+            message = "The connection broke before the answer came; try to log in."
+            self._tell(RegisterFailed(None, message))
+
+    def failure(self, code: ErrorCode | None, message: str) -> AnyNotice:
+        """The notice for the user that what is wanted now has failed."""
+        if self._register is not None:
+            return RegisterFailed(code, message)
+        if self._login is not None:
+            return LoginFailed(code, message)
+        return ConnectionChanged(ConnectionStatus.IDLE, message)
+
+    def clear(self) -> None:
+        """The user is logged out, and nothing is wanted any more."""
+        self._register = None
+        self._login = None
+        self._token = ""
+        self._token_refused = False

@@ -1,156 +1,110 @@
-"""Requests and replies on the present connection: lines out, lines in, and who waits for what.
+"""Requests and replies on the present connection: lines out, lines in, and which request a reply
+belongs to.
 
-A reply belongs to the request that has its number. Numbers go on from one connection to the next,
-so that no reply can be taken for another's.
+A reply belongs to the request whose id it carries as `re`. Ids go on from one connection to the
+next, so a reply is never taken for that of a request on an earlier connection.
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
-from chat.client.session.outbox import Item
-from chat.client.session.request_queue import Asked
-from chat.protocol import messages as wire
-from chat.protocol.codec import FrameSplitter
+from chat.client.session.outbox import PendingSend
+from chat.client.session.ports.requests import QueuedReply
+from chat.client.session.request_queue import PendingRequest
+from chat.protocol.codec import (
+    BadMessage,
+    FrameSplitter,
+    decode_server_message,
+    encode_request,
+)
+from chat.protocol.messages import (
+    LoggedInReply,
+    PongReply,
+    RegisteredReply,
+    Request,
+    SentReply,
+    ServerMessage,
+)
 
-LONGEST_LINE_BYTES: Final = 16 * 1024 * 1024
-NOT_THE_PROTOCOL: Final = "the node sent something that is not the protocol"
+MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 
-_encoder: Final = msgspec.json.Encoder()
-_decoder: Final = msgspec.json.Decoder(wire.ServerMessage)
+Call = PendingSend | PendingRequest | Request
+"""A request that waits for its reply: the item of the outbox or of the request queue that it was
+made of, or else the request itself."""
 
-
-class Mark(NamedTuple):
-    """A `mark_read`."""
-
-    conversation: int
-    seq: int
-
-
-class Entering(NamedTuple):
-    """A way in."""
-
-    request: wire.ResumeRequest | wire.LoginRequest | wire.RegisterRequest
-
-
-class Leaving(NamedTuple):
-    """A `logout`."""
-
-
-class Ping(NamedTuple):
-    pass
+Reply = QueuedReply | RegisteredReply | LoggedInReply | SentReply | PongReply
+"""Every reply but `error`."""
 
 
-Pending = Item | Asked | Mark | Entering | Leaving | Ping
+class Calls:
+    """`reply_ms`: without any reply for so long, while some are awaited, the node is taken for
+    gone (`overdue_at_ms`)."""
 
-
-class Nonsense(Exception):
-    """The node sent what cannot be understood; the words say what."""
-
-
-class _Header(msgspec.Struct):
-    type: str
-    re: object = msgspec.UNSET
-
-
-_header_decoder: Final = msgspec.json.Decoder(_Header)
-
-
-class Exchange:
     def __init__(self, reply_ms: int) -> None:
         self._reply_ms = reply_ms
-        self._request_id = 0
-        self._pending: dict[int, Pending] = {}
+        self._last_id = 0
+        self._calls: dict[int, Call] = {}
         self._answered_at_ms = 0
         self._frames = FrameSplitter()
-        self._outgoing: list[bytes] = []
+        self._output: list[bytes] = []
 
     def __len__(self) -> int:
-        """Requests without a reply."""
-        return len(self._pending)
+        """Requests that wait for a reply."""
+        return len(self._calls)
 
-    def begin(self) -> None:
-        """A new connection."""
+    def connection_opened(self) -> None:
         self._frames = FrameSplitter()
 
-    def end(self) -> list[Pending]:
-        """The connection is gone; what waited for a reply on it waits in vain."""
-        pending = list(self._pending.values())
-        self._pending.clear()
-        self._outgoing.clear()
-        return pending
+    def connection_lost(self) -> list[Call]:
+        """Gives back the requests whose reply will not come."""
+        calls = list(self._calls.values())
+        self._calls.clear()
+        self._output.clear()
+        return calls
 
     # ------------------------------------------------------------------ out
 
-    def expect(self, pending: Pending, now_ms: int) -> int:
-        """A number for a request, whose reply is awaited from here on."""
-        if not self._pending:
+    def send(
+        self, request: Request, now_ms: int, made_of: PendingSend | PendingRequest | None = None
+    ) -> None:
+        """Sends a request under a new id. Its reply is awaited from here on."""
+        if not self._calls:
             self._answered_at_ms = now_ms
-        self._request_id += 1
-        self._pending[self._request_id] = pending
-        return self._request_id
-
-    def write(self, request: wire.Request) -> None:
-        self._outgoing.append(_encoder.encode(request) + b"\n")
-
-    def mark(self, conversation: int, seq: int, now_ms: int) -> None:
-        id = self.expect(Mark(conversation, seq), now_ms)
-        self.write(wire.MarkReadRequest(id=id, conversation=conversation, seq=seq))
-
-    def ping(self, now_ms: int) -> None:
-        self.write(wire.PingRequest(id=self.expect(Ping(), now_ms)))
+        self._last_id += 1
+        self._calls[self._last_id] = request if made_of is None else made_of
+        self._output.append(encode_request(replace(request, id=self._last_id)))
 
     def answer_ping(self) -> None:
-        """An empty line: the node hears that somebody is there, and has nothing to answer."""
-        self._outgoing.append(b"\n")
+        """Sends an empty line: the node hears from the client, and has nothing to answer."""
+        self._output.append(b"\n")
 
-    def data(self) -> bytes:
-        """What is to be transmitted now; given once."""
-        data = b"".join(self._outgoing)
-        self._outgoing.clear()
+    def take_output(self) -> bytes:
+        """The lines to transmit now; each is given once."""
+        data = b"".join(self._output)
+        self._output.clear()
         return data
 
     # ------------------------------------------------------------------ in
 
-    def take(self, re: int, now_ms: int) -> Pending | None:
-        """What waited for this reply."""
-        self._answered_at_ms = now_ms
-        return self._pending.pop(re, None)
-
-    def messages(self, data: bytes) -> Iterator[wire.ServerMessage]:
-        """The messages that are whole now. A push of a kind that this client does not know is left
-        out, since newer nodes may have some. Raises Nonsense."""
+    def messages(self, data: bytes) -> Iterator[ServerMessage]:
+        """The messages that are complete now. A push of a type that this client does not know is
+        left out, since newer nodes may have more. Raises BadMessage."""
         frames = self._frames
         frames.feed(data)
-        while (line := frames.take(LONGEST_LINE_BYTES)) is not None:
-            message = _decode(line)
+        while (line := frames.take(MAX_LINE_BYTES)) is not None:
+            message = decode_server_message(line)
             if message is not None:
                 yield message
         if frames.too_long:
-            raise Nonsense("the node sent a line that is too long")
+            raise BadMessage("the node sent a line that is too long")
+
+    def answered(self, re: int, now_ms: int) -> Call | None:
+        """The request that this reply belongs to; None if none waits for it."""
+        self._answered_at_ms = now_ms
+        return self._calls.pop(re, None)
 
     def overdue_at_ms(self) -> int | None:
-        """When to think that no reply will come."""
-        return self._answered_at_ms + self._reply_ms if self._pending else None
-
-
-def _decode(line: bytes) -> wire.ServerMessage | None:
-    try:
-        message: wire.ServerMessage = _decoder.decode(line)
-    except msgspec.ValidationError:
-        _look_closer(line)
-        return None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Nonsense(NOT_THE_PROTOCOL) from error
-    return message
-
-
-def _look_closer(line: bytes) -> None:
-    """A push that is not understood can be left out; an answer is waited for. Raises Nonsense."""
-    try:
-        header = _header_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Nonsense(NOT_THE_PROTOCOL) from error
-    if header.re is not msgspec.UNSET:
-        raise Nonsense("the node sent an answer that this client does not understand")
+        """When to take the node for gone; None if no reply is awaited."""
+        return self._answered_at_ms + self._reply_ms if self._calls else None

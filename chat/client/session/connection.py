@@ -1,14 +1,15 @@
-"""The life of the connection: when to dial, how long to wait, when to think it dead.
+"""The life of the connection: when to dial, how long to wait, when to take it for dead.
 
-    IDLE ──wanted──> DIALING ─> GREETING ─> ANONYMOUS ─> ENTERING ─> ONLINE
-     ^                  │           │            │           │          │
-     └── not wanted ────┴───────────┴── lost ────┴───────────┴──────────┘
-                                     └─ wanted ─> WAITING ─> DIALING
+    IDLE ──needed──> DIALING ─> GREETING ─> ANONYMOUS ─> AUTHENTICATING ─> ONLINE
+     ^                  │           │            │              │            │
+     └── not needed ────┴───────────┴─── lost ───┴──────────────┴────────────┘
+                                     └── needed ─> WAITING ─> DIALING
 
-After a loss the wait is drawn between nothing and a bound that doubles with every loss (full
-jitter), so that those whom one node lost do not come back all at once. The bound starts anew after
-a connection that was online for a while. Silence is looked into with a ping, and ended if nothing
-is heard then.
+In GREETING the connection is made and `welcome` is awaited. After a loss the wait before the next
+Dial is drawn between nothing and a bound that doubles with every loss (full jitter), so that the
+clients that one node lost do not all come back at the same moment. The bound starts anew after a
+connection that was online for a while. After a silence the node is pinged, and the connection is
+given up if nothing is heard then.
 """
 
 import enum
@@ -17,25 +18,30 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from chat.protocol.messages import Limits
+from chat.protocol.rules import LIMITS
 
 
 class Timing(Struct, frozen=True):
     """How long a session waits for what, in ms."""
 
     connect_ms: int = 10_000
-    enter_ms: int = 15_000
-    leave_ms: int = 3_000
+    """For a Dial to succeed, and then for `welcome`."""
+    authenticate_ms: int = 15_000
+    logout_ms: int = 3_000
     reply_ms: int = 20_000
-    """Without any reply to what was asked, the connection is given up."""
+    """Without any reply for so long, while some are awaited, the connection is given up."""
     ping_ms: int = 20_000
+    """Silence before the node is pinged, unless `welcome` says otherwise."""
     pong_ms: int = 10_000
+    """Silence after the ping before the connection is given up, at most."""
     backoff_first_ms: int = 200
-    backoff_most_ms: int = 10_000
+    backoff_max_ms: int = 10_000
     stable_ms: int = 5_000
-    """Online for so long, a connection counts as good."""
-    mark_ms: int = 500
+    """A connection that was online for so long resets the backoff."""
+    read_mark_ms: int = 500
+    """Between two read marks of a conversation, at least."""
     retry_ms: int = 1_000
-    """The wait where an error helps by waiting but does not say how long."""
+    """The wait after an error that waiting helps and that does not say how long."""
 
 
 class Phase(enum.IntEnum):
@@ -44,11 +50,13 @@ class Phase(enum.IntEnum):
     DIALING = 2
     GREETING = 3
     ANONYMOUS = 4
-    ENTERING = 5
+    AUTHENTICATING = 5
     ONLINE = 6
 
 
 class Due(enum.Enum):
+    """What the connection needs now."""
+
     NOTHING = enum.auto()
     DIAL = enum.auto()
     PING = enum.auto()
@@ -56,7 +64,8 @@ class Due(enum.Enum):
 
 
 class Connection:
-    """`number` is that of the latest Dial; what is said of another one is old."""
+    """`number` is that of the latest Dial; events of another number are of older connections.
+    `jitter` gives numbers in [0, 1)."""
 
     def __init__(self, timing: Timing, jitter: Callable[[], float]) -> None:
         self._timing = timing
@@ -65,56 +74,78 @@ class Connection:
         self.phase = Phase.IDLE
         self._since_ms = 0
         self._dial_at_ms = 0
+        self._dial_not_before_ms = 0
         self._heard_at_ms = 0
         self._pinged_at_ms: int | None = None
         self._losses = 0
         self._ping_ms = timing.ping_ms
         self._pong_ms = timing.pong_ms
+        self.login_line_bytes = LIMITS.login_line_bytes
+        self.max_in_flight = LIMITS.in_flight
 
     @property
-    def up(self) -> bool:
+    def exists(self) -> bool:
+        """There is a connection, or one is being dialled."""
+        return self.phase >= Phase.DIALING
+
+    @property
+    def is_open(self) -> bool:
         """Bytes may come and go."""
         return self.phase >= Phase.GREETING
 
     def is_current(self, number: int) -> bool:
-        return number == self.number and self.phase >= Phase.DIALING
+        return self.exists and number == self.number
+
+    # ------------------------------------------------------------------ transitions
 
     def enter(self, phase: Phase, now_ms: int) -> None:
         self.phase = phase
         self._since_ms = now_ms
 
     def dial(self, now_ms: int) -> int:
+        """The number of the new connection."""
         self.number += 1
         self.enter(Phase.DIALING, now_ms)
         return self.number
 
-    def learn(self, limits: Limits) -> None:
-        """The node's own limits on silence."""
+    def welcomed(self, limits: Limits, now_ms: int) -> None:
+        """The node has said `welcome`; its own limits hold from here on."""
         self._ping_ms = max(limits.ping_ms, 100)
         self._pong_ms = max(min(self._timing.pong_ms, limits.dead_ms - limits.ping_ms), 100)
+        self.login_line_bytes = limits.login_line_bytes
+        self.max_in_flight = max(limits.in_flight, 1)
+        self._dial_not_before_ms = 0
+        self.enter(Phase.ANONYMOUS, now_ms)
+
+    def draining(self, retry_after_ms: int, now_ms: int) -> None:
+        """The node is about to stop; the next Dial has to wait."""
+        self._dial_not_before_ms = now_ms + retry_after_ms
 
     def heard(self, now_ms: int) -> None:
+        """Bytes came from the node."""
         self._heard_at_ms = now_ms
         self._pinged_at_ms = None
 
     def pinged(self, now_ms: int) -> None:
+        """The node was sent a ping."""
         self._pinged_at_ms = now_ms
 
     def close(self, now_ms: int) -> None:
-        """It is gone and nobody needs another one."""
+        """The connection is gone and no other one is needed."""
         self.enter(Phase.IDLE, now_ms)
         self._losses = 0
         self._pinged_at_ms = None
 
-    def lose(self, now_ms: int, not_before_ms: int) -> int:
-        """It is gone, or could not be had, and another one is needed. How long to wait, in ms."""
+    def lose(self, now_ms: int) -> int:
+        """The connection is gone, or the Dial failed, and another one is needed. How long to wait
+        for the next Dial, in ms."""
         if self.phase is Phase.ONLINE and now_ms - self._since_ms >= self._timing.stable_ms:
             self._losses = 0
         bound_ms = self._timing.backoff_first_ms << min(self._losses, 16)
-        wait_ms = int(self._jitter() * min(bound_ms, self._timing.backoff_most_ms))
+        wait_ms = int(self._jitter() * min(bound_ms, self._timing.backoff_max_ms))
         self._losses += 1
         self._pinged_at_ms = None
-        self._dial_at_ms = max(now_ms, not_before_ms) + wait_ms
+        self._dial_at_ms = max(now_ms, self._dial_not_before_ms) + wait_ms
         self.enter(Phase.WAITING, now_ms)
         return self._dial_at_ms - now_ms
 
@@ -138,8 +169,8 @@ class Connection:
             return self._pinged_at_ms + self._pong_ms
         if phase is Phase.WAITING:
             return self._dial_at_ms
-        if phase is Phase.ENTERING:
-            return self._since_ms + self._timing.enter_ms
+        if phase is Phase.AUTHENTICATING:
+            return self._since_ms + self._timing.authenticate_ms
         if phase in (Phase.DIALING, Phase.GREETING):
             return self._since_ms + self._timing.connect_ms
         return None

@@ -1,12 +1,12 @@
-"""Friends, groups and open requests, as far as this device has heard. Pure data for the screens.
+"""The user's friends, groups and open friend requests, as far as this device knows them.
 
-It is filled by `logged_in` and `snapshot`, and kept by pushes. Every way in gives the same
-notices: a change is told once, however it was learnt of.
+The roster is filled by `logged_in` and `snapshot`, and kept up to date by pushes. Each method gives
+the notices of what it changed, so a change is told once, by whatever message it was learnt.
 """
 
 import msgspec
 
-from chat.client.session.interface import (
+from chat.client.session.ports.notices import (
     FriendAdded,
     FriendRemoved,
     FriendRequested,
@@ -30,8 +30,9 @@ from chat.protocol.messages import (
 class Roster:
     """`friends` by user number, `groups` by group number, `requests` by user number.
 
-    `conversations` has every friend and group there ever was, by conversation, as last known: what
-    was said keeps its title when it is over.
+    `conversations` has every friend and group that the device has heard of since the login, by
+    conversation, as last known: a conversation keeps its title after the friendship or the
+    membership has ended.
     """
 
     def __init__(self) -> None:
@@ -42,17 +43,17 @@ class Roster:
         self.conversations: dict[int, Friend | Group] = {}
         self._names: dict[str, int] = {}
 
-    # ------------------------------------------------------------------ looking up
+    # ------------------------------------------------------------------ reading
 
     def find_friend(self, user: int | str) -> Friend | None:
-        """By number, or by name whatever its case."""
+        """By number, or by name in any case."""
         if isinstance(user, str):
             number = self._names.get(user.lower())
             return None if number is None else self.friends.get(number)
         return self.friends.get(user)
 
     def find_groups(self, group: int | str) -> list[Group]:
-        """By number, or all that have this name."""
+        """By number, or all groups of this name; if there are none, of this name in any case."""
         if isinstance(group, int):
             return [self.groups[group]] if group in self.groups else []
         named = [one for one in self.groups.values() if one.name == group]
@@ -64,10 +65,10 @@ class Roster:
         partner = self.conversations.get(conversation)
         return self.friends.get(partner.id) if isinstance(partner, Friend) else None
 
-    # ------------------------------------------------------------------ keeping up
+    # ------------------------------------------------------------------ changing
 
     def replace(self, all: LoggedInReply | SnapshotReply) -> list[RosterNotice]:
-        """Takes the whole of it, and gives what is different."""
+        """Takes the complete roster from a reply."""
         notices: list[RosterNotice] = []
         friends = {friend.id: friend for friend in all.friends}
         groups = {group.id: group for group in all.groups}
@@ -105,7 +106,7 @@ class Roster:
         return [] if before.state is friend.state else [PresenceChanged(friend)]
 
     def remove_friend(self, user: User) -> list[RosterNotice]:
-        """A friend, or somebody who had asked."""
+        """Removes a friend, or a friend request."""
         if self.requests.pop(user.id, None) is not None:
             return [RequestWithdrawn(user)]
         friend = self.friends.pop(user.id, None)
@@ -126,7 +127,7 @@ class Roster:
         self.groups[group.id] = msgspec.structs.replace(
             group, seq=max(before.seq, group.seq), read=max(before.read, group.read)
         )
-        return [GroupChanged(group)] if _facts(before) != _facts(group) else []
+        return [GroupChanged(group)] if _properties(before) != _properties(group) else []
 
     def remove_group(self, id: int) -> list[RosterNotice]:
         group = self.groups.pop(id, None)
@@ -139,15 +140,15 @@ class Roster:
         friend = self.friends[user] = msgspec.structs.replace(friend, state=state)
         return [PresenceChanged(friend)]
 
-    def grow(self, conversation: int, seq: int) -> None:
+    def advance_head(self, conversation: int, seq: int) -> None:
         """The conversation's head is at least this."""
-        self._change(conversation, seq, 0)
+        self._advance(conversation, seq, 0)
 
-    def mark(self, conversation: int, read: int) -> None:
-        """The user has read at least up to here."""
-        self._change(conversation, 0, read)
+    def advance_read(self, conversation: int, read: int) -> None:
+        """The user has read the conversation at least up to here."""
+        self._advance(conversation, 0, read)
 
-    def _change(self, conversation: int, seq: int, read: int) -> None:
+    def _advance(self, conversation: int, seq: int, read: int) -> None:
         group = self.groups.get(conversation)
         if group is not None:
             self.groups[conversation] = msgspec.structs.replace(
@@ -161,5 +162,6 @@ class Roster:
             )
 
 
-def _facts(group: Group) -> tuple[str, str, str, int]:
+def _properties(group: Group) -> tuple[str, str, str, int]:
+    """What GroupChanged tells of; not the head and the read mark, which change all the time."""
     return group.name, group.description, group.role, group.since

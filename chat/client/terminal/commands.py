@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from chat.client.session.interface import Question
+from chat.client.session.ports.requests import QueuedRequest
 from chat.client.session.roster import Roster
 from chat.protocol import messages as wire
 
@@ -73,7 +73,7 @@ class Command:
     name: str
     arguments: tuple[Argument, ...]
     summary: str
-    ask: Callable[..., Question] | None = None
+    ask: Callable[..., QueuedRequest] | None = None
 
     @property
     def usage(self) -> str:

@@ -18,8 +18,9 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from chat.client.session import interface as io
-from chat.client.session.session import ClientSession
+from chat.client.session.client_session import ClientSession
+from chat.client.session.ports import events as ev
+from chat.client.session.ports import notices
 from chat.client.terminal import outcomes, screen
 from chat.client.terminal.commands import Mistake, Parsed, help_text, parse, resolve
 from chat.client.terminal.console import COMMAND_PROMPT, Console, Tone
@@ -57,7 +58,7 @@ class _Errand:
     """A command under way."""
 
     parsed: Parsed
-    event: io.SendChat | io.SendGroupChat | io.Ask
+    event: ev.SendChat | ev.SendGroupChat | ev.SubmitRequest
     line: int
 
 
@@ -77,7 +78,7 @@ class LineMode:
         self,
         console: Console,
         session: ClientSession,
-        feed: Callable[[io.AnyEvent], None],
+        feed: Callable[[ev.AnyEvent], None],
         options: Options,
         clock: Clock | None = None,
     ) -> None:
@@ -90,7 +91,7 @@ class LineMode:
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[End] = self._loop.create_future()
         self._progress = asyncio.Event()
-        self._entered: io.Notice | None = None
+        self._entered: notices.AnyNotice | None = None
         self._entering = False
         self._open: dict[int, _Errand] = {}
         self._refs = 0
@@ -206,8 +207,8 @@ class LineMode:
 
     async def _log_in(self, user: str, password: str) -> bool:
         number = user.isascii() and user.isdecimal() and len(user) <= 16
-        notice = await self._enter(io.LogIn(int(user) if number else user, password))
-        if isinstance(notice, io.LoginFailed):
+        notice = await self._enter(ev.LogIn(int(user) if number else user, password))
+        if isinstance(notice, notices.LoginFailed):
             message = notice.message
             if notice.code is ErrorCode.BAD_MESSAGE:  # nobody has such a name or such a password
                 message = ERRORS[ErrorCode.BAD_CREDENTIALS].message
@@ -222,16 +223,16 @@ class LineMode:
         if reason:
             self._console.show(f"Cannot register: {reason}", Tone.TROUBLE)
             return False
-        notice = await self._enter(io.Register(name, password))
-        if isinstance(notice, io.Registered):
+        notice = await self._enter(ev.Register(name, password))
+        if isinstance(notice, notices.Registered):
             who = screen.person(notice.user)
             self._console.show(f"Registered {who}: log in with the name or the number.")
             return True
-        assert isinstance(notice, io.RegisterFailed)
+        assert isinstance(notice, notices.RegisterFailed)
         self._console.show(f"Cannot register: {screen.clean(notice.message)}", Tone.TROUBLE)
         return False
 
-    async def _enter(self, event: io.LogIn | io.Register) -> io.Notice:
+    async def _enter(self, event: ev.LogIn | ev.Register) -> notices.AnyNotice:
         self._entered, self._entering = None, True
         self._feed(event)
         try:
@@ -260,7 +261,7 @@ class LineMode:
             except Mistake as mistake:
                 self._fail(str(mistake), self._line)
         await self._stay()
-        self._feed(io.LogOut())
+        self._feed(ev.LogOut())
         await self._when(lambda: self._gone)
         return EXIT_FAILED if self._failed else EXIT_OK
 
@@ -277,16 +278,18 @@ class LineMode:
                 raise Mistake("That line is not UTF-8, so it cannot be sent.")
             ask = parsed.command.ask
             if ask is None:
-                send = io.SendChat if name == "chat" else io.SendGroupChat
+                send = ev.SendChat if name == "chat" else ev.SendGroupChat
                 self._start(parsed, send(self._refs + 1, values[0], str(values[1])))  # type: ignore[arg-type]
                 return
             if not self._console.interactive:
                 await self._when(lambda: not self._open)
-            ref = self._start(parsed, io.Ask(self._refs + 1, ask(*values)))
+            ref = self._start(parsed, ev.SubmitRequest(self._refs + 1, ask(*values)))
             if not self._console.interactive:
                 await self._when(lambda: ref not in self._open)
 
-    def _start(self, parsed: Parsed, event: io.SendChat | io.SendGroupChat | io.Ask) -> int:
+    def _start(
+        self, parsed: Parsed, event: ev.SendChat | ev.SendGroupChat | ev.SubmitRequest
+    ) -> int:
         self._refs = event.ref
         self._open[event.ref] = _Errand(parsed, event, self._line)
         self._feed(event)
@@ -316,33 +319,38 @@ class LineMode:
 
     # ------------------------------------------------------------------ what the session tells
 
-    def take(self, notice: io.Notice) -> None:
+    def take(self, notice: notices.AnyNotice) -> None:
         match notice:
-            case io.EntryApplied():
+            case notices.EntryApplied():
                 self._take_entry(notice)
-            case io.SendSettled() | io.SendFailed() | io.RequestDone() | io.RequestFailed():
+            case (
+                notices.SendSettled()
+                | notices.SendFailed()
+                | notices.RequestDone()
+                | notices.RequestFailed()
+            ):
                 self._take_outcome(notice)
-            case io.SendDelayed():
+            case notices.SendDelayed():
                 self._take_delay(notice)
-            case io.LoggedIn():
+            case notices.LoggedIn():
                 self._take_login(notice)
-            case io.Registered() | io.RegisterFailed() | io.LoginFailed():
+            case notices.Registered() | notices.RegisterFailed() | notices.LoginFailed():
                 self._take_entrance(notice)
-            case io.ConnectionState():
+            case notices.ConnectionChanged():
                 self._take_link(notice)
-            case io.CaughtUp():
+            case notices.CaughtUp():
                 self._caught_up = True
-            case io.LoggedOut():
+            case notices.LoggedOut():
                 self._gone = True
-            case io.ReadBy():
+            case notices.ReadBy():
                 pass
             case _:
                 self._take_news(notice)
         self._progress.set()
 
-    def _take_login(self, notice: io.LoggedIn) -> None:
+    def _take_login(self, notice: notices.LoggedIn) -> None:
         self._trouble = ""
-        if notice.again:
+        if notice.reconnected:
             self._console.show("Connected again.", Tone.NEWS)
             return
         self._missed, self._caught_up = {}, False
@@ -351,51 +359,56 @@ class LineMode:
             self._console.show("\nhelp shows the commands.")
         self._take_entrance(notice)
 
-    def _take_entrance(self, notice: io.Notice) -> None:
+    def _take_entrance(self, notice: notices.AnyNotice) -> None:
         if self._entering:
             self._entered = notice
-        elif isinstance(notice, io.LoginFailed):
+        elif isinstance(notice, notices.LoginFailed):
             code = None if self._console.interactive else EXIT_REFUSED
             self.interrupt(code, f"You are logged out: {screen.clean(notice.message)}")
 
     def _take_outcome(
-        self, notice: io.SendSettled | io.SendFailed | io.RequestDone | io.RequestFailed
+        self,
+        notice: notices.SendSettled
+        | notices.SendFailed
+        | notices.RequestDone
+        | notices.RequestFailed,
     ) -> None:
         errand = self._open.pop(notice.ref, None)
         if errand is None:
             return
-        if isinstance(notice, io.RequestDone):
+        if isinstance(notice, notices.RequestDone):
             roster = self._session.roster
             text = outcomes.outcome(
                 errand.parsed, notice.request, notice.reply, roster, self._clock
             )
             self._console.show(text)
-        elif isinstance(notice, io.RequestFailed):
+        elif isinstance(notice, notices.RequestFailed):
             self._fail(f"{errand.parsed.command.name}: {screen.clean(notice.message)}", errand.line)
-        elif isinstance(notice, io.SendFailed):
+        elif isinstance(notice, notices.SendFailed):
             message, text = screen.clean(notice.message), screen.clean(notice.text)
             self._fail(f"Not sent: {message} The text was: {text}", errand.line)
             self._failed = self._failed or notice.code is None
 
-    def _take_delay(self, notice: io.SendDelayed) -> None:
+    def _take_delay(self, notice: notices.SendDelayed) -> None:
         """Said once of each, and only if it takes long enough for a person to wonder."""
         if notice.retry_after_ms >= 1_000 and notice.ref not in self._delayed:
             self._delayed.add(notice.ref)
             wait_s = notice.retry_after_ms / 1_000
             self._console.show(f"The node is busy; sent again in {wait_s:.0f} s.", Tone.NEWS)
 
-    def _take_news(self, notice: io.RosterNotice) -> None:
+    def _take_news(self, notice: notices.RosterNotice) -> None:
         asked = [errand.event for errand in self._open.values()]
         if any(
-            isinstance(one, io.Ask) and outcomes.is_outcome(notice, one.request) for one in asked
+            isinstance(one, ev.SubmitRequest) and outcomes.is_outcome(notice, one.request)
+            for one in asked
         ):
             return
-        if self._missed is None or not isinstance(notice, io.PresenceChanged):
+        if self._missed is None or not isinstance(notice, notices.PresenceChanged):
             self._console.show(f"* {screen.news(notice)}", Tone.NEWS)
 
     # ------------------------------------------------------------------ entries
 
-    def _take_entry(self, notice: io.EntryApplied) -> None:
+    def _take_entry(self, notice: notices.EntryApplied) -> None:
         if notice.entry.kind is EntryKind.TEXT and not notice.own:
             self._messages += 1
         if self._missed is not None:
@@ -405,30 +418,30 @@ class LineMode:
             notice.conversation, notice.entry, self._session.roster, self._clock
         )
         self._console.show(line)
-        self._feed(io.Shown(notice.conversation, notice.entry.seq))
+        self._feed(ev.MarkRead(notice.conversation, notice.entry.seq))
 
     def _show_missed(self) -> None:
         missed, self._missed = self._missed, None
         if missed:
             self._console.show("\n" + screen.away(missed, self._session.roster, self._clock))
             for conversation, entries in missed.items():
-                self._feed(io.Shown(conversation, entries[-1].seq))
+                self._feed(ev.MarkRead(conversation, entries[-1].seq))
 
     # ------------------------------------------------------------------ the connection
 
-    def _take_link(self, notice: io.ConnectionState) -> None:
-        match notice.state:
-            case io.Link.CONNECTING:
+    def _take_link(self, notice: notices.ConnectionChanged) -> None:
+        match notice.status:
+            case notices.ConnectionStatus.CONNECTING:
                 self._be_patient()
-            case io.Link.CONNECTED | io.Link.ONLINE:
+            case notices.ConnectionStatus.CONNECTED | notices.ConnectionStatus.ONLINE:
                 self._stop_waiting()
-            case io.Link.WAITING:
+            case notices.ConnectionStatus.WAITING:
                 self._be_patient()
                 self._take_loss(notice)
-            case io.Link.IDLE:
+            case notices.ConnectionStatus.IDLE:
                 self._stop_waiting()
 
-    def _take_loss(self, notice: io.ConnectionState) -> None:
+    def _take_loss(self, notice: notices.ConnectionChanged) -> None:
         reason = screen.clean(notice.reason) or "no answer"
         now_s = self._loop.time()
         if reason != self._trouble or now_s - self._reminded_at_s >= REMIND_S:
@@ -450,7 +463,9 @@ class LineMode:
 
     def _lose_patience(self) -> None:
         options = self._options
-        sends = sum(not isinstance(errand.event, io.Ask) for errand in self._open.values())
+        sends = sum(
+            not isinstance(errand.event, ev.SubmitRequest) for errand in self._open.values()
+        )
         rest = f" {sends} texts are not known to be sent." if sends else ""
         self.interrupt(
             EXIT_NO_NODE,

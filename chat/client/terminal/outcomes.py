@@ -1,6 +1,7 @@
 """What a person reads when a command is done. One sentence, or the table that was asked for."""
 
-from chat.client.session import interface as io
+from chat.client.session.ports import notices
+from chat.client.session.ports.requests import QueuedReply, QueuedRequest
 from chat.client.session.roster import Roster
 from chat.client.terminal import screen
 from chat.client.terminal.commands import Parsed
@@ -9,7 +10,7 @@ from chat.protocol import messages as wire
 
 
 def outcome(
-    parsed: Parsed, asked: io.Question, reply: io.QuestionReply, roster: Roster, clock: Clock
+    parsed: Parsed, asked: QueuedRequest, reply: QueuedReply, roster: Roster, clock: Clock
 ) -> str:
     """`asked` is the request that the command became."""
     match reply:
@@ -31,7 +32,7 @@ def outcome(
             return _done(parsed, asked, roster)
 
 
-def _done(parsed: Parsed, asked: io.Question, roster: Roster) -> str:
+def _done(parsed: Parsed, asked: QueuedRequest, roster: Roster) -> str:
     name = screen.clean(str(parsed.values[0])) if parsed.values else ""
     match asked:
         case wire.AddFriendRequest(user=user):
@@ -58,22 +59,22 @@ def _group(id: int, roster: Roster) -> str:
     return screen.group_title(group) if isinstance(group, wire.Group) else str(id)
 
 
-def is_outcome(notice: io.RosterNotice, asked: io.Question) -> bool:
+def is_outcome(notice: notices.RosterNotice, asked: QueuedRequest) -> bool:
     """Whether this news is what the request brings about, and the person will read it as such."""
     match asked, notice:
-        case wire.AddFriendRequest(user=user), io.FriendAdded(friend):
+        case wire.AddFriendRequest(user=user), notices.FriendAdded(friend):
             return _is(friend, user)
-        case wire.RemoveFriendRequest(user=user), io.FriendRemoved(friend):
+        case wire.RemoveFriendRequest(user=user), notices.FriendRemoved(friend):
             return _is(friend, user)
-        case wire.RemoveFriendRequest(user=user), io.RequestWithdrawn(asking):
+        case wire.RemoveFriendRequest(user=user), notices.RequestWithdrawn(asking):
             return _is(asking, user)
-        case wire.CreateGroupRequest(name=name), io.GroupAdded(group):
+        case wire.CreateGroupRequest(name=name), notices.GroupAdded(group):
             return name == group.name
-        case wire.JoinGroupRequest(group=id), io.GroupAdded(group):
+        case wire.JoinGroupRequest(group=id), notices.GroupAdded(group):
             return id == group.id
-        case wire.LeaveGroupRequest(group=id), io.GroupRemoved(group):
+        case wire.LeaveGroupRequest(group=id), notices.GroupRemoved(group):
             return id == group.id
-        case wire.DeleteGroupRequest(group=id), io.GroupRemoved(group):
+        case wire.DeleteGroupRequest(group=id), notices.GroupRemoved(group):
             return id == group.id
         case _:
             return False

@@ -12,7 +12,7 @@ from typing import Final
 
 from wcwidth import wcswidth
 
-from chat.client.session import interface as io
+from chat.client.session.ports import notices
 from chat.client.session.roster import Roster
 from chat.protocol.messages import (
     Entry,
@@ -211,24 +211,24 @@ def history(
 # ------------------------------------------------------------------------------- news
 
 
-def news(notice: io.RosterNotice) -> str:
+def news(notice: notices.RosterNotice) -> str:
     """One line on a change of the roster."""
     match notice:
-        case io.FriendRequested(user):
+        case notices.FriendRequested(user):
             answer = f"addfriend:{user.id} says yes, removefriend:{user.id} says no."
             return f"{person(user)} asks to be your friend: {answer}"
-        case io.RequestWithdrawn(user):
+        case notices.RequestWithdrawn(user):
             return f"{person(user)} does not ask to be your friend any more."
-        case io.FriendAdded(friend):
+        case notices.FriendAdded(friend):
             return f"{person(friend)} and you are friends now."
-        case io.FriendRemoved(friend):
+        case notices.FriendRemoved(friend):
             return f"{person(friend)} and you are not friends any more."
-        case io.PresenceChanged(friend):
+        case notices.PresenceChanged(friend):
             return f"{clean(friend.name)} is {friend.state}."
-        case io.GroupAdded(group):
+        case notices.GroupAdded(group):
             return f"You are in the group {group_title(group)} now."
-        case io.GroupChanged(group):
+        case notices.GroupChanged(group):
             what = "own it" if group.role is Role.OWNER else "are a member"
             return f"The group {group_title(group)} changed; you {what}."
-        case io.GroupRemoved(group):
+        case notices.GroupRemoved(group):
             return f"You are not in the group {group_title(group)} any more."

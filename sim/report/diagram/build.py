@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import get_args
 
-from chat.client.session import interface as io
+from chat.client.session.ports.effects import Transmit
 from chat.core.ports import effects as fx
 from chat.core.ports import events as ev
 from chat.core.ports import operations as op
@@ -188,7 +188,7 @@ class Builder:
 
     def _device(self, at_ms: float, record: DeviceRecord) -> None:
         effect = record.effect
-        if not isinstance(effect, io.Transmit):
+        if not isinstance(effect, Transmit):
             label = labels.notice(effect)
             self._point(
                 at_ms,

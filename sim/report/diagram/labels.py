@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from chat.client.session import interface as io
+from chat.client.session.ports import notices
+from chat.client.session.ports.effects import AnyEffect as ClientEffect
+from chat.client.session.ports.notices import ConnectionChanged
 from chat.core.ports import effects as fx
 from chat.core.ports import events as ev
 from chat.core.ports import operations as op
@@ -192,22 +194,22 @@ def effect(wanted: AnyEffect) -> str:
     return in_full(wanted)
 
 
-def notice(seen: io.AnyEffect) -> Label:
+def notice(seen: ClientEffect) -> Label:
     """Of an effect that tells the user something."""
     name, detail = _name(seen), in_full(seen)
-    if isinstance(seen, io.EntryApplied):
+    if isinstance(seen, notices.EntryApplied):
         place = f"{seen.conversation}:{seen.entry.seq}"
         text = quote(seen.entry.text or seen.entry.kind)
         return Label(f"applies {place} {text}", name, detail, (place,))
-    if isinstance(seen, io.SendSettled):
+    if isinstance(seen, notices.SendSettled):
         place = f"{seen.conversation}:{seen.seq}"
         return Label(f"send settled as {place}", name, detail, (place,))
-    if isinstance(seen, io.SendFailed | io.SendDelayed):
+    if isinstance(seen, notices.SendFailed | notices.SendDelayed):
         code = seen.code or "unknown"
         return Label(f"{name}: {code}", name, detail, (seen.key,))
-    if isinstance(seen, io.ReadBy):
+    if isinstance(seen, notices.ReadBy):
         place = f"{seen.conversation}:{seen.seq}"
         return Label(f"read by user {seen.user}: {place}", name, detail, (place,))
-    if isinstance(seen, io.ConnectionState):
-        return Label(f"is {seen.state}", name, detail, ())
+    if isinstance(seen, ConnectionChanged):
+        return Label(f"is {seen.status}", name, detail, ())
     return Label(name, name, detail, ())

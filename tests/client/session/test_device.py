@@ -1,4 +1,4 @@
-"""What a device makes of news that come in another order than things happened."""
+"""The state of a device when pushes come in another order than their causes."""
 
 from chat.client.session.device import Device
 from chat.protocol import messages as wire
@@ -6,22 +6,23 @@ from chat.protocol import messages as wire
 BOB = wire.User(id=2, name="bob")
 
 
-def test_what_was_read_is_not_unread_by_news_of_the_friend() -> None:
-    """The mark of a sister device may come before a friendship that was read before it."""
+def test_a_friend_push_does_not_lower_the_read_mark() -> None:
+    """The receipt of another device may come before the push of a friendship with an earlier
+    mark."""
     device = Device(1_000, lambda effect: None)
     device.roster.user = wire.User(id=1, name="ann")
     device.friend_added(_bob(read=1))
-    device.friend_removed(wire.FriendRemovedPush(user=BOB))
-    device.receipt(wire.ReceiptPush(conversation=7, user=1, seq=3))
+    device.handle_push(wire.FriendRemovedPush(user=BOB))
+    device.handle_push(wire.ReceiptPush(conversation=7, user=1, seq=3))
     device.friend_added(_bob(read=2))
     assert device.roster.friends[2].read == 3
 
 
-def test_what_was_read_is_not_unread_by_news_of_the_group() -> None:
+def test_a_group_push_does_not_lower_the_read_mark() -> None:
     device = Device(1_000, lambda effect: None)
     device.roster.user = wire.User(id=1, name="ann")
-    device.receipt(wire.ReceiptPush(conversation=7, user=1, seq=3))
-    device.group(_gophers(read=2))
+    device.handle_push(wire.ReceiptPush(conversation=7, user=1, seq=3))
+    device.handle_push(_gophers(read=2))
     assert device.roster.groups[7].read == 3
 
 

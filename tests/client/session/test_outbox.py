@@ -1,11 +1,10 @@
-"""The outbox by itself: order per target, one in flight, nothing lost; and the read marks."""
+"""The outbox by itself: order per target, one in flight, nothing lost."""
 
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from chat.client.session.outbox import Item, Outbox, Target
-from chat.client.session.read_marks import Marks
+from chat.client.session.outbox import Outbox, PendingSend, Target
 
 TARGETS: tuple[Target, ...] = (("user", 2), ("name", "bob"), ("group", 2), ("user", 3))
 
@@ -15,19 +14,19 @@ class OutboxModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.outbox = Outbox("key")
+        self.outbox = Outbox("key", lambda notice: None)
         self.now_ms = 0
-        self.waiting: list[Item] = []
-        self.flying: list[Item] = []
+        self.waiting: list[PendingSend] = []
+        self.in_flight: list[PendingSend] = []
         self.settled: list[str] = []
         self.known = False
 
-    def same(self, target: Target) -> Target:
+    def resolved(self, target: Target) -> Target:
         return ("user", 2) if self.known and target == ("name", "bob") else target
 
-    @rule(whom=st.sampled_from(TARGETS))
-    def add(self, whom: Target) -> None:
-        target = self.same(whom)
+    @rule(to=st.sampled_from(TARGETS))
+    def add(self, to: Target) -> None:
+        target = self.resolved(to)
         item = self.outbox.add(0, target, target[1], "text")
         self.waiting.append(item)
 
@@ -36,35 +35,35 @@ class OutboxModel(RuleBasedStateMachine):
         for item in self.outbox.take(self.now_ms, most):
             earlier = [other for other in self.waiting if other.number < item.number]
             assert all(other.target != item.target for other in earlier)
-            assert all(other.target != item.target for other in self.flying)
+            assert all(other.target != item.target for other in self.in_flight)
             assert item.retry_at_ms <= self.now_ms
             self.waiting.remove(item)
-            self.flying.append(item)
+            self.in_flight.append(item)
 
-    @precondition(lambda self: self.flying)
+    @precondition(lambda self: self.in_flight)
     @rule(data=st.data())
     def settle(self, data: st.DataObject) -> None:
-        item = data.draw(st.sampled_from(self.flying))
+        item = data.draw(st.sampled_from(self.in_flight))
         assert self.outbox.settle(item)
         assert not self.outbox.settle(item)
-        self.flying.remove(item)
+        self.in_flight.remove(item)
         self.settled.append(item.key)
 
-    @precondition(lambda self: self.flying)
+    @precondition(lambda self: self.in_flight)
     @rule(data=st.data(), wait_ms=st.integers(1, 5), everything=st.booleans())
     def postpone(self, data: st.DataObject, wait_ms: int, everything: bool) -> None:
-        item = data.draw(st.sampled_from(self.flying))
+        item = data.draw(st.sampled_from(self.in_flight))
         self.outbox.postpone(item, self.now_ms + wait_ms, everything=everything)
-        self.flying.remove(item)
+        self.in_flight.remove(item)
         self.waiting.append(item)
 
     @rule()
     def lose(self) -> None:
         self.outbox.connection_lost()
-        self.waiting += self.flying
-        self.flying = []
+        self.waiting += self.in_flight
+        self.in_flight = []
 
-    @precondition(lambda self: not self.flying)
+    @precondition(lambda self: not self.in_flight)
     @rule()
     def resolve(self) -> None:
         """While something flies, both queues may have one in flight; that is let land first."""
@@ -77,15 +76,15 @@ class OutboxModel(RuleBasedStateMachine):
 
     @invariant()
     def everything_is_somewhere_once(self) -> None:
-        keys = [item.key for item in (*self.waiting, *self.flying)]
+        keys = [item.key for item in (*self.waiting, *self.in_flight)]
         assert sorted(keys) == sorted(self.outbox.items)
         assert len({*keys, *self.settled}) == len(keys) + len(self.settled)
 
     def teardown(self) -> None:
         """With time everything goes out, and each target's in order."""
-        for item in list(self.flying):
+        for item in list(self.in_flight):
             self.outbox.settle(item)
-        order: list[Item] = []
+        order: list[PendingSend] = []
         for _ in range(len(self.waiting) * 10 + 10):
             for item in self.outbox.take(self.now_ms, 64):
                 self.outbox.settle(item)
@@ -99,61 +98,3 @@ class OutboxModel(RuleBasedStateMachine):
 
 OutboxModel.TestCase.settings = settings(max_examples=60, deadline=None)
 TestOutbox = OutboxModel.TestCase
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["show", "learn", "answer", "lose", "refuse"]),
-            st.integers(1, 30),
-            st.integers(0, 700),
-        )
-    )
-)
-def test_marks_grow_one_at_a_time_and_not_too_often(
-    steps: list[tuple[str, int, int]],
-) -> None:
-    marks, now_ms, shown = Marks(500), 0, 0
-    said: list[tuple[int, int]] = []
-    waits = False
-    for step, seq, ms in steps:
-        now_ms += ms
-        match step:
-            case "show":
-                marks.show(7, seq)
-                shown = max(shown, seq)
-            case "learn":
-                marks.learn(7, seq)
-            case "answer" if waits:
-                marks.answered(7, said[-1][1])
-                waits = False
-            case "refuse" if waits:
-                marks.refused(7, now_ms + 100)
-                waits = False
-            case "lose":
-                marks.connection_lost()
-                waits = False
-        for conversation, mark in marks.take(now_ms):
-            assert conversation == 7
-            assert not waits
-            assert mark == shown
-            if step != "refuse" and said:
-                assert mark >= said[-1][1]
-            said.append((now_ms, mark))
-            waits = True
-        deadline_ms = marks.next_deadline_ms(now_ms)
-        assert deadline_ms is None or now_ms < deadline_ms <= now_ms + 500
-
-
-def test_marks_that_are_known_or_not_ones_own_are_not_said() -> None:
-    marks = Marks(500)
-    marks.show(7, 5)
-    marks.learn(7, 6)
-    assert marks.take(0) == []
-    marks.show(7, 8)
-    assert marks.take(0) == [(7, 8)]
-    assert marks.take(1_000) == []
-    marks.show(7, 9)
-    assert marks.take(1_000, all_now=True) == [(7, 9)]
-    marks.refused(7, None)
-    assert marks.take(5_000) == []

@@ -176,6 +176,7 @@ def test_what_arrives_while_typing_leaves_the_line_as_it_is(ann: Terminal, bob: 
     ann.wait_text("You are ann (1), since")
     ann.type("list:7" + ENTER)
     ann.wait_text("list: There is no such group; check its number.")
+    ann.wait_line("->")
 
     ann.type(CTRL_C)
     assert ann.exit_code() == 0

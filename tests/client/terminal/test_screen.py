@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wcwidth import wcswidth
 
-from chat.client.session import interface as io
+from chat.client.session.ports import notices
 from chat.client.session.roster import Roster
 from chat.client.terminal import screen
 from chat.client.terminal.screen import Clock
@@ -191,15 +191,15 @@ def test_nothing_reaches_a_screen_uncleaned(name: str, text: str) -> None:
     roster.put_request(wire.User(id=6, name=name))
     entries = [an_entry(1, user, text), an_entry(2, user, "", wire.EntryKind.LEFT)]
     member = wire.Member(id=5, name=name, role=wire.Role.OWNER, state=wire.PresenceState.ONLINE)
-    notices: tuple[io.RosterNotice, ...] = (
-        io.FriendRequested(user),
-        io.RequestWithdrawn(user),
-        io.FriendAdded(friend),
-        io.FriendRemoved(friend),
-        io.PresenceChanged(friend),
-        io.GroupAdded(group),
-        io.GroupChanged(group),
-        io.GroupRemoved(group),
+    roster_notices: tuple[notices.RosterNotice, ...] = (
+        notices.FriendRequested(user),
+        notices.RequestWithdrawn(user),
+        notices.FriendAdded(friend),
+        notices.FriendRemoved(friend),
+        notices.PresenceChanged(friend),
+        notices.GroupAdded(group),
+        notices.GroupChanged(group),
+        notices.GroupRemoved(group),
     )
     shown = [
         screen.login_screen(user, roster),
@@ -207,7 +207,7 @@ def test_nothing_reaches_a_screen_uncleaned(name: str, text: str) -> None:
         screen.history(60, entries, True, roster, CLOCK),
         screen.entry_line(60, entries[0], roster, CLOCK),
         screen.members(60, (member,), roster),
-        *(screen.news(notice) for notice in notices),
+        *(screen.news(notice) for notice in roster_notices),
     ]
     for one in shown:
         assert is_harmless(one)

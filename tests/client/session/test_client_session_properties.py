@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from chat.client.session import interface as io
+from chat.client.session.ports import notices
 from chat.core.ports import operations as op
 from chat.protocol import messages as wire
 from chat.protocol.errors import ErrorCode
@@ -25,19 +25,19 @@ class Storm(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.street = ClientHarness(nodes=2)
-        self.street.register(*NAMES)
+        self.harness = ClientHarness(nodes=2)
+        self.harness.register(*NAMES)
         for one, other in (("ann", "bob"), ("ann", "cyd"), ("bob", "cyd")):
-            self.street.friends(one, other)
-        self.clients = [self.street.client(name, node) for name, node in DEVICES]
+            self.harness.friends(one, other)
+        self.clients = [self.harness.client(name, node) for name, node in DEVICES]
         for client in self.clients:
             client.log_in()
-        self.clients[0].ask(wire.CreateGroupRequest(id=0, name="all"))
-        self.street.run()
+        self.clients[0].request(wire.CreateGroupRequest(id=0, name="all"))
+        self.harness.run()
         (self.group,) = self.clients[0].session.roster.groups
         for client in (self.clients[1], self.clients[3]):
-            client.ask(wire.JoinGroupRequest(id=0, group=self.group))
-        self.street.pass_time(1_000)
+            client.request(wire.JoinGroupRequest(id=0, group=self.group))
+        self.harness.pass_time(1_000)
         self.said: list[list[tuple[str, str, int]]] = [[] for _ in self.clients]
         self.texts = 0
 
@@ -64,29 +64,29 @@ class Storm(RuleBasedStateMachine):
     def come_or_go(self, join: bool) -> None:
         """Cyd joins the group or leaves it."""
         if join:
-            self.clients[3].ask(wire.JoinGroupRequest(id=0, group=self.group))
+            self.clients[3].request(wire.JoinGroupRequest(id=0, group=self.group))
         else:
-            self.clients[3].ask(wire.LeaveGroupRequest(id=0, group=self.group))
+            self.clients[3].request(wire.LeaveGroupRequest(id=0, group=self.group))
 
     @rule(device=devices, shows=st.booleans())
     def look(self, device: int, shows: bool) -> None:
-        self.clients[device].shows = shows
+        self.clients[device].marks_read = shows
 
     # ------------------------------------------------------------------ wires
 
     @rule(device=devices, up=st.booleans(), size=st.integers(1, 400))
     def flow(self, device: int, up: bool, size: int) -> None:
-        self.street.flow(self.clients[device], up=up, size=size)
-        self.street.think()
+        self.harness.transfer(self.clients[device], to_node=up, max_bytes=size)
+        self.harness.handle_events()
 
     @rule(device=devices, told=st.booleans())
     def cut(self, device: int, told: bool) -> None:
         client = self.clients[device]
         if told:
-            self.street.cut(client)
-        elif client.wire is not None:
-            client.wire.frozen = True
-        self.street.think()
+            self.harness.disconnect(client)
+        elif client.link is not None:
+            client.link.frozen = True
+        self.harness.handle_events()
 
     @rule(device=devices, node=st.integers(0, 1))
     def move(self, device: int, node: int) -> None:
@@ -94,22 +94,22 @@ class Storm(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from([0, 30, 300, 3_000, 25_000]))
     def wait(self, ms: int) -> None:
-        self.street.pass_time(ms)
+        self.harness.pass_time(ms)
 
     # ------------------------------------------------------------------ nodes, store, bus
 
     @rule(node=st.integers(0, 1))
     def restart(self, node: int) -> None:
-        self.street.restart(node)
-        self.street.think()
+        self.harness.restart(node)
+        self.harness.handle_events()
 
     @rule(node=st.integers(0, 1))
     def refuse(self, node: int) -> None:
-        self.street.down ^= {node}
+        self.harness.down ^= {node}
 
     @rule(on=st.booleans())
     def lose_envelopes(self, on: bool) -> None:
-        self.street.lose_envelopes = lambda channel: on
+        self.harness.lose_envelopes = lambda channel: on
 
     @rule(fault=st.sampled_from(["none", "refuse", "refuse some", "unknown", "stored but unknown"]))
     def fail(self, fault: str) -> None:
@@ -121,66 +121,66 @@ class Storm(RuleBasedStateMachine):
             if fault in ("refuse", "refuse some"):
                 return UNAVAILABLE if fault == "refuse" or next(turns) else None
             if fault == "stored but unknown":
-                self.street.fail = lambda _: None
-                self.street.answer(operation)
-                self.street.fail = outcome
+                self.harness.fail = lambda _: None
+                self.harness.answer(operation)
+                self.harness.fail = outcome
             return op.Unknown()
 
-        self.street.fail = outcome
+        self.harness.fail = outcome
 
     @rule()
     def forget_tokens(self) -> None:
         """Everyone has to log in anew, once the connection is lost."""
-        self.street.store.execute("DELETE FROM devices")
+        self.harness.store.execute("DELETE FROM devices")
 
-    @precondition(lambda self: not self.street.held)
+    @precondition(lambda self: not self.harness.held)
     @rule()
     def hold_answers(self) -> None:
-        self.street.hold_answers = lambda operation: isinstance(operation, op.Append)
+        self.harness.hold_answers = lambda operation: isinstance(operation, op.Append)
 
     @rule()
     def answer_held(self) -> None:
-        self.street.hold_answers = lambda operation: False
-        self.street.answer_held()
+        self.harness.hold_answers = lambda operation: False
+        self.harness.answer_held()
 
     # ------------------------------------------------------------------ the contract
 
     def teardown(self) -> None:
-        street = self.street
-        street.fail = lambda operation: None
-        street.lose_envelopes = lambda channel: False
+        harness = self.harness
+        harness.fail = lambda operation: None
+        harness.lose_envelopes = lambda channel: False
         self.answer_held()
-        street.down.clear()
+        harness.down.clear()
         for client in self.clients:
-            client.shows = True
-        street.pass_time(120_000)
+            client.marks_read = True
+        harness.pass_time(120_000)
         for device, client in enumerate(self.clients):
             self._check_sends(client, self.said[device])
             self._check_streams(client)
             assert client.session.online
             assert client.session.unsettled == 0
-            assert not client.told(io.LoginFailed)
+            assert not client.told(notices.LoginFailed)
         self._check_logs()
 
     def _check_sends(self, client: Client, said: list[tuple[str, str, int]]) -> None:
         for to, text, ref in said:
             (outcome,) = client.outcomes[ref]
-            if isinstance(outcome, io.SendFailed):
+            if isinstance(outcome, notices.SendFailed):
                 assert (to, client.name) == ("all", "cyd")
                 assert outcome.code is ErrorCode.NOT_MEMBER
-                assert text not in [entry.text for entry in self.street.log(self.group)]
+                assert text not in [entry.text for entry in self.harness.log(self.group)]
             else:
-                entry = self.street.log(outcome.conversation)[outcome.seq - 1]
+                entry = self.harness.log(outcome.conversation)[outcome.seq - 1]
                 assert (entry.text, entry.key) == (text, outcome.key)
 
     def _check_streams(self, client: Client) -> None:
         """Each device has applied a contiguous run up to the head, as it is in the log."""
         roster = client.session.roster
         for friend in roster.friends.values():
-            log, applied = self.street.log(friend.conversation), client.applied
+            log, applied = self.harness.log(friend.conversation), client.applied
             texts = [(e.seq, e.text) for e in applied.get(friend.conversation, [])]
             assert texts == [(entry.seq, entry.text) for entry in log]
-        log = self.street.log(self.group)
+        log = self.harness.log(self.group)
         applied_in_group = client.applied.get(self.group, [])
         for entry in applied_in_group:
             assert (entry.text, entry.kind) == (log[entry.seq - 1].text, log[entry.seq - 1].kind)
@@ -197,12 +197,12 @@ class Storm(RuleBasedStateMachine):
                 said = [
                     text
                     for target, text, ref in self.said[device]
-                    if target == to and isinstance(client.outcomes[ref][0], io.SendSettled)
+                    if target == to and isinstance(client.outcomes[ref][0], notices.SendSettled)
                 ]
                 if not said:
                     continue
                 friend = client.session.roster.find_friend(to)
-                log = self.street.log(friend.conversation if friend else self.group)
+                log = self.harness.log(friend.conversation if friend else self.group)
                 assert [entry.text for entry in log if entry.text in said] == said
 
 
