@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from chat.client.driver import SessionDriver
+from chat.client.scripts import ScriptMode
 from chat.client.session.client_session import ClientSession
 from chat.client.session.ports.events import AnyEvent
 from chat.client.session.ports.notices import AnyNotice
 from chat.client.terminal.console import open_console
-from chat.client.terminal.line import EXIT_BUG, EXIT_USAGE, LineMode, Options
+from chat.client.terminal.interactive import InteractiveMode
+from chat.client.terminal.line_mode import LineMode, Options
+from chat.client.terminal.run import EXIT_BUG, EXIT_USAGE
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the client until the person or the script has done; its exit code."""
+    """Runs the client until the user or the script ends it; the exit code."""
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
@@ -58,7 +61,8 @@ async def _run(host: str, port: int, options: Options) -> int:
             loop.default_exception_handler(context)
             mode.interrupt(EXIT_BUG, "Stopped at a bug; see above.")
 
-        mode = LineMode(console, session, feed, options)
+        mode_class = InteractiveMode if console.interactive else ScriptMode
+        mode = mode_class(console, session, feed, options)
         loop.set_exception_handler(bug)
         loop.add_signal_handler(signal.SIGTERM, mode.interrupt, EXIT_TERMINATED)
         try:

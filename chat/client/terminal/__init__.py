@@ -1,1 +1,6 @@
-"""What a person sees and types: line mode, commands, screens. Nothing is known of sockets here."""
+"""What a user sees and types: commands, line mode, rendering, the console.
+
+Two modes are built on it: a user at a terminal (interactive.py), and a script from a pipe
+(chat/client/scripts.py). Nothing here knows of sockets: the modes talk to a ClientSession by events
+and notices.
+"""

@@ -1,7 +1,8 @@
-"""The commands, once: parser, help table, usage sentences and completion all come from this list.
+"""The table of commands: parser, help, usage sentences and completion are all made from it.
 
 A command is written in the classic form `name:arg:arg` or as `/name arg arg`. The last argument
-takes the rest of the line, so a text keeps its colons and spaces.
+takes the rest of the line, so a text keeps its colons and spaces. To add a command that makes a
+request, add a row to COMMANDS, and a sentence for its outcome to outcomes.py.
 """
 
 import difflib
@@ -20,11 +21,11 @@ Value = int | str
 
 
 class Mistake(Exception):
-    """What was typed cannot be done; one sentence says why and how it is written."""
+    """A line that is no command; its text is a sentence that says why, and how to write it."""
 
 
 class Kind(enum.Enum):
-    """What an argument may be."""
+    """The kinds of arguments."""
 
     USER = enum.auto()
     FRIEND = enum.auto()
@@ -37,8 +38,8 @@ class Kind(enum.Enum):
 
 
 class _Form(NamedTuple):
-    """How an argument is checked: by the wire's type, or by `number` if it is all digits; and what
-    is said of one that is neither."""
+    """How an argument is checked: by `type`, or by `number` if it is all digits (types of the
+    protocol). `otherwise` is what the user is told of one that fits neither."""
 
     type: object
     number: object | None
@@ -68,12 +69,13 @@ class Argument:
 
 @dataclass(frozen=True)
 class Command:
-    """`ask` makes the request of the resolved arguments; None for what the client does itself."""
+    """`to_request` makes the request of the resolved arguments; None for the commands that
+    line_mode carries out by itself."""
 
     name: str
     arguments: tuple[Argument, ...]
     summary: str
-    ask: Callable[..., QueuedRequest] | None = None
+    to_request: Callable[..., QueuedRequest] | None = None
 
     @property
     def usage(self) -> str:
@@ -86,7 +88,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Parsed:
-    """`values`: one for each argument that was given."""
+    """A command with its arguments. `values`: one for each argument that was given."""
 
     command: Command
     values: tuple[Value, ...]
@@ -181,7 +183,7 @@ BY_NAME: Final = {command.name: command for command in COMMANDS}
 
 
 def parse(line: str) -> Parsed:
-    """What a line asks for. Raises Mistake."""
+    """The command that a line holds. Raises Mistake."""
     line = line.rstrip("\r\n").lstrip(" \t")
     slash = line.startswith("/")
     name, rest = _cut(line[1:], " \t") if slash else _cut(line, ":")
@@ -208,8 +210,8 @@ def _cut(text: str, separators: str) -> tuple[str, str | None]:
 
 
 def _parts(command: Command, rest: str | None, slash: bool) -> list[str]:
-    """At most as many as there are arguments, the last with all that is left; one more if there
-    should be none."""
+    """The arguments of a line, the last one with all that is left. At most as many as the command
+    has; of a command without arguments one, if the line has any."""
     parts: list[str] = []
     separators = " \t" if slash else ":"
     most = max(len(command.arguments), 1)
@@ -272,8 +274,8 @@ def _unknown(name: str, slash: bool) -> str:
 
 
 def resolve(parsed: Parsed, roster: Roster) -> tuple[Value, ...]:
-    """The values as requests take them: a group by its number, a friend whose history is wanted
-    by the conversation. Raises Mistake."""
+    """The values as requests take them: a group as its number, a friend whose history is wanted as
+    the number of the conversation. Raises Mistake."""
     return tuple(
         _resolve(argument.kind, value, roster)
         for argument, value in zip(parsed.command.arguments, parsed.values, strict=False)
@@ -301,7 +303,7 @@ def _resolve(kind: Kind, value: Value, roster: Roster) -> Value:
 
 
 def help_text(name: str | None = None) -> str:
-    """All commands with their usages, or one."""
+    """All commands with their usages, or the one of this name."""
     if name is not None:
         command = BY_NAME[name]
         slashed = " ".join(f"[{a.name}]" if a.optional else a.name for a in command.arguments)
@@ -314,7 +316,7 @@ def help_text(name: str | None = None) -> str:
 
 
 def complete(line: str, roster: Roster) -> tuple[str, list[str]]:
-    """What the word at the end of the line could become: that word, and the candidates."""
+    """How the last word of the line could be completed: that word, and the candidates."""
     text = line.lstrip(" \t")
     slash = text.startswith("/")
     separator = " " if slash else ":"
@@ -336,9 +338,9 @@ def complete(line: str, roster: Roster) -> tuple[str, list[str]]:
 def _candidates(kind: Kind, roster: Roster) -> list[str]:
     match kind:
         case Kind.USER | Kind.FRIEND:
-            people = {user.id: user.name for user in roster.friends.values()}
-            people |= {user.id: user.name for user in roster.requests.values()}
-            return sorted(people.values()) + [str(id) for id in people]
+            users = {user.id: user.name for user in roster.friends.values()}
+            users |= {user.id: user.name for user in roster.requests.values()}
+            return sorted(users.values()) + [str(id) for id in users]
         case Kind.GROUP:
             return [str(group) for group in roster.groups]
         case Kind.COMMAND:

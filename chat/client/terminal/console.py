@@ -1,7 +1,7 @@
-"""Where lines come from and text goes to: a terminal, or pipes.
+"""Where lines are read from and text is shown: a terminal, or pipes.
 
-On a terminal what arrives is printed above the line that is being typed. From a pipe lines are read
-as they come; each is echoed after its prompt, so that the output reads like a session.
+At a terminal text is printed above the line that is being typed. From a pipe lines are read as they
+come; each is echoed after its prompt, so that the output reads like a session.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from prompt_toolkit.patch_stdout import patch_stdout
 
 from chat.client.session.roster import Roster
 from chat.client.terminal.commands import BY_NAME, complete
-from chat.client.terminal.screen import clean
+from chat.client.terminal.rendering import clean
 
 COMMAND_PROMPT = "-> "
 LINES_AHEAD = 100
@@ -29,7 +29,7 @@ LINES_AHEAD = 100
 
 
 class Tone(enum.Enum):
-    """What kind of text it is; on a terminal each has its colour."""
+    """The kind of a text; at a terminal each has its colour, an SGR code."""
 
     PLAIN = ""
     NEWS = "36"
@@ -37,12 +37,13 @@ class Tone(enum.Enum):
 
 
 class Console(Protocol):
-    """`interactive`: somebody sits there, who types while things arrive."""
+    """`interactive`: a user types while text is shown."""
 
     interactive: bool
 
     async def ask(self, prompt: str, *, secret: bool = False) -> str | None:
-        """The next line without its newline; None at the end, or when the person wants out."""
+        """The next line without its newline; None at the end of the input, or when the user leaves
+        by Ctrl-C or Ctrl-D. A `secret` line is not shown."""
 
     def show(self, text: str, tone: Tone = Tone.PLAIN) -> None:
         """Shows whole lines."""
@@ -50,7 +51,7 @@ class Console(Protocol):
 
 @contextlib.asynccontextmanager
 async def open_console(roster: Callable[[], Roster]) -> AsyncIterator[Console]:
-    """A terminal if stdin and stdout are one, else pipes. `roster` is what names complete from."""
+    """A terminal if stdin and stdout are one, else pipes. `roster` gives the names to complete."""
     if sys.stdin.isatty() and sys.stdout.isatty():
         with patch_stdout(raw=True):
             yield Terminal(roster)
@@ -64,8 +65,8 @@ async def open_console(roster: Callable[[], Roster]) -> AsyncIterator[Console]:
 
 
 class Pipe:
-    """Plain text. Trouble goes to stderr. Reading is done by a thread, since a script may be a
-    file, which no event loop waits for."""
+    """Plain text; Tone.TROUBLE goes to stderr. A thread reads, since a script may be a file, for
+    which no event loop can wait."""
 
     interactive = False
 
@@ -102,8 +103,8 @@ class Pipe:
 
 
 def _lines_of(source: int) -> Iterator[bytes]:
-    """The lines of a file descriptor, the last one also without a newline. It is read past
-    sys.stdin, whose lock a thread that waits would hold when the program ends."""
+    """The lines of a file descriptor, the last one also without a newline. The descriptor is read
+    directly and not by sys.stdin, whose lock a waiting thread would hold when the program ends."""
     rest = b""
     while True:
         try:
@@ -122,8 +123,8 @@ def _lines_of(source: int) -> Iterator[bytes]:
 
 
 class Terminal:
-    """A person at a terminal: line editing, history, completion. Ctrl-C empties the line; on an
-    empty line it means out, as Ctrl-D does."""
+    """A terminal with line editing, history and completion. Ctrl-C empties the line; on an empty
+    line it ends the input, as Ctrl-D does."""
 
     interactive = True
 
@@ -160,7 +161,7 @@ def _interrupt(event: KeyPressEvent) -> None:
 
 
 class _Completer(Completer):
-    """Commands, friends and groups, from the list of commands."""
+    """Completes commands, friends and groups, from the table of commands."""
 
     def __init__(self, roster: Callable[[], Roster]) -> None:
         self._roster = roster

@@ -1,44 +1,44 @@
-"""What a person reads when a command is done. One sentence, or the table that was asked for."""
+"""The text for a command that is done: a sentence, or the table that was asked for."""
 
 from chat.client.session.ports import notices
 from chat.client.session.ports.requests import QueuedReply, QueuedRequest
 from chat.client.session.roster import Roster
-from chat.client.terminal import screen
+from chat.client.terminal import rendering
 from chat.client.terminal.commands import Parsed
-from chat.client.terminal.screen import Clock
+from chat.client.terminal.rendering import Clock
 from chat.protocol import messages as wire
 
 
 def outcome(
-    parsed: Parsed, asked: QueuedRequest, reply: QueuedReply, roster: Roster, clock: Clock
+    parsed: Parsed, request: QueuedRequest, reply: QueuedReply, roster: Roster, clock: Clock
 ) -> str:
-    """`asked` is the request that the command became."""
+    """`request` is the request that was made of the command."""
     match reply:
         case wire.ProfileReply():
-            return screen.profile(reply, clock)
+            return rendering.profile(reply, clock)
         case wire.SnapshotReply():
-            return screen.lists(roster)
+            return rendering.roster_lists(roster)
         case wire.MembersReply():
-            return screen.members(reply.group, reply.members, roster)
+            return rendering.members(reply.group, reply.members, roster)
         case wire.EntriesReply():
-            return screen.history(reply.conversation, reply.entries, reply.more, roster, clock)
+            return rendering.history(reply.conversation, reply.entries, reply.more, roster, clock)
         case wire.GroupCreatedReply():
             group = reply.group
-            title = screen.group_title(group)
+            title = rendering.group_title(group)
             return f"You made the group {title}; others join it with joingroup:{group.id}."
         case wire.JoinedReply():
-            return f"You are in the group {screen.group_title(reply.group)}."
+            return f"You are in the group {rendering.group_title(reply.group)}."
         case _:
-            return _done(parsed, asked, roster)
+            return _done(parsed, request, roster)
 
 
-def _done(parsed: Parsed, asked: QueuedRequest, roster: Roster) -> str:
-    name = screen.clean(str(parsed.values[0])) if parsed.values else ""
-    match asked:
+def _done(parsed: Parsed, request: QueuedRequest, roster: Roster) -> str:
+    name = rendering.clean(str(parsed.values[0])) if parsed.values else ""
+    match request:
         case wire.AddFriendRequest(user=user):
             friend = roster.find_friend(user)
             if friend is not None:
-                return f"{screen.person(friend)} and you are friends."
+                return f"{rendering.user_title(friend)} and you are friends."
             return f"You asked {name}; you can chat once they say yes."
         case wire.RemoveFriendRequest():
             return f"{name} and you are not friends."
@@ -56,12 +56,12 @@ def _done(parsed: Parsed, asked: QueuedRequest, roster: Roster) -> str:
 
 def _group(id: int, roster: Roster) -> str:
     group = roster.conversations.get(id)
-    return screen.group_title(group) if isinstance(group, wire.Group) else str(id)
+    return rendering.group_title(group) if isinstance(group, wire.Group) else str(id)
 
 
-def is_outcome(notice: notices.RosterNotice, asked: QueuedRequest) -> bool:
-    """Whether this news is what the request brings about, and the person will read it as such."""
-    match asked, notice:
+def is_outcome(notice: notices.RosterNotice, request: QueuedRequest) -> bool:
+    """Whether the change follows from the request, whose own outcome tells the user of it."""
+    match request, notice:
         case wire.AddFriendRequest(user=user), notices.FriendAdded(friend):
             return _is(friend, user)
         case wire.RemoveFriendRequest(user=user), notices.FriendRemoved(friend):
@@ -80,5 +80,5 @@ def is_outcome(notice: notices.RosterNotice, asked: QueuedRequest) -> bool:
             return False
 
 
-def _is(who: wire.User | wire.Friend, user: int | str) -> bool:
-    return user == who.id or str(user).lower() == who.name.lower()
+def _is(one: wire.User | wire.Friend, user: int | str) -> bool:
+    return user == one.id or str(user).lower() == one.name.lower()

@@ -198,9 +198,9 @@ def test_every_request_can_be_made_of_its_arguments(roster: Roster) -> None:
         Kind.COMMAND: "chat",
     }
     for command in COMMANDS:
-        if command.ask is not None:
+        if command.to_request is not None:
             given: list[Argument] = [a for a in command.arguments if not a.optional]
             for arguments in (given, list(command.arguments)):
                 parts = [command.name, *(samples[argument.kind] for argument in arguments)]
-                request = command.ask(*resolve(parse(":".join(parts)), roster))
+                request = command.to_request(*resolve(parse(":".join(parts)), roster))
                 assert request.id == 0

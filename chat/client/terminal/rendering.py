@@ -1,7 +1,7 @@
-"""What a person gets to read: tables, entries, news. Pure: data in, text out.
+"""The text that a user reads: tables, entries, changes of the roster. Pure: data in, text out.
 
-Whatever came from a node is cleaned before it is shown: names and texts are other people's, and a
-terminal obeys what it is given.
+Names and texts that came from a node are cleaned before they are shown: other users chose them, and
+a terminal obeys the control characters in them.
 """
 
 import re
@@ -32,18 +32,18 @@ _NEWLINE: Final = re.compile("\r\n|[\x85\u2028\u2029]")
 
 
 def clean_text(text: str) -> str:
-    """Without control characters (but newlines, and tabs as spaces) and without those that change
-    the reading direction."""
+    """Without control characters (newlines stay, tabs become spaces) and without characters that
+    change the reading direction."""
     return _UNSAFE.sub("", _NEWLINE.sub("\n", text).replace("\t", "    "))
 
 
 def clean(text: str) -> str:
-    """The same, on one line."""
+    """As clean_text, but on one line."""
     return _UNSAFE.sub("", _NEWLINE.sub("\n", text).replace("\t", " ")).replace("\n", " ")
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Aligned columns; wide characters take the room they need."""
+    """Aligned columns; a wide character counts as two."""
     cells = [list(headers), *([clean(cell) for cell in row] for row in rows)]
     widths = [max(_width(row[column]) for row in cells) for column in range(len(headers))]
     lines = []
@@ -62,7 +62,7 @@ def _width(text: str) -> int:
 
 @dataclass(frozen=True)
 class Clock:
-    """Local time, as a person reads it. `now` and `zone` are given in tests."""
+    """Times in the local zone. `now` and `zone` are given in tests."""
 
     now: datetime | None = None
     zone: tzinfo | None = None
@@ -86,7 +86,7 @@ class Clock:
 # ------------------------------------------------------------------------------- the roster
 
 
-def person(user: User | Friend) -> str:
+def user_title(user: User | Friend) -> str:
     return f"{clean(user.name)} ({user.id})"
 
 
@@ -95,11 +95,11 @@ def group_title(group: Group) -> str:
 
 
 def login_screen(user: User, roster: Roster) -> str:
-    return f"Logged in as {person(user)}.\n\n{lists(roster)}"
+    return f"Logged in as {user_title(user)}.\n\n{roster_lists(roster)}"
 
 
-def lists(roster: Roster) -> str:
-    """Friends, groups, open requests."""
+def roster_lists(roster: Roster) -> str:
+    """Friends, groups and open friend requests."""
     parts = []
     if roster.friends:
         rows = [(str(one.id), one.name, str(one.state)) for one in roster.friends.values()]
@@ -140,14 +140,14 @@ def profile(reply: ProfileReply, clock: Clock) -> str:
             (reply.devices, "device"),
         )
     )
-    return f"You are {person(reply.user)}, since {clock.day(reply.registered_at)}: {counts}."
+    return f"You are {user_title(reply.user)}, since {clock.day(reply.registered_at)}: {counts}."
 
 
 # ------------------------------------------------------------------------------- entries
 
 
 def title(conversation: int, roster: Roster) -> str:
-    """What a conversation is called."""
+    """The name of a conversation; of a group in brackets."""
     match roster.conversations.get(conversation):
         case Group(name=name):
             return f"[{clean(name)}]"
@@ -160,7 +160,7 @@ def title(conversation: int, roster: Roster) -> str:
 def entry_line(
     conversation: int, entry: Entry, roster: Roster, clock: Clock, *, titled: bool = True
 ) -> str:
-    """One entry. `titled`: with the conversation, where that is not plain from who speaks."""
+    """One entry. `titled`: with its conversation, unless that follows from the author."""
     own = roster.user is not None and entry.from_.id == roster.user.id
     who = "you" if own else clean(entry.from_.name)
     between_two = isinstance(roster.conversations.get(conversation), Friend)
@@ -170,25 +170,25 @@ def entry_line(
         who = f"{title(conversation, roster)} {who}"
     start = f"{clock.show(entry.at)} {who}"
     if entry.kind is not EntryKind.TEXT:
-        return f"{start} {_EVENTS[entry.kind][own]}"
+        return f"{start} {_NOT_TEXTS[entry.kind][own]}"
     return f"{start}: " + clean_text(entry.text).replace("\n", "\n" + " " * 6)
 
 
-_EVENTS: Final[Mapping[EntryKind, tuple[str, str]]] = {
+_NOT_TEXTS: Final[Mapping[EntryKind, tuple[str, str]]] = {
     EntryKind.JOINED: ("joined.", "joined."),
     EntryKind.LEFT: ("left.", "left."),
     EntryKind.PROMOTED: ("is the owner now.", "are the owner now."),
     EntryKind.DELETED: ("ended the group.", "ended the group."),
 }
-"""What somebody did, and what oneself did."""
+"""What an entry of this kind says: of another user, and of this one."""
 
 
-def away(entries: Mapping[int, Sequence[Entry]], roster: Roster, clock: Clock) -> str:
-    """What came while one was away, by conversation."""
+def backlog(entries: Mapping[int, Sequence[Entry]], roster: Roster, clock: Clock) -> str:
+    """The entries that came while the user was not logged in, by conversation."""
     lines = ["While you were away"]
-    for conversation, some in entries.items():
+    for conversation, of_conversation in entries.items():
         lines.append(f"  {title(conversation, roster)}")
-        for entry in some:
+        for entry in of_conversation:
             line = entry_line(conversation, entry, roster, clock, titled=False)
             lines.append("    " + line.replace("\n", "\n    "))
     return "\n".join(lines)
@@ -208,21 +208,21 @@ def history(
     return "\n".join([title(conversation, roster), *(f"  {line}" for line in lines)])
 
 
-# ------------------------------------------------------------------------------- news
+# ------------------------------------------------------------------------------- changes
 
 
-def news(notice: notices.RosterNotice) -> str:
+def roster_change(notice: notices.RosterNotice) -> str:
     """One line on a change of the roster."""
     match notice:
         case notices.FriendRequested(user):
             answer = f"addfriend:{user.id} says yes, removefriend:{user.id} says no."
-            return f"{person(user)} asks to be your friend: {answer}"
+            return f"{user_title(user)} asks to be your friend: {answer}"
         case notices.RequestWithdrawn(user):
-            return f"{person(user)} does not ask to be your friend any more."
+            return f"{user_title(user)} does not ask to be your friend any more."
         case notices.FriendAdded(friend):
-            return f"{person(friend)} and you are friends now."
+            return f"{user_title(friend)} and you are friends now."
         case notices.FriendRemoved(friend):
-            return f"{person(friend)} and you are not friends any more."
+            return f"{user_title(friend)} and you are not friends any more."
         case notices.PresenceChanged(friend):
             return f"{clean(friend.name)} is {friend.state}."
         case notices.GroupAdded(group):

@@ -9,8 +9,8 @@ from wcwidth import wcswidth
 
 from chat.client.session.ports import notices
 from chat.client.session.roster import Roster
-from chat.client.terminal import screen
-from chat.client.terminal.screen import Clock
+from chat.client.terminal import rendering
+from chat.client.terminal.rendering import Clock
 from chat.protocol import messages as wire
 
 AT = 1_767_225_600_000  # 2026-01-01 00:00 UTC
@@ -51,7 +51,7 @@ def an_entry(
 
 
 def test_the_screen_after_login() -> None:
-    assert screen.login_screen(ANN, a_roster()) == (
+    assert rendering.login_screen(ANN, a_roster()) == (
         "Logged in as ann (1).\n"
         "\n"
         "Friends\n"
@@ -73,7 +73,7 @@ def test_the_screen_after_login() -> None:
 
 def test_the_screen_of_somebody_new() -> None:
     roster = Roster()
-    assert screen.login_screen(ANN, roster) == (
+    assert rendering.login_screen(ANN, roster) == (
         "Logged in as ann (1).\n"
         "\n"
         "Friends\n"
@@ -89,7 +89,7 @@ def test_what_came_while_one_was_away() -> None:
         7: [an_entry(1, BOB, "hi", day=1), an_entry(2, BOB, "two\nlines"), an_entry(3, ANN, "yes")],
         9: [an_entry(4, BOB, "", wire.EntryKind.JOINED), an_entry(5, BOB, "hello all")],
     }
-    assert screen.away(entries, a_roster(), CLOCK) == (
+    assert rendering.backlog(entries, a_roster(), CLOCK) == (
         "While you were away\n"
         "  bob\n"
         "    2025-12-31 00:01 bob: hi\n"
@@ -105,14 +105,14 @@ def test_what_came_while_one_was_away() -> None:
 def test_entries_as_they_come() -> None:
     roster = a_roster()
     lines = [
-        screen.entry_line(7, an_entry(1, BOB, "hi"), roster, CLOCK),
-        screen.entry_line(7, an_entry(2, ANN, "hi"), roster, CLOCK),
-        screen.entry_line(9, an_entry(3, BOB, "hi"), roster, CLOCK),
-        screen.entry_line(9, an_entry(4, ANN, "hi"), roster, CLOCK),
-        screen.entry_line(9, an_entry(5, BOB, "", wire.EntryKind.LEFT), roster, CLOCK),
-        screen.entry_line(9, an_entry(6, ANN, "", wire.EntryKind.PROMOTED), roster, CLOCK),
-        screen.entry_line(77, an_entry(7, BOB, "bye"), roster, CLOCK),
-        screen.entry_line(
+        rendering.entry_line(7, an_entry(1, BOB, "hi"), roster, CLOCK),
+        rendering.entry_line(7, an_entry(2, ANN, "hi"), roster, CLOCK),
+        rendering.entry_line(9, an_entry(3, BOB, "hi"), roster, CLOCK),
+        rendering.entry_line(9, an_entry(4, ANN, "hi"), roster, CLOCK),
+        rendering.entry_line(9, an_entry(5, BOB, "", wire.EntryKind.LEFT), roster, CLOCK),
+        rendering.entry_line(9, an_entry(6, ANN, "", wire.EntryKind.PROMOTED), roster, CLOCK),
+        rendering.entry_line(77, an_entry(7, BOB, "bye"), roster, CLOCK),
+        rendering.entry_line(
             7,
             wire.Entry(seq=1, kind=wire.EntryKind.TEXT, from_=BOB, text="?", at=2**53),
             roster,
@@ -137,14 +137,14 @@ def test_other_tables() -> None:
         wire.Member(id=1, name="ann", role=wire.Role.OWNER, state=on),
         wire.Member(id=2, name="bob", role=wire.Role.MEMBER, state=off),
     )
-    assert screen.members(9, people, a_roster()) == (
+    assert rendering.members(9, people, a_roster()) == (
         "gophers (9)\nID  NAME  ROLE    STATE\n1   ann   owner   online\n2   bob   member  offline"
     )
     reply = wire.ProfileReply(re=1, user=ANN, registered_at=AT, devices=1, friends=2, groups=0)
-    assert screen.profile(reply, CLOCK) == (
+    assert rendering.profile(reply, CLOCK) == (
         "You are ann (1), since 2026-01-01: 2 friends, 0 groups, 1 device."
     )
-    assert screen.history(7, [an_entry(1, BOB, "hi")], True, a_roster(), CLOCK) == (
+    assert rendering.history(7, [an_entry(1, BOB, "hi")], True, a_roster(), CLOCK) == (
         "bob\n  … there is more before these 1.\n  00:01 bob: hi"
     )
 
@@ -167,8 +167,8 @@ DIRTY = st.text(
 
 @given(DIRTY)
 def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
-    assert is_harmless(screen.clean_text(text))
-    line = screen.clean(text)
+    assert is_harmless(rendering.clean_text(text))
+    line = rendering.clean(text)
     assert is_harmless(line)
     assert len(line.splitlines()) <= 1
     for character in line:
@@ -202,12 +202,12 @@ def test_nothing_reaches_a_screen_uncleaned(name: str, text: str) -> None:
         notices.GroupRemoved(group),
     )
     shown = [
-        screen.login_screen(user, roster),
-        screen.away({50: entries, 60: entries}, roster, CLOCK),
-        screen.history(60, entries, True, roster, CLOCK),
-        screen.entry_line(60, entries[0], roster, CLOCK),
-        screen.members(60, (member,), roster),
-        *(screen.news(notice) for notice in roster_notices),
+        rendering.login_screen(user, roster),
+        rendering.backlog({50: entries, 60: entries}, roster, CLOCK),
+        rendering.history(60, entries, True, roster, CLOCK),
+        rendering.entry_line(60, entries[0], roster, CLOCK),
+        rendering.members(60, (member,), roster),
+        *(rendering.roster_change(notice) for notice in roster_notices),
     ]
     for one in shown:
         assert is_harmless(one)
@@ -217,7 +217,7 @@ def test_nothing_reaches_a_screen_uncleaned(name: str, text: str) -> None:
 @given(st.lists(st.tuples(DIRTY, DIRTY), max_size=5))
 def test_columns_are_aligned_whatever_is_in_them(rows: list[tuple[str, str]]) -> None:
     marked = [(first, "|" + second) for first, second in rows]
-    lines = screen.table(("A", "|"), marked).split("\n")
+    lines = rendering.table(("A", "|"), marked).split("\n")
     starts = {wcswidth(line[: line.rindex("|")] if line.count("|") == 1 else "") for line in lines}
     assert len(lines) == len(rows) + 1
     if all("|" not in first and "|" not in second for first, second in rows):
