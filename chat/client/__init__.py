@@ -1,1 +1,2 @@
-"""The terminal client."""
+"""The client: the pure session (session/), its driver on a real network (driver.py), the modes for
+a terminal (terminal/) and for scripts (scripts.py), and the command (main.py)."""

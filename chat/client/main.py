@@ -13,15 +13,11 @@ from typing import Any
 from chat.client.driver import SessionDriver
 from chat.client.scripts import ScriptMode
 from chat.client.session.client_session import ClientSession
-from chat.client.session.ports.events import AnyEvent
 from chat.client.session.ports.notices import AnyNotice
 from chat.client.terminal.console import open_console
 from chat.client.terminal.interactive import InteractiveMode
 from chat.client.terminal.line_mode import LineMode, Options
-from chat.client.terminal.run import EXIT_BUG, EXIT_USAGE
-
-EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
+from chat.client.terminal.run import EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USAGE
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -54,16 +50,13 @@ async def _run(host: str, port: int, options: Options) -> int:
 
         driver = SessionDriver(session, host, port, show)
 
-        def feed(event: AnyEvent) -> None:
-            driver.feed(event)
-
-        def bug(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        def internal_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
             loop.default_exception_handler(context)
             mode.interrupt(EXIT_BUG, "Stopped at a bug; see above.")
 
         mode_class = InteractiveMode if console.interactive else ScriptMode
-        mode = mode_class(console, session, feed, options)
-        loop.set_exception_handler(bug)
+        mode = mode_class(console, session, driver.feed, options)
+        loop.set_exception_handler(internal_error)
         loop.add_signal_handler(signal.SIGTERM, mode.interrupt, EXIT_TERMINATED)
         try:
             return await mode.run()

@@ -57,7 +57,7 @@ class ScriptMode(LineMode):
     def _fail(self, sentence: str, line: int = 0, *, text_lost: bool = False) -> None:
         self._failed = True
         where = f"line {line}: " if line else ""
-        self._console.show(f"{where}{sentence}", Tone.TROUBLE)
+        self._console.show(f"{where}{sentence}", Tone.ERROR)
 
     # ------------------------------------------------------------------ no connection
 
@@ -79,11 +79,11 @@ class ScriptMode(LineMode):
             self._timeout = None
 
     def _give_up(self) -> None:
-        options, trouble = self._options, self._view.trouble or "no answer"
+        options, reason = self._options, self._view.loss_reason or "no answer"
         sends = sum(command.is_send for command in self._view.running.values())
         rest = f" {sends} texts are not known to be sent." if sends else ""
         self.interrupt(
             EXIT_NO_NODE,
-            f"Gave up: no connection to {options.where} ({trouble}) for "
+            f"Gave up: no connection to {options.where} ({reason}) for "
             f"{options.connect_timeout_s:g} s; check host and port, and that the node runs.{rest}",
         )

@@ -1,4 +1,4 @@
-"""Scripts through a pipe, on a real node: what they print, and how they end."""
+"""Scripts from a pipe, on a real node: their output and their exit codes."""
 
 import re
 import signal
@@ -24,8 +24,8 @@ class Run(NamedTuple):
     code: int
 
 
-class Town:
-    """A node, and scripts on it."""
+class ScriptRunner:
+    """Runs scripts of the client on one node."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -53,15 +53,15 @@ class Town:
 
 
 def after_the_lists(text: str) -> str:
-    """What a script printed after the lists at its start, with the times masked."""
+    """The output of a script after the lists at its start, with the times masked."""
     text = re.sub(r"\b\d\d:\d\d\b", "HH:MM", text)
     cut = min((text.find(mark) for mark in ("\n-> ", "\nWhile") if mark in text), default=len(text))
     return text[cut + 1 :]
 
 
 def without(text: str, line: str) -> str:
-    """The text without a line that stands in it once: where is a matter of chance, since the log
-    tells it beside the reply."""
+    """The text without a line that it has once: its place is a matter of chance, since the entry
+    comes beside the reply."""
     assert text.count(line) == 1
     return text.replace(line, "")
 
@@ -75,19 +75,19 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def town(port: int) -> Town:
-    town = Town(port)
-    town.sign_up("ann", "bob", "cyd")
-    assert town.as_user("ann", "addfriend:bob").code == 0
-    assert town.as_user("bob", "addfriend:ann").code == 0
-    return town
+def runner(port: int) -> ScriptRunner:
+    runner = ScriptRunner(port)
+    runner.sign_up("ann", "bob", "cyd")
+    assert runner.as_user("ann", "addfriend:bob").code == 0
+    assert runner.as_user("bob", "addfriend:ann").code == 0
+    return runner
 
 
 # ------------------------------------------------------------------------------ transcripts
 
 
-def test_a_first_visit(town: Town) -> None:
-    run = town.script("2", "dot", "secret-dot", "1", "dot", "secret-dot", "quit")
+def test_a_first_visit(runner: ScriptRunner) -> None:
+    run = runner.script("2", "dot", "secret-dot", "1", "dot", "secret-dot", "quit")
     assert run == Run(
         "1. login\n2. register\n3. quit\n"
         "choice: 2\nname: dot\npassword:\n"
@@ -103,8 +103,8 @@ def test_a_first_visit(town: Town) -> None:
     )
 
 
-def test_groups_from_making_to_ending(town: Town) -> None:
-    made = town.as_user("ann", "creategroup:gophers:all about: burrows", "groupchat:gophers:one")
+def test_groups_from_making_to_ending(runner: ScriptRunner) -> None:
+    made = runner.as_user("ann", "creategroup:gophers:all about: burrows", "groupchat:gophers:one")
     number = re.findall(r"gophers \((\d+)\)", made.out)[0]
     assert without(made.out, "HH:MM [gophers] you joined.\n") == (
         "-> creategroup:gophers:all about: burrows\n"
@@ -112,7 +112,7 @@ def test_groups_from_making_to_ending(town: Town) -> None:
         "-> groupchat:gophers:one\n"
         "HH:MM [gophers] you: one\n"
     )
-    joined = town.as_user("bob", f"joingroup:{number}", f"/groupchat {number} two", "showme")
+    joined = runner.as_user("bob", f"joingroup:{number}", f"/groupchat {number} two", "showme")
     assert without(joined.out, "HH:MM [gophers] you joined.\n").startswith(
         f"-> joingroup:{number}\n"
         f"You are in the group gophers ({number}).\n"
@@ -121,7 +121,7 @@ def test_groups_from_making_to_ending(town: Town) -> None:
         "HH:MM [gophers] you: two\n"
         "You are bob (2), since "
     )
-    lists = town.as_user("ann", f"list:{number}", "updatelist", f"quitgroup:{number}")
+    lists = runner.as_user("ann", f"list:{number}", "updatelist", f"quitgroup:{number}")
     assert lists.out.startswith(
         "While you were away\n"
         "  [gophers]\n"
@@ -138,21 +138,21 @@ def test_groups_from_making_to_ending(town: Town) -> None:
         "HH:MM [gophers] you left.\n"
         f"You left the group gophers ({number}).\n"
     )
-    ended = town.as_user("bob", f"deletegroup:{number}", "grouphistory:gophers")
+    ended = runner.as_user("bob", f"deletegroup:{number}", "grouphistory:gophers")
     assert ended.out.startswith("While you were away\n  [gophers]\n    HH:MM ann left.\n")
     assert f"\nYou ended the group gophers ({number}).\n" in ended.out
     assert "You are in no group “gophers”" in ended.err
 
 
-def test_whoever_is_away_gets_all_at_the_next_login_once(town: Town) -> None:
+def test_the_backlog_is_shown_once_at_the_next_login(runner: ScriptRunner) -> None:
     texts = [f"number {number}: see http://x:80/a" for number in range(30)]
-    assert town.as_user("ann", *(f"chat:bob:{text}" for text in texts)).code == 0
-    first = town.as_user("bob", "chat:ann:seen", flags=("--wait", "0"))
+    assert runner.as_user("ann", *(f"chat:bob:{text}" for text in texts)).code == 0
+    first = runner.as_user("bob", "chat:ann:seen", flags=("--wait", "0"))
     expected = ["While you were away", "  ann", *(f"    HH:MM ann: {text}" for text in texts)]
     assert first.out.splitlines()[: len(expected)] == expected
-    assert town.as_user("bob").out == ""
-    assert town.as_user("ann").out == "While you were away\n  bob\n    HH:MM bob: seen\n"
-    history = town.as_user("ann", "history:bob:2").out
+    assert runner.as_user("bob").out == ""
+    assert runner.as_user("ann").out == "While you were away\n  bob\n    HH:MM bob: seen\n"
+    history = runner.as_user("ann", "history:bob:2").out
     assert history == (
         "-> history:bob:2\n"
         "bob\n"
@@ -162,12 +162,12 @@ def test_whoever_is_away_gets_all_at_the_next_login_once(town: Town) -> None:
     )
 
 
-def test_two_people_at_once(town: Town) -> None:
-    ann, bob = ClientProcess(town.port), ClientProcess(town.port)
+def test_two_users_at_once(runner: ScriptRunner) -> None:
+    ann, bob = ClientProcess(runner.port), ClientProcess(runner.port)
     try:
         for client, name in ((ann, "ann"), (bob, "bob")):
             client.write("1", name, f"secret-{name}", "showme")
-            # What comes before the first command counts as missed.
+            # An entry that comes before the first command is shown as backlog.
             client.wait_for("^-> showme$")
         ann.write("chat:bob:are you there?")
         bob.wait_for(r"^\d\d:\d\d ann: are you there\?$")
@@ -185,11 +185,11 @@ def test_two_people_at_once(town: Town) -> None:
         bob.close()
 
 
-# ------------------------------------------------------------------------------ how it ends
+# ------------------------------------------------------------------------------ exit codes
 
 
-def test_what_is_not_done_is_told_with_its_line(town: Town) -> None:
-    run = town.as_user("ann", "# a comment", "", "chat:cyd:hello", "joingroup:999", "chta:bob:hi")
+def test_a_failed_command_is_told_with_its_line(runner: ScriptRunner) -> None:
+    run = runner.as_user("ann", "# a comment", "", "chat:cyd:hello", "joingroup:999", "chta:bob:hi")
     assert run.code == 5
     assert sorted(run.err.splitlines()) == [
         "chat-client: line 3: Not sent: You are not friends; add the user first and wait until "
@@ -199,19 +199,19 @@ def test_what_is_not_done_is_told_with_its_line(town: Town) -> None:
     ]
 
 
-def test_who_may_not_in_is_told(town: Town) -> None:
-    wrong = town.script("1", "ann", "not-the-secret", "quit")
+def test_a_refused_login_or_registration_ends_a_script(runner: ScriptRunner) -> None:
+    wrong = runner.script("1", "ann", "not-the-secret", "quit")
     assert wrong.code == 4
     assert wrong.err == (
         "chat-client: Cannot log in: User and secret do not match; check both and log in again.\n"
     )
-    taken = town.script("2", "ANN", "secret-ann", "3")
+    taken = runner.script("2", "ANN", "secret-ann", "3")
     assert taken.code == 4
     assert "Cannot register: Somebody has that name already" in taken.err
     assert "secret" not in (wrong.out + taken.out)
-    assert town.script("9").code == 2
-    assert town.script("1", "ann").code == 2
-    assert town.script("1", "no such name", "short").code == 4
+    assert runner.script("9").code == 2
+    assert runner.script("1", "ann").code == 2
+    assert runner.script("1", "no such name", "short").code == 4
 
 
 @pytest.mark.parametrize(
@@ -223,17 +223,19 @@ def test_who_may_not_in_is_told(town: Town) -> None:
         ("eve", "ü" * 65, "a password has 8 to 128 bytes"),
     ],
 )
-def test_a_registration_that_cannot_be(town: Town, name: str, password: str, reason: str) -> None:
-    run = town.script("2", name, password)
+def test_a_name_or_password_that_is_not_allowed(
+    runner: ScriptRunner, name: str, password: str, reason: str
+) -> None:
+    run = runner.script("2", name, password)
     assert run.code == 4
     assert re.fullmatch(f"chat-client: Cannot register: .*{reason}.*\n", run.err)
 
 
-def test_no_node_is_told_with_cause_and_cure() -> None:
+def test_a_node_that_is_not_there_is_told_with_cause_and_cure() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        nobody = Town(closed.getsockname()[1])
-        run = nobody.script("1", "ann", "secret-ann", flags=("--connect-timeout", "0.3"))
+        runner = ScriptRunner(closed.getsockname()[1])
+        run = runner.script("1", "ann", "secret-ann", flags=("--connect-timeout", "0.3"))
     assert run.code == 3
     assert "connection refused" in run.err
     assert run.err.splitlines()[-1].endswith(
@@ -248,18 +250,18 @@ def test_wrong_usage(arguments: list[str]) -> None:
     assert end.value.code == 2
 
 
-def test_a_password_file_that_is_not_there(town: Town, tmp_path: Path) -> None:
+def test_a_password_file_that_is_not_there(runner: ScriptRunner, tmp_path: Path) -> None:
     flags = ("--user", "ann", "--password-file", str(tmp_path / "none"))
-    run = town.script(flags=flags)
+    run = runner.script(flags=flags)
     assert run.code == 2
     assert "cannot read the password file (No such file or directory)" in run.err
 
 
-def test_a_script_from_a_file_with_a_password_file(town: Town, tmp_path: Path) -> None:
+def test_a_script_from_a_file_with_a_password_file(runner: ScriptRunner, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("secret-ann\n")
     script = tmp_path / "script"
     script.write_text("showme\r\nchat:bob:without a newline at the end")
-    command = [sys.executable, "-m", "chat.client.main", "127.0.0.1", str(town.port)]
+    command = [sys.executable, "-m", "chat.client.main", "127.0.0.1", str(runner.port)]
     with script.open("rb") as source:
         done = subprocess.run(
             [*command, "--user", "1", "--password-file", str(tmp_path / "password")],
@@ -271,41 +273,41 @@ def test_a_script_from_a_file_with_a_password_file(town: Town, tmp_path: Path) -
     assert b"you to bob: without a newline at the end\n" in done.stdout
 
 
-def test_staying_until_messages_have_come(town: Town) -> None:
-    town.as_user("bob")
-    waits = ClientProcess(town.port, "--until-messages", "2")
+def test_staying_until_messages_have_come(runner: ScriptRunner) -> None:
+    runner.as_user("bob")
+    waits = ClientProcess(runner.port, "--until-messages", "2")
     try:
         waits.write("1", "bob", "secret-bob")
         waits.wait_for("^Groups")
         waits.end_input()
-        assert town.as_user("ann", "chat:bob:one", "chat:bob:two").code == 0
+        assert runner.as_user("ann", "chat:bob:one", "chat:bob:two").code == 0
         assert waits.exit_code() == 0
         waits.wait_for("ann: two$")
     finally:
         waits.close()
-    short = town.as_user("bob", flags=("--until-messages", "9", "--wait", "0.1"))
+    short = runner.as_user("bob", flags=("--until-messages", "9", "--wait", "0.1"))
     assert short.code == 5
     assert "of 9 messages came in 0.1 s." in short.err
 
 
-def test_bytes_that_are_no_text(town: Town) -> None:
+def test_bytes_that_are_no_text(runner: ScriptRunner) -> None:
     flags = ("--user", "ann")
-    run = town.raw(b"chat:bob:\xff\xfe\nshowme\n", flags, "secret-ann")
+    run = runner.raw(b"chat:bob:\xff\xfe\nshowme\n", flags, "secret-ann")
     assert run.code == 5
     assert "line 1: That line is not UTF-8" in run.err
     assert "You are ann (1)" in run.out
-    assert town.raw(b"1\n\xff\nsecret\n").code == 2
+    assert runner.raw(b"1\n\xff\nsecret\n").code == 2
 
 
-def test_output_without_escapes(town: Town) -> None:
-    run = town.as_user("ann", "help", "chat:bob:\u202edesrever\u2066 日本", "history:bob:1")
+def test_output_without_escapes(runner: ScriptRunner) -> None:
+    run = runner.as_user("ann", "help", "chat:bob:\u202edesrever\u2066 日本", "history:bob:1")
     assert run.code == 0
     assert not re.search("[\x1b\u202e\u2066]", run.out)
     assert "you to bob: desrever 日本" in run.out
 
 
-def test_a_termination_ends_it(town: Town) -> None:
-    client = ClientProcess(town.port)
+def test_sigterm_ends_the_client(runner: ScriptRunner) -> None:
+    client = ClientProcess(runner.port)
     try:
         client.wait_for("^3. quit")
         client.signal(signal.SIGTERM)

@@ -32,8 +32,8 @@ class Tone(enum.Enum):
     """The kind of a text; at a terminal each has its colour, an SGR code."""
 
     PLAIN = ""
-    NEWS = "36"
-    TROUBLE = "31"
+    NOTICE = "36"
+    ERROR = "31"
 
 
 class Console(Protocol):
@@ -65,7 +65,7 @@ async def open_console(roster: Callable[[], Roster]) -> AsyncIterator[Console]:
 
 
 class Pipe:
-    """Plain text; Tone.TROUBLE goes to stderr. A thread reads, since a script may be a file, for
+    """Plain text; Tone.ERROR goes to stderr. A thread reads, since a script may be a file, for
     which no event loop can wait."""
 
     interactive = False
@@ -96,7 +96,7 @@ class Pipe:
         return text
 
     def show(self, text: str, tone: Tone = Tone.PLAIN) -> None:
-        if tone is Tone.TROUBLE:
+        if tone is Tone.ERROR:
             print(f"chat-client: {text}", file=sys.stderr, flush=True)
         else:
             print(text, flush=True)

@@ -45,4 +45,4 @@ class InteractiveMode(LineMode):
     def _fail(self, sentence: str, line: int = 0, *, text_lost: bool = False) -> None:
         """The exit code tells only of texts that were lost: the user has seen the rest."""
         self._failed = self._failed or text_lost
-        self._console.show(sentence, Tone.TROUBLE)
+        self._console.show(sentence, Tone.ERROR)

@@ -1,7 +1,7 @@
 """The line mode: the menu, the login, the commands, one line after the other.
 
 This is what a user at a terminal (interactive.py) and a script (chat/client/scripts.py) have in
-common; they differ in what follows a failure and in what is waited for.
+common. They differ in how they go on after a failure, and in which outcomes they wait for.
 """
 
 from abc import ABC, abstractmethod
@@ -116,7 +116,7 @@ class LineMode(ABC):
                 return await self._log_in_and_carry_out()
             except End as end:
                 if str(end):
-                    self._console.show(str(end), Tone.TROUBLE)
+                    self._console.show(str(end), Tone.ERROR)
                 if end.code is not None:
                     return end.code
                 self._run.begin_again()
@@ -169,7 +169,7 @@ class LineMode(ABC):
             if credentials is None or not await self._register(*credentials):
                 self._after_refusal()
         else:
-            self._console.show("Choose 1, 2 or 3.", Tone.TROUBLE)
+            self._console.show("Choose 1, 2 or 3.", Tone.ERROR)
             self._after_refusal(EXIT_USAGE)
         return False
 
@@ -189,7 +189,7 @@ class LineMode(ABC):
             message = outcome.message
             if outcome.code is ErrorCode.BAD_MESSAGE:  # no user can have this name or password
                 message = ERRORS[ErrorCode.BAD_CREDENTIALS].message
-            self._console.show(f"Cannot log in: {rendering.clean(message)}", Tone.TROUBLE)
+            self._console.show(f"Cannot log in: {rendering.clean(message)}", Tone.ERROR)
             return False
         await self._run.when(lambda: self._view.caught_up, GATHER_S)
         self._view.show_backlog()
@@ -198,7 +198,7 @@ class LineMode(ABC):
     async def _register(self, name: str, password: str) -> bool:
         reason = _why_not(name, password)
         if reason:
-            self._console.show(f"Cannot register: {reason}", Tone.TROUBLE)
+            self._console.show(f"Cannot register: {reason}", Tone.ERROR)
             return False
         outcome = await self._authenticate(ev.Register(name, password))
         if isinstance(outcome, notices.Registered):
@@ -206,7 +206,7 @@ class LineMode(ABC):
             self._console.show(f"Registered {user}: log in with the name or the number.")
             return True
         assert isinstance(outcome, notices.RegisterFailed)
-        self._console.show(f"Cannot register: {rendering.clean(outcome.message)}", Tone.TROUBLE)
+        self._console.show(f"Cannot register: {rendering.clean(outcome.message)}", Tone.ERROR)
         return False
 
     async def _authenticate(self, event: ev.LogIn | ev.Register) -> AuthenticationOutcome:

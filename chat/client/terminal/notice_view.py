@@ -1,4 +1,4 @@
-"""Shows on the console what the session tells.
+"""Shows the notices of the session on the console.
 
 After a login the backlog is gathered until the session has caught up, and then shown by
 conversation; from then on entries are shown as they come. Every entry that is shown is marked as
@@ -69,8 +69,8 @@ class NoticeView:
         """Texts of other users."""
         self.caught_up = False
         """The backlog of the last login is complete."""
-        self.trouble = ""
-        """Why there is no connection; empty if there is one."""
+        self.loss_reason = ""
+        """Why the connection was lost last; empty after a login."""
         self._backlog: dict[int, list[Entry]] | None = None
         """The entries gathered since the login, by conversation; None when they are shown."""
         self._delayed: set[int] = set()
@@ -89,14 +89,14 @@ class NoticeView:
             case _ if isinstance(notice, notices.RosterNotice):
                 self._roster_change(notice)
             case _:
-                pass  # read marks of others, and what the mode itself shows
+                pass  # read marks are not shown; the rest is the mode's
 
     # ------------------------------------------------------------------ entries
 
     def logged_in(self, notice: notices.LoggedIn) -> None:
-        self.trouble = ""
+        self.loss_reason = ""
         if notice.reconnected:
-            self._console.show("Connected again.", Tone.NEWS)
+            self._console.show("Connected again.", Tone.NOTICE)
             return
         self._backlog, self.caught_up = {}, False
         self._console.show(rendering.login_screen(notice.user, self._session.roster))
@@ -146,7 +146,7 @@ class NoticeView:
         if notice.retry_after_ms >= 1_000 and notice.ref not in self._delayed:
             self._delayed.add(notice.ref)
             wait_s = notice.retry_after_ms / 1_000
-            self._console.show(f"The node is busy; sent again in {wait_s:.0f} s.", Tone.NEWS)
+            self._console.show(f"The node is busy; sent again in {wait_s:.0f} s.", Tone.NOTICE)
 
     # ------------------------------------------------------------------ roster, connection
 
@@ -158,13 +158,13 @@ class NoticeView:
         ):
             return
         if self._backlog is None or not isinstance(notice, notices.PresenceChanged):
-            self._console.show(f"* {rendering.roster_change(notice)}", Tone.NEWS)
+            self._console.show(f"* {rendering.roster_change(notice)}", Tone.NOTICE)
 
     def connection_lost(self, reason: str, where: str) -> None:
         """Tells that there is no connection: at once when the reason is new, else now and then."""
         reason = rendering.clean(reason) or "no answer"
         now_s = self._loop.time()
-        if reason != self.trouble or now_s - self._reminded_at_s >= REMIND_S:
-            self.trouble, self._reminded_at_s = reason, now_s
+        if reason != self.loss_reason or now_s - self._reminded_at_s >= REMIND_S:
+            self.loss_reason, self._reminded_at_s = reason, now_s
             sentence = f"No connection to {where} ({reason}); trying again."
-            self._console.show(sentence, Tone.TROUBLE)
+            self._console.show(sentence, Tone.ERROR)

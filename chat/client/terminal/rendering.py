@@ -124,10 +124,10 @@ def requests(roster: Roster) -> str:
     return "Friend requests\n" + table(("ID", "NAME"), rows) + "\n" + answer
 
 
-def members(group: int, people: Sequence[Member], roster: Roster) -> str:
+def members(group: int, of_group: Sequence[Member], roster: Roster) -> str:
     known = roster.groups.get(group)
     title = group_title(known) if known else f"Group {group}"
-    rows = [(str(one.id), one.name, str(one.role), str(one.state)) for one in people]
+    rows = [(str(one.id), one.name, str(one.role), str(one.state)) for one in of_group]
     return f"{title}\n" + table(("ID", "NAME", "ROLE", "STATE"), rows)
 
 
@@ -162,13 +162,13 @@ def entry_line(
 ) -> str:
     """One entry. `titled`: with its conversation, unless that follows from the author."""
     own = roster.user is not None and entry.from_.id == roster.user.id
-    who = "you" if own else clean(entry.from_.name)
+    author = "you" if own else clean(entry.from_.name)
     between_two = isinstance(roster.conversations.get(conversation), Friend)
     if titled and between_two and own:
-        who += f" to {title(conversation, roster)}"
+        author += f" to {title(conversation, roster)}"
     elif titled and not between_two:
-        who = f"{title(conversation, roster)} {who}"
-    start = f"{clock.show(entry.at)} {who}"
+        author = f"{title(conversation, roster)} {author}"
+    start = f"{clock.show(entry.at)} {author}"
     if entry.kind is not EntryKind.TEXT:
         return f"{start} {_NOT_TEXTS[entry.kind][own]}"
     return f"{start}: " + clean_text(entry.text).replace("\n", "\n" + " " * 6)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_NO_NODE, EXIT_REFUSED, EXIT_FAILED = range(6)
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 T = TypeVar("T")
 

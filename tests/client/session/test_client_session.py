@@ -1,4 +1,4 @@
-"""A client session on a real node, one story each."""
+"""Client sessions on a real node, one story each."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_a_number_and_a_name_are_the_same_queue(harness: ClientHarness) -> None:
     assert ann.texts(conversation) == list("012345")
 
 
-def test_what_was_in_flight_is_sent_again_with_the_same_key(harness: ClientHarness) -> None:
+def test_a_send_in_flight_is_sent_again_with_the_same_key(harness: ClientHarness) -> None:
     ann, bob, conversation = both(harness)
     ref = ann.chat(2, "hello")
     harness.transfer(ann, to_node=True, max_bytes=EVERYTHING_BYTES)
@@ -59,7 +59,7 @@ def test_what_was_in_flight_is_sent_again_with_the_same_key(harness: ClientHarne
     assert [entry.key for entry in harness.log(conversation)] == ["ann0-1"]
 
 
-def test_an_error_that_waiting_helps_is_waited_for(harness: ClientHarness) -> None:
+def test_a_send_that_is_unavailable_is_sent_again_later(harness: ClientHarness) -> None:
     ann, bob, conversation = both(harness)
     harness.fail = lambda operation: UNAVAILABLE if isinstance(operation, op.Append) else None
     refs = [ann.chat(2, text) for text in ("one", "two")]
@@ -72,7 +72,7 @@ def test_an_error_that_waiting_helps_is_waited_for(harness: ClientHarness) -> No
     assert bob.texts(conversation) == ["one", "two"]
 
 
-def test_more_than_the_limit_is_kept_and_sent_later(harness: ClientHarness) -> None:
+def test_sends_over_the_rate_limit_are_sent_later(harness: ClientHarness) -> None:
     ann, bob, conversation = both(harness)
     for number in range(100):
         ann.chat(2, str(number))
@@ -82,7 +82,7 @@ def test_more_than_the_limit_is_kept_and_sent_later(harness: ClientHarness) -> N
     assert bob.texts(conversation) == [str(number) for number in range(100)]
 
 
-def test_a_text_that_waits_holds_back_nothing_said_to_others(harness: ClientHarness) -> None:
+def test_a_text_that_waits_holds_back_no_other_target(harness: ClientHarness) -> None:
     ann, bob, conversation = both(harness)
     ann.request(wire.CreateGroupRequest(id=0, name="gophers"))
     harness.run()
@@ -99,7 +99,7 @@ def test_a_text_that_waits_holds_back_nothing_said_to_others(harness: ClientHarn
     assert bob.texts(conversation) == ["later"]
 
 
-def test_another_error_gives_the_text_back(harness: ClientHarness) -> None:
+def test_a_send_that_is_refused_for_good_gives_the_text_back(harness: ClientHarness) -> None:
     ann, _, _ = both(harness)
     ref = ann.chat("cyd", "hello")
     harness.run()
@@ -109,7 +109,7 @@ def test_another_error_gives_the_text_back(harness: ClientHarness) -> None:
     assert ann.session.unsettled == 0
 
 
-def test_after_a_break_the_stream_goes_on_at_the_cursor(harness: ClientHarness) -> None:
+def test_after_a_reconnect_the_stream_goes_on_at_the_cursor(harness: ClientHarness) -> None:
     ann, bob, conversation = both(harness)
     for number in range(5):
         ann.chat(2, str(number))
@@ -152,7 +152,7 @@ def test_a_gap_is_never_applied_but_healed(harness: ClientHarness) -> None:
     assert bob.texts(conversation) == ["one", "two"]
 
 
-def test_silence_is_looked_into_and_ended(harness: ClientHarness) -> None:
+def test_a_silent_connection_is_pinged_and_given_up(harness: ClientHarness) -> None:
     ann, bob, conversation = both(harness)
     assert bob.link is not None
     bob.link.frozen = True
@@ -163,7 +163,7 @@ def test_silence_is_looked_into_and_ended(harness: ClientHarness) -> None:
     assert bob.texts(conversation) == ["hello"]
 
 
-def test_a_session_that_says_nothing_is_kept(harness: ClientHarness) -> None:
+def test_an_idle_session_keeps_its_connection(harness: ClientHarness) -> None:
     ann, bob, _ = both(harness)
     harness.pass_time(300_000)
     assert len(ann.told(notices.LoggedIn)) == len(bob.told(notices.LoggedIn)) == 1
@@ -181,7 +181,7 @@ def test_a_ping_is_answered_by_an_empty_line(harness: ClientHarness) -> None:
     assert len(ann.told(notices.LoggedIn)) == 1
 
 
-def test_a_draining_node_is_left_and_come_back_to(harness: ClientHarness) -> None:
+def test_a_draining_node_is_left_and_dialled_again_when_it_said(harness: ClientHarness) -> None:
     ann, bob, conversation = both(harness)
     assert ann.link is not None
     ann.chat(2, "one")
@@ -196,7 +196,7 @@ def test_a_draining_node_is_left_and_come_back_to(harness: ClientHarness) -> Non
     assert bob.texts(conversation) == ["one", "two"]
 
 
-def test_a_token_that_is_not_taken_is_replaced_by_a_login(harness: ClientHarness) -> None:
+def test_a_refused_token_is_replaced_by_the_password(harness: ClientHarness) -> None:
     ann, bob, conversation = both(harness)
     harness.store.execute("DELETE FROM devices")
     harness.disconnect(ann)
@@ -247,7 +247,7 @@ def test_register_then_login(harness: ClientHarness) -> None:
     dot.handle(events.Register("dot", "secret-dot"))
     harness.run()
     assert dot.told(notices.Registered) == [notices.Registered(wire.User(id=4, name="dot"))]
-    harness.pass_time(30_000)  # the node lets go of who does not log in; that is no news
+    harness.pass_time(30_000)  # the node closes the connection, since it does not log in
     dot.log_in()
     assert dot.session.online
 
@@ -295,7 +295,7 @@ def test_a_group_is_not_made_twice(harness: ClientHarness) -> None:
     assert [group.name for group in ann.session.roster.groups.values()] == ["gophers"]
 
 
-def test_whoever_leaves_and_comes_back_goes_on_at_the_new_joining(harness: ClientHarness) -> None:
+def test_a_member_who_joins_again_goes_on_at_the_new_joining(harness: ClientHarness) -> None:
     ann, bob, _ = both(harness)
     ann.request(wire.CreateGroupRequest(id=0, name="gophers"))
     harness.run()
@@ -334,7 +334,7 @@ def test_read_marks_are_gathered(harness: ClientHarness) -> None:
     assert bob.session.roster.friends[1].read == 20
 
 
-def test_what_was_shown_does_not_come_again_at_the_next_login(harness: ClientHarness) -> None:
+def test_entries_that_were_read_do_not_come_again_at_the_next_login(harness: ClientHarness) -> None:
     ann, bob, conversation = both(harness)
     bob.marks_read = True
     ann.chat(2, "one")
@@ -369,7 +369,7 @@ def test_logging_out_gives_back_what_was_not_sent(harness: ClientHarness) -> Non
     assert ann.session.online
 
 
-def test_the_roster_follows_the_news(harness: ClientHarness) -> None:
+def test_the_roster_follows_the_pushes(harness: ClientHarness) -> None:
     ann, bob, _ = both(harness)
     cyd = harness.client("cyd")
     cyd.log_in()
@@ -433,7 +433,9 @@ def test_cursors_that_do_not_fit_into_a_line_are_left_out_and_nothing_is_missed(
         b'{"type":"error","code":"bad_frame","message":"what?"}\n',
     ],
 )
-def test_what_cannot_be_understood_ends_the_connection(harness: ClientHarness, line: bytes) -> None:
+def test_a_line_that_is_not_the_protocol_ends_the_connection(
+    harness: ClientHarness, line: bytes
+) -> None:
     ann, bob, conversation = both(harness)
     assert ann.link is not None
     ann.handle(events.BytesReceived(ann.link.number, line))
@@ -443,14 +445,14 @@ def test_what_cannot_be_understood_ends_the_connection(harness: ClientHarness, l
     assert bob.texts(conversation) == ["still here"]
 
 
-def test_a_push_of_a_new_kind_is_left_out(harness: ClientHarness) -> None:
+def test_a_push_of_an_unknown_type_is_left_out(harness: ClientHarness) -> None:
     ann, _, _ = both(harness)
     assert ann.link is not None
     ann.handle(events.BytesReceived(ann.link.number, b'{"type":"weather","sky":"blue"}\n'))
     assert ann.session.online
 
 
-def test_another_protocol_is_not_spoken(harness: ClientHarness) -> None:
+def test_another_version_of_the_protocol_is_refused(harness: ClientHarness) -> None:
     ann = harness.client("ann")
     ann.handle(events.LogIn("ann", "secret-ann"))
     ann.handle(events.Connected(1))

@@ -1,4 +1,4 @@
-"""The contract as clients see it, whatever happens to wires, nodes, store and bus."""
+"""The contract as clients see it, under faults of connections, nodes, store and bus."""
 
 import itertools
 
@@ -19,9 +19,9 @@ WRITES = op.Append | op.OpenDevice | op.JoinGroup | op.LeaveGroup
 UNAVAILABLE = op.Refused(ErrorCode.UNAVAILABLE)
 
 
-class Storm(RuleBasedStateMachine):
+class ContractMachine(RuleBasedStateMachine):
     """Ann with two devices, Bob and Cyd, friends of each other and members of one group, on two
-    nodes. At the end all is healed, and must come right."""
+    nodes. At the end all faults are healed, and the contract is checked."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,14 +41,14 @@ class Storm(RuleBasedStateMachine):
         self.said: list[list[tuple[str, str, int]]] = [[] for _ in self.clients]
         self.texts = 0
 
-    # ------------------------------------------------------------------ people
+    # ------------------------------------------------------------------ what users do
 
     @rule(
         device=devices,
         to=st.sampled_from(["ann", "bob", "cyd", "all"]),
         texts=st.integers(1, 3),
     )
-    def say(self, device: int, to: str, texts: int) -> None:
+    def send(self, device: int, to: str, texts: int) -> None:
         client = self.clients[device]
         for _ in range(texts if to != client.name else 0):
             self.texts += 1
@@ -61,28 +61,28 @@ class Storm(RuleBasedStateMachine):
             self.said[device].append((to, text, ref))
 
     @rule(join=st.booleans())
-    def come_or_go(self, join: bool) -> None:
+    def join_or_leave(self, join: bool) -> None:
         """Cyd joins the group or leaves it."""
         if join:
             self.clients[3].request(wire.JoinGroupRequest(id=0, group=self.group))
         else:
             self.clients[3].request(wire.LeaveGroupRequest(id=0, group=self.group))
 
-    @rule(device=devices, shows=st.booleans())
-    def look(self, device: int, shows: bool) -> None:
-        self.clients[device].marks_read = shows
+    @rule(device=devices, marks_read=st.booleans())
+    def mark_read(self, device: int, marks_read: bool) -> None:
+        self.clients[device].marks_read = marks_read
 
-    # ------------------------------------------------------------------ wires
+    # ------------------------------------------------------------------ connections
 
-    @rule(device=devices, up=st.booleans(), size=st.integers(1, 400))
-    def flow(self, device: int, up: bool, size: int) -> None:
-        self.harness.transfer(self.clients[device], to_node=up, max_bytes=size)
+    @rule(device=devices, to_node=st.booleans(), max_bytes=st.integers(1, 400))
+    def transfer(self, device: int, to_node: bool, max_bytes: int) -> None:
+        self.harness.transfer(self.clients[device], to_node=to_node, max_bytes=max_bytes)
         self.harness.handle_events()
 
-    @rule(device=devices, told=st.booleans())
-    def cut(self, device: int, told: bool) -> None:
+    @rule(device=devices, noticed=st.booleans())
+    def disconnect(self, device: int, noticed: bool) -> None:
         client = self.clients[device]
-        if told:
+        if noticed:
             self.harness.disconnect(client)
         elif client.link is not None:
             client.link.frozen = True
@@ -130,7 +130,7 @@ class Storm(RuleBasedStateMachine):
 
     @rule()
     def forget_tokens(self) -> None:
-        """Everyone has to log in anew, once the connection is lost."""
+        """Every device has to log in with its password, once its connection is lost."""
         self.harness.store.execute("DELETE FROM devices")
 
     @precondition(lambda self: not self.harness.held)
@@ -191,7 +191,7 @@ class Storm(RuleBasedStateMachine):
             assert applied_in_group[-1].seq == len(log)
 
     def _check_logs(self) -> None:
-        """What a device said to the same people is in the log once, in the order it was said."""
+        """The texts of a device to one target are in the log once, in the order they were sent."""
         for device, client in enumerate(self.clients):
             for to in (*NAMES, "all"):
                 said = [
@@ -206,10 +206,10 @@ class Storm(RuleBasedStateMachine):
                 assert [entry.text for entry in log if entry.text in said] == said
 
 
-Storm.TestCase.settings = settings(
+ContractMachine.TestCase.settings = settings(
     max_examples=45,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-TestStorm = Storm.TestCase
+TestContract = ContractMachine.TestCase

@@ -1,4 +1,4 @@
-"""The command line: what is written comes back, in both forms; mistakes get a sentence."""
+"""The command line: both forms are parsed to the same command; every mistake gets a sentence."""
 
 import re
 

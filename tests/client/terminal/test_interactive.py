@@ -1,4 +1,4 @@
-"""The client on a terminal: a real one, as far as the client can tell, and a real node."""
+"""The client at a pseudo terminal, on a real node."""
 
 import fcntl
 import os
@@ -29,12 +29,12 @@ os.open(os.ttyname(0), os.O_RDWR)
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.executable, sys.argv[1:])
 """
-"""A session leader that opens a terminal has its Ctrl-C. What starts the tests may have it ignored,
-as a shell does for what it runs in the background; whoever logs in at a terminal does not."""
+"""A session leader that opens a terminal gets its Ctrl-C. SIGINT may be ignored in the process that
+starts the tests, as in a shell's background jobs; at a login terminal it is not."""
 
 
 class Screen(pyte.Screen):
-    """A screen that answers the questions it is asked, such as where the cursor is."""
+    """A screen that answers the terminal's queries, such as where the cursor is."""
 
     def __init__(self, master: int) -> None:
         super().__init__(COLUMNS, ROWS)
@@ -45,7 +45,7 @@ class Screen(pyte.Screen):
 
 
 class Terminal:
-    """A client in a pseudo terminal, and what is on its screen."""
+    """A client in a pseudo terminal, and its screen."""
 
     def __init__(self, port: int, *flags: str, **environment: str) -> None:
         self._master, slave = pty.openpty()
@@ -71,14 +71,14 @@ class Terminal:
     def lines(self) -> list[str]:
         return [line.rstrip() for line in self.screen.display if line.strip()]
 
-    def wait(self, is_so: Callable[[], bool]) -> None:
+    def wait(self, holds: Callable[[], bool]) -> None:
         """Until the screen is as wanted."""
         deadline = time.monotonic() + WAIT_S
-        while not is_so():
+        while not holds():
             assert self._read(deadline), "not so:\n" + "\n".join(self.lines())
 
     def _read(self, deadline: float) -> bool:
-        """Whether something came; False at the deadline, or when the client is gone."""
+        """Whether the client wrote something; False at the deadline, or when it has ended."""
         left_s = max(0.0, deadline - time.monotonic())
         if not select.select([self._master], [], [], left_s)[0]:
             return False
@@ -91,7 +91,7 @@ class Terminal:
         return bool(data)
 
     def wait_line(self, line: str) -> None:
-        """Until the last line, where one types, is this one."""
+        """Until the last line, which is the one being typed, is this one."""
         self.wait(lambda: self.lines()[-1:] == [line])
 
     def wait_text(self, text: str) -> None:
@@ -145,7 +145,7 @@ def bob(port: int) -> Iterator[Terminal]:
     terminal.close()
 
 
-def test_what_arrives_while_typing_leaves_the_line_as_it_is(ann: Terminal, bob: Terminal) -> None:
+def test_shown_text_leaves_the_line_being_typed_as_it_is(ann: Terminal, bob: Terminal) -> None:
     for terminal, name in ((ann, "ann"), (bob, "bob")):
         terminal.sign_up(name)
         terminal.enter(name)
@@ -187,7 +187,7 @@ def test_what_arrives_while_typing_leaves_the_line_as_it_is(ann: Terminal, bob: 
     assert b"\x1b[36m" not in bob.shown
 
 
-def test_a_person_may_try_again(ann: Terminal) -> None:
+def test_a_user_may_try_again_after_a_refusal(ann: Terminal) -> None:
     ann.wait_line("choice:")
     ann.type("7" + ENTER)
     ann.wait_text("Choose 1, 2 or 3.")
@@ -214,24 +214,24 @@ def test_a_person_may_try_again(ann: Terminal) -> None:
     assert ann.exit_code() == 0
 
 
-def test_a_node_that_is_not_there_is_tried_again_visibly() -> None:
-    nobody = Terminal(free_port())
+def test_a_node_that_is_not_there_is_told_and_tried_again() -> None:
+    user = Terminal(free_port())
     try:
-        nobody.wait_line("choice:")
-        nobody.type(f"1{ENTER}")
-        nobody.wait_line("user:")
-        nobody.type(f"ann{ENTER}")
-        nobody.wait_line("password:")
-        nobody.type(f"secret-ann{ENTER}")
-        nobody.wait_text("(connection refused); trying again.")
-        nobody.type(CTRL_C)
-        assert nobody.exit_code() == 130
+        user.wait_line("choice:")
+        user.type(f"1{ENTER}")
+        user.wait_line("user:")
+        user.type(f"ann{ENTER}")
+        user.wait_line("password:")
+        user.type(f"secret-ann{ENTER}")
+        user.wait_text("(connection refused); trying again.")
+        user.type(CTRL_C)
+        assert user.exit_code() == 130
     finally:
-        nobody.close()
+        user.close()
 
 
-def test_whom_a_new_node_does_not_know_gets_the_menu_back(tmp_path: Path) -> None:
-    """In the middle of a line: neither token nor password are good any more."""
+def test_a_lost_login_brings_the_menu_back(tmp_path: Path) -> None:
+    """Neither token nor password are valid on the new node; the user is in the middle of a line."""
     port = free_port()
     node = NodeProcess(port, tmp_path / "old.db")
     eve = Terminal(port)
@@ -254,14 +254,14 @@ def test_whom_a_new_node_does_not_know_gets_the_menu_back(tmp_path: Path) -> Non
 
 
 def test_a_user_named_on_the_command_line(port: int) -> None:
-    someone = Terminal(port, "--user", "nobody-yet")
+    user = Terminal(port, "--user", "nobody-yet")
     try:
-        someone.wait_line("password:")
-        someone.type("no-such-secret" + ENTER)
-        someone.wait_text("Cannot log in: User and secret do not match")
-        someone.sign_up("nobody-yet")
-        someone.enter("nobody-yet")
-        someone.type(CTRL_D)
-        assert someone.exit_code() == 0
+        user.wait_line("password:")
+        user.type("no-such-secret" + ENTER)
+        user.wait_text("Cannot log in: User and secret do not match")
+        user.sign_up("nobody-yet")
+        user.enter("nobody-yet")
+        user.type(CTRL_D)
+        assert user.exit_code() == 0
     finally:
-        someone.close()
+        user.close()

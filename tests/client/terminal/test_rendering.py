@@ -1,4 +1,4 @@
-"""What is shown: golden screens, and nothing that a terminal would obey."""
+"""Rendered text: golden screens, and no character that a terminal would obey."""
 
 import unicodedata
 from datetime import UTC, datetime
@@ -71,7 +71,7 @@ def test_the_screen_after_login() -> None:
     )
 
 
-def test_the_screen_of_somebody_new() -> None:
+def test_the_screen_of_a_new_user() -> None:
     roster = Roster()
     assert rendering.login_screen(ANN, roster) == (
         "Logged in as ann (1).\n"
@@ -84,7 +84,7 @@ def test_the_screen_of_somebody_new() -> None:
     )
 
 
-def test_what_came_while_one_was_away() -> None:
+def test_the_backlog() -> None:
     entries = {
         7: [an_entry(1, BOB, "hi", day=1), an_entry(2, BOB, "two\nlines"), an_entry(3, ANN, "yes")],
         9: [an_entry(4, BOB, "", wire.EntryKind.JOINED), an_entry(5, BOB, "hello all")],
@@ -133,11 +133,11 @@ def test_entries_as_they_come() -> None:
 
 def test_other_tables() -> None:
     on, off = wire.PresenceState.ONLINE, wire.PresenceState.OFFLINE
-    people = (
+    group_members = (
         wire.Member(id=1, name="ann", role=wire.Role.OWNER, state=on),
         wire.Member(id=2, name="bob", role=wire.Role.MEMBER, state=off),
     )
-    assert rendering.members(9, people, a_roster()) == (
+    assert rendering.members(9, group_members, a_roster()) == (
         "gophers (9)\nID  NAME  ROLE    STATE\n1   ann   owner   online\n2   bob   member  offline"
     )
     reply = wire.ProfileReply(re=1, user=ANN, registered_at=AT, devices=1, friends=2, groups=0)
@@ -177,7 +177,7 @@ def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
 
 @given(DIRTY, DIRTY)
 def test_nothing_reaches_a_screen_uncleaned(name: str, text: str) -> None:
-    """Even what the protocol would not let through: a node may lie."""
+    """Not even text that the protocol forbids: a node may send it."""
     roster = a_roster()
     user = wire.User(id=5, name=name)
     friend = wire.Friend(
