@@ -4,8 +4,8 @@ After a login the backlog is gathered until the session has caught up, and then 
 conversation; from then on entries are shown as they come. Every entry that is shown is marked as
 read.
 
-An outcome is shown as that of its command. A change of the roster that is the outcome of a running
-command is not shown by itself.
+The outcome of a command is shown as a sentence of its own, and a change of the roster as a line
+with a star, unless a running command is what made the change: then its outcome tells of it.
 """
 
 import asyncio
