@@ -10,7 +10,7 @@ from bench.fixtures import add_group, add_users
 from bench.shapes import GROUP, fill_pairs, group_flow, pair_flows
 from bench.stage import Scale, Stage
 from bench.traffic import Traffic
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 
 CROWD: Final = 10_000
 FIRST: Final = 1_001
@@ -27,7 +27,7 @@ async def crowd(stage: Stage) -> list[Figure]:
     second each, in quiet and while the group gets a text a second."""
     count = max(50, int(CROWD * stage.scale.size))
 
-    def fill(connection: Connection) -> None:
+    def fill(connection: DatabaseConnection) -> None:
         fill_pairs(connection)
         add_users(connection, FIRST, count)
         add_group(connection, GROUP, range(FIRST, FIRST + count))
@@ -78,7 +78,7 @@ async def members(stage: Stage) -> list[Figure]:
             for size in (ONLINE, total):
                 users = range(FIRST, FIRST + size)
 
-                def fill(connection: Connection, users: range = users) -> None:
+                def fill(connection: DatabaseConnection, users: range = users) -> None:
                     add_users(connection, FIRST, len(users))
                     add_group(connection, GROUP, users)
 

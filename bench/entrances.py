@@ -18,7 +18,7 @@ from bench.peer import Wrong, dial
 from bench.stage import Stage
 from bench.targets import ChatNode, Ngircd, Relay, has_ngircd, ready_ms
 from bench.traffic import Measured
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 
 ENTER_S: Final = 30.0
 SOURCES: Final = [f"127.0.0.{n}" for n in range(2, 18)]
@@ -133,7 +133,7 @@ def _nick(number: int) -> Way:
     return Way(b"NICK n%d\r\nUSER n%d 0 * :n\r\n" % (number, number), b" 376 ")
 
 
-def _fill(connection: Connection) -> None:
+def _fill(connection: DatabaseConnection) -> None:
     add_users(connection, 1, USERS)
     add_friends(connection, [(n, n + 1) for n in range(1, USERS, 2)], 1)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from argon2 import PasswordHasher
 
-from chat.storage.backends.connection import Connection, Value, in_transaction
+from chat.storage.backends.connection import DatabaseConnection, Value, in_transaction
 from chat.storage.schema import migrate
 
 PASSWORD: Final = "correct horse"
@@ -24,11 +24,11 @@ def token(user: int) -> str:
     return hashlib.sha256(b"device of %d" % user).hexdigest()
 
 
-def make_tables(connection: Connection) -> None:
+def make_tables(connection: DatabaseConnection) -> None:
     migrate(connection)
 
 
-def add_users(connection: Connection, first: int, count: int) -> None:
+def add_users(connection: DatabaseConnection, first: int, count: int) -> None:
     """Users first … first + count - 1, named user-N, each with a device."""
     password = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1).hash(PASSWORD)
     numbers = range(first, first + count)
@@ -45,7 +45,7 @@ def add_users(connection: Connection, first: int, count: int) -> None:
 
 
 def add_friends(
-    connection: Connection, pairs: Sequence[tuple[int, int]], first_conversation: int
+    connection: DatabaseConnection, pairs: Sequence[tuple[int, int]], first_conversation: int
 ) -> None:
     """Each pair, lower number first, is friends and has the next conversation."""
     numbered = list(enumerate(pairs, first_conversation))
@@ -70,7 +70,7 @@ def add_friends(
     )
 
 
-def add_group(connection: Connection, conversation: int, users: Sequence[int]) -> None:
+def add_group(connection: DatabaseConnection, conversation: int, users: Sequence[int]) -> None:
     """A group without a word in it yet; the first user is its owner."""
     _insert(
         connection,
@@ -88,7 +88,7 @@ def add_group(connection: Connection, conversation: int, users: Sequence[int]) -
 
 
 def add_entries(
-    connection: Connection, conversation: int, sender: int, texts: Iterator[str]
+    connection: DatabaseConnection, conversation: int, sender: int, texts: Iterator[str]
 ) -> int:
     """A log of these texts in an empty conversation; its head."""
     rows: list[tuple[Value, ...]] = [
@@ -106,7 +106,7 @@ def add_entries(
     return len(rows)
 
 
-def _insert(connection: Connection, into: str, rows: Sequence[tuple[Value, ...]]) -> None:
+def _insert(connection: DatabaseConnection, into: str, rows: Sequence[tuple[Value, ...]]) -> None:
     def work() -> None:
         left = iter(rows)
         while batch := list(islice(left, ROWS)):

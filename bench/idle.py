@@ -13,7 +13,7 @@ from bench.machine import cpu_s, memory_kib
 from bench.peer import Chat, Peer, log_in
 from bench.stage import Stage
 from bench.targets import Ngircd, Relay, has_ngircd
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 
 CONNECTIONS: Final = 10_000
 BASELINE: Final = 4_000
@@ -72,7 +72,7 @@ async def idle(stage: Stage) -> list[Figure]:
     count = int(CONNECTIONS * stage.scale.size)
     watch_s = min(WATCH_S, WATCH_S * stage.scale.size)
 
-    def fill(connection: Connection) -> None:
+    def fill(connection: DatabaseConnection) -> None:
         add_users(connection, 1, count)
         add_friends(connection, [(n, n + 1) for n in range(1, count, 2)], 1)
 

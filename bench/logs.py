@@ -13,7 +13,7 @@ from bench.peer import TEXT_BYTES, Chat, Peer, Wrong, log_in
 from bench.shapes import PAIRS, device, fill_pairs
 from bench.stage import Stage
 from bench.traffic import Flow, Measured, Traffic
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 
 BACKLOG: Final = 100_000
 PAGE: Final = 128
@@ -72,7 +72,7 @@ class Backlog:
 class BarePages:
     """The same log read page by page from the store, and thrown away."""
 
-    def __init__(self, connection: Connection, entries: int) -> None:
+    def __init__(self, connection: DatabaseConnection, entries: int) -> None:
         self._connection = connection
         self._entries = entries
 
@@ -95,7 +95,7 @@ class BarePages:
 def backlog_runs(stage: Stage, store: str, entries: int) -> list[Contestant]:
     """A node with a log, and a log to be read without one."""
 
-    def fill(connection: Connection) -> None:
+    def fill(connection: DatabaseConnection) -> None:
         add_users(connection, 1, 2)
         add_friends(connection, [(1, 2)], 1)
         add_entries(connection, 1, 1, (f"{n} ".ljust(TEXT_BYTES, ".") for n in range(entries)))

@@ -12,19 +12,19 @@ from bench.peer import Chat, Peer, log_in
 from bench.stage import MYSQL, Stage
 from bench.targets import Ngircd, Relay, has_ngircd
 from bench.traffic import Flow, Traffic
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 
 PAIRS: Final = [(2 * n + 1, 2 * n + 2) for n in range(10)]
 GROUP: Final = 1_000
 MEMBERS: Final = range(101, 201)
 
 
-def fill_pairs(connection: Connection) -> None:
+def fill_pairs(connection: DatabaseConnection) -> None:
     add_users(connection, 1, 2 * len(PAIRS))
     add_friends(connection, PAIRS, 1)
 
 
-def fill_group(connection: Connection) -> None:
+def fill_group(connection: DatabaseConnection) -> None:
     add_users(connection, MEMBERS[0], len(MEMBERS))
     add_group(connection, GROUP, MEMBERS)
 

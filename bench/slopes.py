@@ -16,7 +16,7 @@ from bench.logs import backlog_runs
 from bench.shapes import GROUP, group_flow
 from bench.stage import Stage
 from bench.traffic import Traffic
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 
 GROUPS: Final = (10, 100, 1_000)
 FRIENDS: Final = (1, 10, 100)
@@ -58,7 +58,7 @@ def _line(what: str, subject: str, costs: Sequence[tuple[float, float]]) -> Figu
 async def _group(stage: Stage, store: str, size: int) -> Contestant:
     users = range(1, size + 1)
 
-    def fill(connection: Connection) -> None:
+    def fill(connection: DatabaseConnection) -> None:
         add_users(connection, 1, size)
         add_group(connection, GROUP, users)
 
@@ -69,7 +69,7 @@ async def _group(stage: Stage, store: str, size: int) -> Contestant:
 
 
 async def _friends(stage: Stage, store: str, count: int) -> Contestant:
-    def fill(connection: Connection) -> None:
+    def fill(connection: DatabaseConnection) -> None:
         add_users(connection, 1, SEEKERS + count)
         friends = range(SEEKERS + 1, SEEKERS + count + 1)
         pairs = [(user, friend) for user in range(1, SEEKERS + 1) for friend in friends]

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from bench.fixtures import make_tables
 from bench.targets import ChatNode, PinnedMariaDb, PinnedRedis
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.mysql import Address, open_mysql
 from chat.storage.backends.sqlite import open_sqlite
 from deploy.servers import Server, missing
@@ -86,7 +86,7 @@ class Stage:
 
     # ------------------------------------------------------------------ stores
 
-    def new_store(self, kind: str, fill: Callable[[Connection], None]) -> str:
+    def new_store(self, kind: str, fill: Callable[[DatabaseConnection], None]) -> str:
         """What to give a node as --store: a new one, with what `fill` put into it."""
         if kind == SQLITE:
             url = f"sqlite:{self.fresh_folder() / 'chat.db'}"
@@ -97,7 +97,7 @@ class Stage:
             fill(connection)
         return url
 
-    def open_store(self, url: str) -> Connection:
+    def open_store(self, url: str) -> DatabaseConnection:
         kind, _, path = url.partition(":")
         if kind == SQLITE:
             return open_sqlite(path)

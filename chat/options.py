@@ -18,7 +18,7 @@ from chat.bus.redis import RedisBus
 from chat.core.state.config import NodeConfig
 from chat.net.proxy_protocol import Balancers
 from chat.net.tcp import NO_BALANCERS
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.mysql import Address, open_mysql
 from chat.storage.backends.sqlite import open_sqlite
 
@@ -135,7 +135,7 @@ class StoreChoice(NamedTuple):
     it."""
 
     text: str
-    open: Callable[[], Connection]
+    open: Callable[[], DatabaseConnection]
     shared: bool = False
 
 

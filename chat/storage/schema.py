@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import NamedTuple
 
-from chat.storage.backends.connection import Connection, in_transaction
+from chat.storage.backends.connection import DatabaseConnection, in_transaction
 from chat.storage.errors import SchemaTooNew
 
 _VERSION_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)"
@@ -32,7 +32,7 @@ def load_migrations() -> tuple[Migration, ...]:
     )
 
 
-def migrate(connection: Connection, migrations: Sequence[Migration] | None = None) -> int:
+def migrate(connection: DatabaseConnection, migrations: Sequence[Migration] | None = None) -> int:
     """Brings the store to the newest schema, and returns its number.
 
     Each migration is one transaction, as far as the database can do that for a CREATE. Raises
@@ -55,7 +55,7 @@ def migrate(connection: Connection, migrations: Sequence[Migration] | None = Non
     return newest
 
 
-def cluster_name(connection: Connection, fresh: str) -> str:
+def cluster_name(connection: DatabaseConnection, fresh: str) -> str:
     """What the nodes that share this store are called: `fresh`, given by whoever asks first. The
     schema must be there. Raises StoreError."""
 
@@ -69,7 +69,7 @@ def cluster_name(connection: Connection, fresh: str) -> str:
         return in_transaction(connection, work, write=True)
 
 
-def _apply(connection: Connection, migration: Migration) -> None:
+def _apply(connection: DatabaseConnection, migration: Migration) -> None:
     def work() -> None:
         for statement in migration.statements:
             connection.define(statement)
@@ -78,7 +78,7 @@ def _apply(connection: Connection, migration: Migration) -> None:
     in_transaction(connection, work, write=True)
 
 
-def _read_version(connection: Connection) -> int:
+def _read_version(connection: DatabaseConnection) -> int:
     connection.define(_VERSION_TABLE)
     rows = connection.query("SELECT version FROM schema_version")
     if rows:

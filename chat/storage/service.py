@@ -40,7 +40,7 @@ from chat.core.ports.operations import Append, Refused, StoreOperation, StoreOut
 from chat.protocol.errors import ErrorCode
 from chat.storage.append.batch import MAX_BATCH
 from chat.storage.append.cache import AppendCache
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.errors import (
     Deadlock,
     DuplicateKey,
@@ -70,9 +70,9 @@ MAX_READS: Final = 32
 Job: TypeAlias = tuple[int, StoreOperation]
 Answers: TypeAlias = Callable[[Sequence[tuple[int, StoreOutcome]]], None]
 
-_Work: TypeAlias = Callable[[Connection], Sequence[StoreOutcome]]
+_Work: TypeAlias = Callable[[DatabaseConnection], Sequence[StoreOutcome]]
 _Operation = TypeVar("_Operation", bound=StoreOperation)
-_Batch: TypeAlias = Callable[[Connection, Sequence[_Operation]], Sequence[StoreOutcome]]
+_Batch: TypeAlias = Callable[[DatabaseConnection, Sequence[_Operation]], Sequence[StoreOutcome]]
 
 _BUSY: Final = Refused(ErrorCode.BUSY)
 _UNAVAILABLE: Final = Refused(ErrorCode.UNAVAILABLE)
@@ -91,7 +91,7 @@ class StoreService:
 
     def __init__(
         self,
-        open_connection: Callable[[], Connection],
+        open_connection: Callable[[], DatabaseConnection],
         answers: Answers,
         max_queue: int = 10_000,
     ) -> None:
@@ -285,14 +285,14 @@ class _Runner:
     `unreachable`: the last run ended because the store could not be reached or not write.
     """
 
-    def __init__(self, open_connection: Callable[[], Connection]) -> None:
+    def __init__(self, open_connection: Callable[[], DatabaseConnection]) -> None:
         self._open_connection = open_connection
-        self._connection: Connection | None = None
+        self._connection: DatabaseConnection | None = None
         self._memory = AppendCache()
         self._not_before_s = 0.0
         self.unreachable = False
 
-    def use(self, connection: Connection) -> None:
+    def use(self, connection: DatabaseConnection) -> None:
         self._connection = connection
 
     def drop(self) -> None:
@@ -310,7 +310,7 @@ class _Runner:
         return self._together(self._append_batch, appends)
 
     def _append_batch(
-        self, connection: Connection, appends: Sequence[Append]
+        self, connection: DatabaseConnection, appends: Sequence[Append]
     ) -> Sequence[StoreOutcome]:
         return append_batch(connection, self._memory, appends)
 
@@ -370,7 +370,7 @@ class _Runner:
                 return _Run(None, _worse(failed), is_bug)
         return _Run(None, failed)
 
-    def _open(self) -> Connection:
+    def _open(self) -> DatabaseConnection:
         """Whoever could not be reached is left alone for a while."""
         try:
             connection = self._open_connection()

@@ -7,7 +7,7 @@ among the things to be checked.
 """
 
 from chat.protocol.messages import EntryKind
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from sim.checkers import Violation
 
 END_KINDS = (EntryKind.LEFT, EntryKind.DELETED)
@@ -74,7 +74,7 @@ class Audit:
     """Installs the triggers, which are temporary: only this connection, the one that all
     transactions use, has them."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: DatabaseConnection) -> None:
         self._connection = connection
         for statement in _STATEMENTS:
             connection.execute(statement)

@@ -4,7 +4,7 @@ The checkers read the store past all nodes, on its own connection.
 """
 
 from chat.protocol.messages import EntryKind, Role
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from sim.checkers import Violation
 
 FOLLOWS = "a group follows from its log"
@@ -13,7 +13,7 @@ FOLLOWS = "a group follows from its log"
 class Log:
     """The store's entries."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: DatabaseConnection) -> None:
         self._connection = connection
 
     def entry(self, conversation: int, seq: int) -> tuple[int, str, str, str | None] | None:
@@ -45,7 +45,7 @@ class Log:
         return {(int(str(sender)), str(text)): int(str(count)) for sender, text, count in rows}
 
 
-def check_logs(log: Log, connection: Connection) -> None:
+def check_logs(log: Log, connection: DatabaseConnection) -> None:
     """A log is exactly 1..head; a sender's key is stored at most once. Raises Violation."""
     rows = connection.query(
         "SELECT conversation_id, COUNT(*), MIN(seq), MAX(seq) FROM entries "
@@ -118,7 +118,7 @@ class _GroupState:
         }
 
 
-def check_groups(connection: Connection) -> None:
+def check_groups(connection: DatabaseConnection) -> None:
     """The members of each group and their roles are what its log says. Raises Violation."""
     groups: dict[int, _GroupState] = {}
     for (group,) in connection.query("SELECT id FROM conversations WHERE kind = 'group'"):

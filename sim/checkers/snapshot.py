@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Snapshot:
     """By user: the roster's version, which shows changes that were undone again, too."""
 
 
-def take_snapshot(connection: Connection, now_ms: int) -> Snapshot:
+def take_snapshot(connection: DatabaseConnection, now_ms: int) -> Snapshot:
     """Takes a snapshot. The store must be audited (sim/checkers/audit.py): memberships are read
     from the audit's tables."""
     query = connection.query

@@ -31,7 +31,7 @@ from chat.core.ports.operations import (
 )
 from chat.protocol.errors import ErrorCode
 from chat.storage.append.cache import AppendCache
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.schema import migrate
 from chat.storage.transactions.execute import append_batch, execute, is_read
@@ -70,7 +70,7 @@ class SimStore:
         self.world = world
         self.injection_points = injection_points
         self.trace = trace
-        self.connection: Connection = open_sqlite(IN_MEMORY)
+        self.connection: DatabaseConnection = open_sqlite(IN_MEMORY)
         migrate(self.connection)
         self.faults = StoreFaults()
         self.up = True

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from chat.core.ports.operations import StoreOutcome
-from chat.storage.backends.connection import Connection, Row, Value
+from chat.storage.backends.connection import DatabaseConnection, Row, Value
 from chat.storage.backends.sqlite import open_sqlite
 from chat.storage.errors import Deadlock, LockTimeout, LostConnection, Stale, StoreUnavailable
 
@@ -64,7 +64,7 @@ class World:
         self.writer_waits = threading.Event()
         self.reader_waits = threading.Event()
 
-    def open(self) -> Connection:
+    def open(self) -> DatabaseConnection:
         if self.opens and not self.opens.popleft():
             raise StoreUnavailable("nobody is there")
         self.opened += 1
@@ -74,7 +74,7 @@ class World:
 class FaultyConnection:
     """The connection it is given, but for the faults of its world."""
 
-    def __init__(self, inner: Connection, world: World) -> None:
+    def __init__(self, inner: DatabaseConnection, world: World) -> None:
         self.name = inner.name
         self.for_update = inner.for_update
         self.pack = inner.pack

@@ -26,13 +26,13 @@ from chat.core.ports.operations import (
     UserCreated,
 )
 from chat.protocol.errors import ErrorCode
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.mysql import Address, open_mysql
 from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.schema import migrate
 from chat.storage.transactions.execute import execute
 
-STORES: dict[str, Callable[[pytest.FixtureRequest], Connection]] = {
+STORES: dict[str, Callable[[pytest.FixtureRequest], DatabaseConnection]] = {
     "sqlite-memory": lambda request: open_sqlite(IN_MEMORY),
     "sqlite-file": lambda request: open_sqlite(request.getfixturevalue("tmp_path") / "chat.db"),
     "mariadb": lambda request: open_mysql(Address.parse(request.getfixturevalue("database"))),
@@ -47,7 +47,7 @@ NOW_MS = 1_767_225_600_000
     ],
     name="store",
 )
-def fixture_store(request: pytest.FixtureRequest) -> Iterator[Connection]:
+def fixture_store(request: pytest.FixtureRequest) -> Iterator[DatabaseConnection]:
     """An empty store with the newest schema."""
     connection = STORES[request.param](request)
     migrate(connection)
@@ -55,23 +55,23 @@ def fixture_store(request: pytest.FixtureRequest) -> Iterator[Connection]:
     connection.close()
 
 
-def memory_store() -> Connection:
+def memory_store() -> DatabaseConnection:
     connection = open_sqlite(IN_MEMORY)
     migrate(connection)
     return connection
 
 
-def register(store: Connection, name: str) -> int:
+def register(store: DatabaseConnection, name: str) -> int:
     outcome = execute(store, CreateUser(name, f"hash of {name}", NOW_MS))
     assert isinstance(outcome, UserCreated)
     return outcome.user.id
 
 
-def people(store: Connection, count: int) -> list[int]:
+def people(store: DatabaseConnection, count: int) -> list[int]:
     return [register(store, name) for name in ("Ann", "bob", "cyd", "dan", "eve")[:count]]
 
 
-def befriend(store: Connection, one: int, other: int) -> int:
+def befriend(store: DatabaseConnection, one: int, other: int) -> int:
     """Both ask; the number of their conversation."""
     execute(store, AddFriend(one, other, NOW_MS))
     outcome = execute(store, AddFriend(other, one, NOW_MS))
@@ -80,7 +80,7 @@ def befriend(store: Connection, one: int, other: int) -> int:
     return row.conversation
 
 
-def make_group(store: Connection, owner: int, *members: int, name: str = "gophers") -> int:
+def make_group(store: DatabaseConnection, owner: int, *members: int, name: str = "gophers") -> int:
     outcome = execute(store, CreateGroup(owner, name, "all about burrows", NOW_MS))
     assert isinstance(outcome, GroupChanged)
     for member in members:
@@ -100,19 +100,19 @@ def say_group(
     return Append(sender, None, group, text, key, at_ms)
 
 
-def sent(store: Connection, append: Append) -> Appended:
+def sent(store: DatabaseConnection, append: Append) -> Appended:
     outcome = execute(store, append)
     assert isinstance(outcome, Appended), outcome
     return outcome
 
 
-def roster(store: Connection, user: int) -> Roster:
+def roster(store: DatabaseConnection, user: int) -> Roster:
     outcome = execute(store, ReadRoster(user))
     assert isinstance(outcome, RosterRead)
     return outcome.roster
 
 
-def read_all(store: Connection, conversation: int) -> tuple[LogEntry, ...]:
+def read_all(store: DatabaseConnection, conversation: int) -> tuple[LogEntry, ...]:
     """The whole log; its entries are 1..head, whatever happened."""
     outcome = execute(store, ReadLog(conversation, 0, 1_000_000))
     assert isinstance(outcome, LogRead)

@@ -14,7 +14,7 @@ from chat.core.ports.operations import (
     ReadRoster,
     StoreOperation,
 )
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.transactions.execute import execute, read_batch
 from tests.storage.stores import (
     NOW_MS,
@@ -32,7 +32,7 @@ USERS = range(1, 6)
 CONVERSATIONS = range(1, 5)
 
 
-def furnish(store: Connection) -> None:
+def furnish(store: DatabaseConnection) -> None:
     """Four people: two pairs of friends, a request that is open, a group, a device each."""
     ann, bob, cyd, dan = people(store, 4)
     befriend(store, ann, bob)
@@ -69,7 +69,7 @@ def test_reads_together_are_reads_one_by_one(operations: list[StoreOperation]) -
         store.close()
 
 
-def test_reads_together_on_every_store(store: Connection) -> None:
+def test_reads_together_on_every_store(store: DatabaseConnection) -> None:
     furnish(store)
     operations: list[StoreOperation] = [
         operation

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from chat.storage.backends.connection import Connection, in_transaction
+from chat.storage.backends.connection import DatabaseConnection, in_transaction
 from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.errors import SchemaTooNew
 from chat.storage.schema import Migration, cluster_name, load_migrations, migrate
@@ -12,7 +12,7 @@ from chat.storage.transactions.execute import execute
 from tests.storage.stores import people, roster, say
 
 
-def shape(store: Connection) -> list[tuple[str, ...]]:
+def shape(store: DatabaseConnection) -> list[tuple[str, ...]]:
     return store.query("SELECT type, name, sql FROM sqlite_master ORDER BY name")
 
 
@@ -22,7 +22,7 @@ def test_the_files_are_numbered_from_one() -> None:
     assert all(migration.statements for migration in migrations)
 
 
-def test_migrating_twice_changes_nothing(store: Connection) -> None:
+def test_migrating_twice_changes_nothing(store: DatabaseConnection) -> None:
     ann, bob = people(store, 2)
     before = roster(store, ann)
     newest = load_migrations()[-1].version
@@ -32,7 +32,7 @@ def test_migrating_twice_changes_nothing(store: Connection) -> None:
     assert execute(store, say(ann, bob)) is not None
 
 
-def test_a_store_is_named_once(store: Connection) -> None:
+def test_a_store_is_named_once(store: DatabaseConnection) -> None:
     assert cluster_name(store, "first") == "first"
     assert cluster_name(store, "second") == "first"
     assert migrate(store) == load_migrations()[-1].version
@@ -48,7 +48,7 @@ def test_a_migration_that_failed_half_way_can_be_run_again() -> None:
     assert shape(half) == shape(whole)
 
 
-def test_each_statement_can_be_carried_out_twice(store: Connection) -> None:
+def test_each_statement_can_be_carried_out_twice(store: DatabaseConnection) -> None:
     """Not every database can take back half a migration."""
     (ann,) = people(store, 1)
     for migration in load_migrations():
@@ -80,7 +80,7 @@ def test_a_migration_that_fails_leaves_the_schema_before_it() -> None:
     assert store.query("SELECT version FROM schema_version") == [(1,)]
 
 
-def test_a_newer_store_is_left_alone(store: Connection) -> None:
+def test_a_newer_store_is_left_alone(store: DatabaseConnection) -> None:
     store.execute("UPDATE schema_version SET version = 1000")
     with pytest.raises(SchemaTooNew, match=r"newer version .* start that version"):
         migrate(store)

@@ -36,7 +36,7 @@ from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import EntryKind
 from chat.protocol.rules import DirectAction, DirectRole, GroupAction
 from chat.storage.append.cache import AppendCache, Place, pair, place_of
-from chat.storage.backends.connection import Connection, Row, Value
+from chat.storage.backends.connection import DatabaseConnection, Row, Value
 from chat.storage.backends.sql import derived, marks
 from chat.storage.transactions.access import direct_refusal, group_refusal, read_relationship
 from chat.storage.transactions.log import GROUP, INSERT_ENTRIES
@@ -132,7 +132,7 @@ def guess(memory: AppendCache, appends: Sequence[Append]) -> Guess | None:
     return Guess(outcomes, rows, granted)
 
 
-def append_guessed(connection: Connection, guessed: Guess) -> None:
+def append_guessed(connection: DatabaseConnection, guessed: Guess) -> None:
     """Within a transaction of the caller's. Raises Stale if it was not so, DuplicateKey if one of
     the keys is stored already; either may come with the commit."""
     granted = guessed.granted
@@ -148,7 +148,7 @@ def append_guessed(connection: Connection, guessed: Guess) -> None:
 
 
 def append_all(
-    connection: Connection, memory: AppendCache, appends: Sequence[Append], *, hopeful: bool
+    connection: DatabaseConnection, memory: AppendCache, appends: Sequence[Append], *, hopeful: bool
 ) -> Batch:
     """At most MAX_BATCH appends, in order, within a transaction of the caller's. Raises
     DuplicateKey if it was hopeful in vain."""
@@ -199,7 +199,7 @@ def append_all(
 
 
 def _find_targets(
-    connection: Connection, memory: AppendCache, places: Iterable[Place]
+    connection: DatabaseConnection, memory: AppendCache, places: Iterable[Place]
 ) -> dict[Place, _Target]:
     names = {to.lower() for _, to, _ in places if isinstance(to, str)}
     users = _find_names(connection, memory, names)
@@ -221,7 +221,9 @@ def _find_targets(
     }
 
 
-def _find_names(connection: Connection, memory: AppendCache, names: set[str]) -> dict[str, int]:
+def _find_names(
+    connection: DatabaseConnection, memory: AppendCache, names: set[str]
+) -> dict[str, int]:
     known = {name: memory.names[name] for name in names if name in memory.names}
     unknown = sorted(names - known.keys())
     if unknown:
@@ -236,7 +238,7 @@ def _find_names(connection: Connection, memory: AppendCache, names: set[str]) ->
 
 
 def _find_pairs(
-    connection: Connection, memory: AppendCache, pairs: set[tuple[int, int]]
+    connection: DatabaseConnection, memory: AppendCache, pairs: set[tuple[int, int]]
 ) -> dict[tuple[int, int], int]:
     known = {pair: memory.pairs[pair] for pair in pairs if pair in memory.pairs}
     unknown = sorted(pairs - known.keys())
@@ -254,7 +256,7 @@ def _find_pairs(
 
 
 def _lock_conversations(
-    connection: Connection, memory: AppendCache, targets: dict[Place, _Target]
+    connection: DatabaseConnection, memory: AppendCache, targets: dict[Place, _Target]
 ) -> _Logs:
     """Locks them, and then asks who is in them. Whoever waited for a lock sees what was committed
     meanwhile, as each statement sees what was committed before it began."""
@@ -300,7 +302,9 @@ def _lock_conversations(
     )
 
 
-def _ask_standing(connection: Connection, writers: set[_Writer]) -> tuple[str, Sequence[Value]]:
+def _ask_standing(
+    connection: DatabaseConnection, writers: set[_Writer]
+) -> tuple[str, Sequence[Value]]:
     return (
         f"SELECT {connection.pack(*_STANDING)}"
         f" FROM {derived(('conversation', 'sender', 'recipient'), len(writers))} w"
@@ -309,7 +313,9 @@ def _ask_standing(connection: Connection, writers: set[_Writer]) -> tuple[str, S
     )
 
 
-def _find_keys(connection: Connection, appends: Sequence[Append]) -> dict[tuple[int, str], _Stored]:
+def _find_keys(
+    connection: DatabaseConnection, appends: Sequence[Append]
+) -> dict[tuple[int, str], _Stored]:
     wanted = {(append.sender, append.key) for append in appends}
     rows = connection.query(
         "SELECT e.sender_id, e.`key`, e.conversation_id, e.seq, e.text, e.at_ms"
@@ -324,7 +330,11 @@ def _find_keys(connection: Connection, appends: Sequence[Append]) -> dict[tuple[
 
 
 def _repeated(
-    connection: Connection, memory: AppendCache, append: Append, target: _Target, first: _Stored
+    connection: DatabaseConnection,
+    memory: AppendCache,
+    append: Append,
+    target: _Target,
+    first: _Stored,
 ) -> Appended | Refused:
     conversation, recipient = target
     if conversation is None and recipient is not None:
@@ -337,7 +347,7 @@ def _repeated(
     return Appended(first_conversation, seq, at_ms, recipient, repeated=True)
 
 
-def _raise_heads(connection: Connection, grown: dict[int, int]) -> None:
+def _raise_heads(connection: DatabaseConnection, grown: dict[int, int]) -> None:
     """Most logs of a batch grow by one, so the cases are few."""
     by_growth: dict[int, list[int]] = {}
     for conversation, growth in grown.items():
@@ -358,12 +368,16 @@ def _flat(rows: Iterable[tuple[Value, ...]]) -> list[Value]:
     return [value for row in rows for value in row]
 
 
-def _refusal(connection: Connection, logs: _Logs, place: Place, target: _Target) -> Refused | None:
+def _refusal(
+    connection: DatabaseConnection, logs: _Logs, place: Place, target: _Target
+) -> Refused | None:
     code = _decide(connection, logs, place, target)
     return None if code is None else Refused(code)
 
 
-def _decide(connection: Connection, logs: _Logs, place: Place, target: _Target) -> ErrorCode | None:
+def _decide(
+    connection: DatabaseConnection, logs: _Logs, place: Place, target: _Target
+) -> ErrorCode | None:
     """Why this sender may not append there; None if it may."""
     sender, _, group = place
     conversation, recipient = target
@@ -389,5 +403,5 @@ def _decide(connection: Connection, logs: _Logs, place: Place, target: _Target) 
     return direct_refusal(direct, DirectAction.CHAT)
 
 
-def _exists(connection: Connection, user: int) -> bool:
+def _exists(connection: DatabaseConnection, user: int) -> bool:
     return bool(connection.query("SELECT id FROM users WHERE id = ?", (user,)))

@@ -19,7 +19,7 @@ Row: TypeAlias = tuple[Any, ...]
 T = TypeVar("T")
 
 
-class Connection(Protocol):
+class DatabaseConnection(Protocol):
     """A session with a database. Every method raises the StoreErrors that fit. Any other
     exception is a bug in a statement."""
 
@@ -95,7 +95,7 @@ class Connection(Protocol):
         ...
 
 
-def in_transaction(connection: Connection, work: Callable[[], T], *, write: bool) -> T:
+def in_transaction(connection: DatabaseConnection, work: Callable[[], T], *, write: bool) -> T:
     """Runs `work` as one transaction and gives its result once the commit has returned.
 
     Whatever `work` raises is raised after a rollback. A commit whose fate is open raises
@@ -119,7 +119,7 @@ def in_transaction(connection: Connection, work: Callable[[], T], *, write: bool
     return result
 
 
-def _roll_back(connection: Connection) -> None:
+def _roll_back(connection: DatabaseConnection) -> None:
     # The first error counts. A connection that cannot even roll back says so at its next use.
     with contextlib.suppress(StoreError):
         connection.rollback()

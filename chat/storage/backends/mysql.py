@@ -116,7 +116,7 @@ class Address(NamedTuple):
 
 
 class MySqlConnection:
-    """A `Connection`; see there. Opened by `open_mysql`."""
+    """A `DatabaseConnection`; see there. Opened by `open_mysql`."""
 
     for_update = " FOR UPDATE"
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from chat.storage.backends.connection import Connection, Row
+from chat.storage.backends.connection import DatabaseConnection, Row
 
 CHUNK: Final = 400
 """Most values of one list; SQLite takes no more than 500 SELECTs in a union."""
@@ -39,7 +39,7 @@ def derived(columns: tuple[str, ...], count: int) -> str:
 
 
 def query_in_chunks(
-    connection: Connection, before: str, ids: Sequence[int], after: str = ""
+    connection: DatabaseConnection, before: str, ids: Sequence[int], after: str = ""
 ) -> list[Row]:
     """The rows of `before (ids) after` for any number of ids; `before` ends with IN."""
     rows: list[Row] = []

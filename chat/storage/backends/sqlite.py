@@ -53,7 +53,7 @@ _OUT_OF_ORDER: Final = frozenset(
 
 
 class SqliteConnection:
-    """A `Connection`; see there. Opened by `open_sqlite`."""
+    """A `DatabaseConnection`; see there. Opened by `open_sqlite`."""
 
     for_update = ""
 

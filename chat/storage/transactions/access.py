@@ -12,7 +12,7 @@ from chat.protocol.rules import (
     GroupAction,
     GroupRole,
 )
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 
 OWNER: Final = str(Role.OWNER.value)
 MEMBER: Final = str(Role.MEMBER.value)
@@ -60,7 +60,7 @@ class Relationship(NamedTuple):
     answered: bool
 
 
-def read_relationship(connection: Connection, user: int, other: int) -> Relationship:
+def read_relationship(connection: DatabaseConnection, user: int, other: int) -> Relationship:
     """What `other` is to `user`. Final only under the lock of both users' rows or of the row of
     their conversation."""
     if user == other:

@@ -18,14 +18,14 @@ from chat.core.ports.operations import (
 )
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import User
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.sql import marks
 from chat.storage.errors import DuplicateKey
 from chat.storage.transactions.access import Refusal
 from chat.storage.transactions.rosters import load_roster
 
 
-def create_user(connection: Connection, operation: CreateUser) -> UserCreated:
+def create_user(connection: DatabaseConnection, operation: CreateUser) -> UserCreated:
     name_key = operation.name.lower()
     if connection.query("SELECT id FROM users WHERE name_key = ?", (name_key,)):
         raise Refusal(ErrorCode.NAME_TAKEN)
@@ -40,7 +40,7 @@ def create_user(connection: Connection, operation: CreateUser) -> UserCreated:
     return UserCreated(User(id=id, name=operation.name))
 
 
-def find_account(connection: Connection, operation: FindAccount) -> AccountFound:
+def find_account(connection: DatabaseConnection, operation: FindAccount) -> AccountFound:
     column, value = (
         ("name_key", operation.user.lower())
         if isinstance(operation.user, str)
@@ -55,7 +55,7 @@ def find_account(connection: Connection, operation: FindAccount) -> AccountFound
     return AccountFound(Account(User(id=id, name=name), password_hash))
 
 
-def open_device(connection: Connection, operation: OpenDevice) -> DeviceOpened:
+def open_device(connection: DatabaseConnection, operation: OpenDevice) -> DeviceOpened:
     # The roster first: it refuses a user who is not there before a foreign key does.
     roster = load_roster(connection, operation.user)
     connection.execute(
@@ -66,7 +66,7 @@ def open_device(connection: Connection, operation: OpenDevice) -> DeviceOpened:
 
 
 def find_devices(
-    connection: Connection, operations: Sequence[FindDevice]
+    connection: DatabaseConnection, operations: Sequence[FindDevice]
 ) -> list[DeviceFound | Refused]:
     tokens = sorted({operation.token_sha256 for operation in operations})
     rows = connection.query(
@@ -82,6 +82,6 @@ def find_devices(
     ]
 
 
-def close_device(connection: Connection, operation: CloseDevice) -> Done:
+def close_device(connection: DatabaseConnection, operation: CloseDevice) -> Done:
     connection.execute("DELETE FROM devices WHERE token_sha256 = ?", (operation.token_sha256,))
     return Done()

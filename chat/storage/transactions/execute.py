@@ -42,18 +42,18 @@ from chat.core.ports.operations import (
 )
 from chat.storage.append.batch import MAX_BATCH, append_all, append_guessed, guess
 from chat.storage.append.cache import AppendCache
-from chat.storage.backends.connection import Connection, in_transaction
+from chat.storage.backends.connection import DatabaseConnection, in_transaction
 from chat.storage.errors import DuplicateKey, Stale
 from chat.storage.transactions import accounts, friendships, groups, log, rosters
 from chat.storage.transactions.access import Refusal
 
 # Each takes a connection and operations of the type it stands under, all at once.
-_READS_TOGETHER: Final[dict[type, Callable[[Connection, Any], Sequence[StoreOutcome]]]] = {
+_READS_TOGETHER: Final[dict[type, Callable[[DatabaseConnection, Any], Sequence[StoreOutcome]]]] = {
     FindDevice: accounts.find_devices,
     ReadRoster: rosters.read_rosters,
 }
 # Each takes a connection and an operation of the type it stands under.
-_READS: Final[dict[type, Callable[[Connection, Any], StoreOutcome]]] = {
+_READS: Final[dict[type, Callable[[DatabaseConnection, Any], StoreOutcome]]] = {
     FindAccount: accounts.find_account,
     ReadProfile: rosters.read_profile,
     ReadHeads: rosters.read_heads,
@@ -61,7 +61,7 @@ _READS: Final[dict[type, Callable[[Connection, Any], StoreOutcome]]] = {
     ReadHistory: log.read_history,
     ReadMembers: groups.read_members,
 }
-_WRITES: Final[dict[type, Callable[[Connection, Any], StoreOutcome]]] = {
+_WRITES: Final[dict[type, Callable[[DatabaseConnection, Any], StoreOutcome]]] = {
     CreateUser: accounts.create_user,
     OpenDevice: accounts.open_device,
     CloseDevice: accounts.close_device,
@@ -86,7 +86,7 @@ def is_read(operation: StoreOperation) -> bool:
     return type(operation) in READS
 
 
-def execute(connection: Connection, operation: StoreOperation) -> StoreOutcome:
+def execute(connection: DatabaseConnection, operation: StoreOperation) -> StoreOutcome:
     """Carries out one operation as one transaction. Raises StoreError; never gives Unknown."""
     if isinstance(operation, Append):
         return append_batch(connection, AppendCache(), [operation])[0]
@@ -99,13 +99,17 @@ def execute(connection: Connection, operation: StoreOperation) -> StoreOutcome:
         return Refused(refusal.code)
 
 
-def read_batch(connection: Connection, operations: Sequence[StoreOperation]) -> list[StoreOutcome]:
+def read_batch(
+    connection: DatabaseConnection, operations: Sequence[StoreOperation]
+) -> list[StoreOutcome]:
     """What changes nothing: all as of one moment after the call, answered in their order. Many of
     one kind take hardly more than one. Raises StoreError."""
     return in_transaction(connection, lambda: _read_all(connection, operations), write=False)
 
 
-def _read_all(connection: Connection, operations: Sequence[StoreOperation]) -> list[StoreOutcome]:
+def _read_all(
+    connection: DatabaseConnection, operations: Sequence[StoreOperation]
+) -> list[StoreOutcome]:
     by_kind: dict[type, list[StoreOperation]] = {}
     for operation in operations:
         by_kind.setdefault(type(operation), []).append(operation)
@@ -114,14 +118,14 @@ def _read_all(connection: Connection, operations: Sequence[StoreOperation]) -> l
 
 
 def _read_kind(
-    connection: Connection, kind: type, operations: Sequence[StoreOperation]
+    connection: DatabaseConnection, kind: type, operations: Sequence[StoreOperation]
 ) -> Sequence[StoreOutcome]:
     if kind in _READS_TOGETHER:
         return _READS_TOGETHER[kind](connection, operations)
     return [_read(connection, operation) for operation in operations]
 
 
-def _read(connection: Connection, operation: StoreOperation) -> StoreOutcome:
+def _read(connection: DatabaseConnection, operation: StoreOperation) -> StoreOutcome:
     try:
         return _READS[type(operation)](connection, operation)
     except Refusal as refusal:
@@ -129,7 +133,7 @@ def _read(connection: Connection, operation: StoreOperation) -> StoreOutcome:
 
 
 def append_batch(
-    connection: Connection, memory: AppendCache, operations: Sequence[Append]
+    connection: DatabaseConnection, memory: AppendCache, operations: Sequence[Append]
 ) -> list[Appended | Refused]:
     """Up to MAX_BATCH appends as one transaction, answered in their order, with the outcomes
     they would have one by one. One that is refused does not harm the others.
@@ -158,7 +162,11 @@ def append_batch(
 
 
 def _append_asking(
-    connection: Connection, memory: AppendCache, operations: Sequence[Append], *, hopeful: bool
+    connection: DatabaseConnection,
+    memory: AppendCache,
+    operations: Sequence[Append],
+    *,
+    hopeful: bool,
 ) -> list[Appended | Refused]:
     batch = in_transaction(
         connection,

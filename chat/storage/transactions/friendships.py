@@ -20,12 +20,12 @@ from chat.core.ports.operations import (
 )
 from chat.protocol.messages import User
 from chat.protocol.rules import DirectAction
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.transactions.access import MEMBER, Relationship, allow_direct, read_relationship
 from chat.storage.transactions.rosters import find_user, load_roster, lock_users, raise_versions
 
 
-def add_friend(connection: Connection, operation: AddFriend) -> FriendshipChanged:
+def add_friend(connection: DatabaseConnection, operation: AddFriend) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
     conversation, bond = _begin(connection, user, other, DirectAction.ADD_FRIEND)
     touched: tuple[Touched, ...] = ()
@@ -43,7 +43,7 @@ def add_friend(connection: Connection, operation: AddFriend) -> FriendshipChange
     return FriendshipChanged(load_roster(connection, user), touched)
 
 
-def remove_friend(connection: Connection, operation: RemoveFriend) -> FriendshipChanged:
+def remove_friend(connection: DatabaseConnection, operation: RemoveFriend) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
     conversation, bond = _begin(connection, user, other, DirectAction.REMOVE_FRIEND)
     # A request stands in the roster of the one who was asked, and in no other.
@@ -60,7 +60,7 @@ def remove_friend(connection: Connection, operation: RemoveFriend) -> Friendship
     return FriendshipChanged(load_roster(connection, user), touched)
 
 
-def block(connection: Connection, operation: Block) -> FriendshipChanged:
+def block(connection: DatabaseConnection, operation: Block) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
     conversation, _ = _begin(connection, user, other, DirectAction.BLOCK)
     row = (user, other.id)
@@ -70,7 +70,7 @@ def block(connection: Connection, operation: Block) -> FriendshipChanged:
     return FriendshipChanged(load_roster(connection, user), ())
 
 
-def unblock(connection: Connection, operation: Unblock) -> FriendshipChanged:
+def unblock(connection: DatabaseConnection, operation: Unblock) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
     conversation, _ = _begin(connection, user, other, DirectAction.UNBLOCK)
     connection.execute("DELETE FROM blocks WHERE user_id = ? AND blocked_id = ?", (user, other.id))
@@ -79,7 +79,7 @@ def unblock(connection: Connection, operation: Unblock) -> FriendshipChanged:
 
 
 def _begin(
-    connection: Connection, user: int, other: User, action: DirectAction
+    connection: DatabaseConnection, user: int, other: User, action: DirectAction
 ) -> tuple[int | None, Relationship]:
     """Takes the locks and checks the access: the conversation of the two and their bond."""
     pair = (min(user, other.id), max(user, other.id))
@@ -93,7 +93,7 @@ def _begin(
     return conversation, bond
 
 
-def _lock_conversation(connection: Connection, pair: tuple[int, int]) -> int | None:
+def _lock_conversation(connection: DatabaseConnection, pair: tuple[int, int]) -> int | None:
     rows = connection.query(
         "SELECT id FROM conversations WHERE low_user_id = ? AND high_user_id = ?"
         + connection.for_update,
@@ -102,7 +102,9 @@ def _lock_conversation(connection: Connection, pair: tuple[int, int]) -> int | N
     return rows[0][0] if rows else None
 
 
-def _befriend(connection: Connection, user: int, other: int, conversation: int | None) -> int:
+def _befriend(
+    connection: DatabaseConnection, user: int, other: int, conversation: int | None
+) -> int:
     """The other's request becomes half of a friendship; both join the conversation of the two."""
     head = 0
     if conversation is None:
@@ -128,7 +130,7 @@ def _befriend(connection: Connection, user: int, other: int, conversation: int |
     return conversation
 
 
-def _raise_access_version(connection: Connection, conversation: int | None) -> None:
+def _raise_access_version(connection: DatabaseConnection, conversation: int | None) -> None:
     """Who may write there has changed, or may have."""
     if conversation is not None:
         connection.execute(

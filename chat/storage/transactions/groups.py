@@ -21,7 +21,7 @@ from chat.core.ports.operations import (
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import EntryKind, Role
 from chat.protocol.rules import GroupAction
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.transactions.access import MEMBER, OWNER, Refusal, allow_group
 from chat.storage.transactions.log import append_membership
 from chat.storage.transactions.rosters import load_roster, lock_users, raise_versions
@@ -32,7 +32,7 @@ _INSERT_MEMBER = (
 )
 
 
-def create_group(connection: Connection, operation: CreateGroup) -> GroupChanged:
+def create_group(connection: DatabaseConnection, operation: CreateGroup) -> GroupChanged:
     user = operation.user
     group = connection.insert(
         "INSERT INTO conversations (kind, head, name, description, closed)"
@@ -46,7 +46,7 @@ def create_group(connection: Connection, operation: CreateGroup) -> GroupChanged
     return GroupChanged(group, entries, load_roster(connection, user), touched)
 
 
-def join_group(connection: Connection, operation: JoinGroup) -> GroupChanged:
+def join_group(connection: DatabaseConnection, operation: JoinGroup) -> GroupChanged:
     user, group = operation.user, operation.group
     head, role = _open_group(connection, user, group, connection.for_update)
     allow_group(role, GroupAction.JOIN_GROUP)
@@ -59,7 +59,7 @@ def join_group(connection: Connection, operation: JoinGroup) -> GroupChanged:
     return GroupChanged(group, entries, load_roster(connection, user), touched)
 
 
-def leave_group(connection: Connection, operation: LeaveGroup) -> GroupChanged:
+def leave_group(connection: DatabaseConnection, operation: LeaveGroup) -> GroupChanged:
     user, group = operation.user, operation.group
     head, role = _open_group(connection, user, group, connection.for_update)
     allow_group(role, GroupAction.LEAVE_GROUP)
@@ -83,7 +83,7 @@ def leave_group(connection: Connection, operation: LeaveGroup) -> GroupChanged:
     return GroupChanged(group, entries, load_roster(connection, user), touched)
 
 
-def delete_group(connection: Connection, operation: DeleteGroup) -> GroupChanged:
+def delete_group(connection: DatabaseConnection, operation: DeleteGroup) -> GroupChanged:
     user, group = operation.user, operation.group
     head, role = _open_group(connection, user, group, connection.for_update)
     allow_group(role, GroupAction.DELETE_GROUP)
@@ -102,7 +102,7 @@ def delete_group(connection: Connection, operation: DeleteGroup) -> GroupChanged
     return GroupChanged(group, entries, load_roster(connection, user), own)
 
 
-def read_members(connection: Connection, operation: ReadMembers) -> MembersRead:
+def read_members(connection: DatabaseConnection, operation: ReadMembers) -> MembersRead:
     _, role = _open_group(connection, operation.user, operation.group, "")
     allow_group(role, GroupAction.MEMBERS)
     rows = connection.query(
@@ -114,7 +114,7 @@ def read_members(connection: Connection, operation: ReadMembers) -> MembersRead:
 
 
 def _open_group(
-    connection: Connection, user: int, group: int, for_update: str
+    connection: DatabaseConnection, user: int, group: int, for_update: str
 ) -> tuple[int, str | None]:
     """The group's head and the user's role in it. Raises Refusal(no_such_group)."""
     rows = connection.query(
@@ -130,7 +130,7 @@ def _open_group(
     return rows[0][0], (roles[0][0] if roles else None)
 
 
-def _heir(connection: Connection, owner: int, group: int) -> int | None:
+def _heir(connection: DatabaseConnection, owner: int, group: int) -> int | None:
     rows = connection.query(
         "SELECT user_id FROM members WHERE conversation_id = ? AND user_id <> ?"
         " ORDER BY since_seq LIMIT 1",
@@ -139,5 +139,5 @@ def _heir(connection: Connection, owner: int, group: int) -> int | None:
     return rows[0][0] if rows else None
 
 
-def _close(connection: Connection, group: int) -> None:
+def _close(connection: DatabaseConnection, group: int) -> None:
     connection.execute("UPDATE conversations SET closed = 1 WHERE id = ?", (group,))

@@ -20,7 +20,7 @@ from chat.core.ports.operations import (
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import EntryKind, User
 from chat.protocol.rules import DirectAction, GroupAction
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.transactions.access import Refusal, allow_direct, allow_group, read_relationship
 
 GROUP: Final = "group"
@@ -46,7 +46,7 @@ class Standing(NamedTuple):
     other: int | None
 
 
-def read_log(connection: Connection, operation: ReadLog) -> LogRead:
+def read_log(connection: DatabaseConnection, operation: ReadLog) -> LogRead:
     heads = connection.query(
         "SELECT head FROM conversations WHERE id = ?", (operation.conversation,)
     )
@@ -64,7 +64,7 @@ def read_log(connection: Connection, operation: ReadLog) -> LogRead:
     return LogRead(tuple(entries), head)
 
 
-def read_history(connection: Connection, operation: ReadHistory) -> HistoryRead:
+def read_history(connection: DatabaseConnection, operation: ReadHistory) -> HistoryRead:
     standing = _standing(
         connection,
         operation.user,
@@ -88,7 +88,7 @@ def read_history(connection: Connection, operation: ReadHistory) -> HistoryRead:
     return HistoryRead(tuple(page), more=len(entries) > limit)
 
 
-def mark_read(connection: Connection, operation: MarkRead) -> ReadMarked:
+def mark_read(connection: DatabaseConnection, operation: MarkRead) -> ReadMarked:
     # Without the conversation's lock: heads and marks only grow, and the row of a member who has
     # gone meanwhile is not there to be changed.
     standing = _standing(
@@ -109,7 +109,7 @@ def mark_read(connection: Connection, operation: MarkRead) -> ReadMarked:
 
 
 def append_membership(
-    connection: Connection,
+    connection: DatabaseConnection,
     conversation: int,
     head: int,
     changes: Sequence[tuple[EntryKind, User]],
@@ -134,7 +134,7 @@ def append_membership(
 
 
 def _standing(
-    connection: Connection,
+    connection: DatabaseConnection,
     user: int,
     conversation: int,
     group_action: GroupAction,
@@ -161,7 +161,7 @@ def _standing(
 
 
 def _read_entries(
-    connection: Connection, conversation: int, which: str, parameters: Sequence[int]
+    connection: DatabaseConnection, conversation: int, which: str, parameters: Sequence[int]
 ) -> list[LogEntry]:
     # LEFT makes MySQL begin with the log; where users are few it would read all that each wrote.
     rows = connection.query(

@@ -23,12 +23,12 @@ from chat.core.ports.operations import (
 )
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import Group, Role, User
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.sql import CHUNK, marks, query_in_chunks
 from chat.storage.transactions.access import Refusal
 
 
-def find_user(connection: Connection, ref: int | str) -> User:
+def find_user(connection: DatabaseConnection, ref: int | str) -> User:
     """By number or by name, whatever its case. Raises Refusal(no_such_user)."""
     if isinstance(ref, str):
         rows = connection.query("SELECT id, name FROM users WHERE name_key = ?", (ref.lower(),))
@@ -39,7 +39,7 @@ def find_user(connection: Connection, ref: int | str) -> User:
     return User(id=rows[0][0], name=rows[0][1])
 
 
-def lock_users(connection: Connection, users: Iterable[int]) -> dict[int, User]:
+def lock_users(connection: DatabaseConnection, users: Iterable[int]) -> dict[int, User]:
     """Locks the rows of users until the commit. Raises Refusal(no_such_user) if one is missing."""
     ids = sorted(set(users))
     rows = query_in_chunks(
@@ -53,7 +53,7 @@ def lock_users(connection: Connection, users: Iterable[int]) -> dict[int, User]:
     return {id: User(id=id, name=name) for id, name in rows}
 
 
-def raise_versions(connection: Connection, users: Iterable[int]) -> tuple[Touched, ...]:
+def raise_versions(connection: DatabaseConnection, users: Iterable[int]) -> tuple[Touched, ...]:
     """The rosters of these users change in this transaction. Their rows must be locked."""
     ids = sorted(set(users))
     for start in range(0, len(ids), CHUNK):
@@ -69,7 +69,7 @@ def raise_versions(connection: Connection, users: Iterable[int]) -> tuple[Touche
     return tuple(Touched(id, versions[id]) for id in ids)
 
 
-def load_roster(connection: Connection, user: int) -> Roster:
+def load_roster(connection: DatabaseConnection, user: int) -> Roster:
     """Raises Refusal(no_such_user)."""
     roster = _load_rosters(connection, [user]).get(user)
     if roster is None:
@@ -78,7 +78,7 @@ def load_roster(connection: Connection, user: int) -> Roster:
 
 
 def read_rosters(
-    connection: Connection, operations: Sequence[ReadRoster]
+    connection: DatabaseConnection, operations: Sequence[ReadRoster]
 ) -> list[RosterRead | Refused]:
     rosters = _load_rosters(connection, sorted({operation.user for operation in operations}))
     return [
@@ -89,7 +89,7 @@ def read_rosters(
     ]
 
 
-def _load_rosters(connection: Connection, users: Sequence[int]) -> dict[int, Roster]:
+def _load_rosters(connection: DatabaseConnection, users: Sequence[int]) -> dict[int, Roster]:
     """By user, of those who exist."""
     ids = marks(len(users))
     # The versions come first: should the rest be newer than them, the rosters are read once more.
@@ -151,7 +151,7 @@ def _load_rosters(connection: Connection, users: Sequence[int]) -> dict[int, Ros
     }
 
 
-def read_profile(connection: Connection, operation: ReadProfile) -> ProfileRead:
+def read_profile(connection: DatabaseConnection, operation: ReadProfile) -> ProfileRead:
     rows = connection.query(
         "SELECT u.id, u.name, u.registered_ms,"
         " (SELECT COUNT(*) FROM devices d WHERE d.user_id = u.id),"
@@ -168,7 +168,7 @@ def read_profile(connection: Connection, operation: ReadProfile) -> ProfileRead:
     return ProfileRead(User(id=id, name=name), registered_ms, devices, friends, groups)
 
 
-def read_heads(connection: Connection, operation: ReadHeads) -> HeadsRead:
+def read_heads(connection: DatabaseConnection, operation: ReadHeads) -> HeadsRead:
     conversations = query_in_chunks(
         connection, "SELECT id, head FROM conversations WHERE id IN", operation.conversations
     )

@@ -20,7 +20,7 @@ from chat.core.ports.operations import (
 from chat.storage.append import cache as module
 from chat.storage.append.batch import MAX_BATCH, append_guessed, guess
 from chat.storage.append.cache import AppendCache
-from chat.storage.backends.connection import Connection, in_transaction
+from chat.storage.backends.connection import DatabaseConnection, in_transaction
 from chat.storage.errors import DuplicateKey, Stale
 from chat.storage.transactions.execute import append_batch, execute
 from tests.storage.stores import (
@@ -37,13 +37,13 @@ from tests.storage.stores import (
 ANN, BOB, CYD = 1, 2, 3
 
 
-def begin(store: Connection) -> tuple[int, int]:
+def begin(store: DatabaseConnection) -> tuple[int, int]:
     """Ann and Bob are friends and in a group; the conversation and the group."""
     people(store, 3)
     return befriend(store, ANN, BOB), make_group(store, ANN, BOB)
 
 
-def learned(store: Connection, group: int) -> AppendCache:
+def learned(store: DatabaseConnection, group: int) -> AppendCache:
     """It knows that Bob may write to Ann and in the group."""
     memory = AppendCache()
     batch = [say(BOB, "ann", key="first"), say_group(BOB, group, key="second")]
@@ -52,7 +52,7 @@ def learned(store: Connection, group: int) -> AppendCache:
     return memory
 
 
-def test_what_is_remembered_is_not_asked_for(store: Connection) -> None:
+def test_what_is_remembered_is_not_asked_for(store: DatabaseConnection) -> None:
     conversation, group = begin(store)
     memory = learned(store, group)
     batch = [say(BOB, "ANN", key="a"), say_group(BOB, group, key="b"), say(BOB, ANN, key="c")]
@@ -83,7 +83,7 @@ def test_what_is_remembered_is_not_asked_for(store: Connection) -> None:
     ],
 )
 def test_what_is_not_remembered_is_asked_for(
-    store: Connection, unknown: Callable[[int], Append]
+    store: DatabaseConnection, unknown: Callable[[int], Append]
 ) -> None:
     _, group = begin(store)
     memory = learned(store, group)
@@ -124,7 +124,7 @@ CHANGES: dict[str, tuple[list[Callable[[int], StoreOperation]], str, str]] = {
 @pytest.mark.parametrize("what", CHANGES)
 @pytest.mark.parametrize("is_asking", [False, True])
 def test_whoever_may_not_write_any_more_is_refused(
-    store: Connection, what: str, is_asking: bool
+    store: DatabaseConnection, what: str, is_asking: bool
 ) -> None:
     """`is_asking`: somebody the memory does not know is in the batch, so that it asks."""
     _, group = begin(store)
@@ -139,7 +139,7 @@ def test_whoever_may_not_write_any_more_is_refused(
         assert outcome == refused(code) if code else isinstance(outcome, Appended)
 
 
-def test_a_head_that_somebody_else_raised_is_found_out(store: Connection) -> None:
+def test_a_head_that_somebody_else_raised_is_found_out(store: DatabaseConnection) -> None:
     conversation, group = begin(store)
     mine, other = learned(store, group), AppendCache()
     for number in range(12):
@@ -150,7 +150,7 @@ def test_a_head_that_somebody_else_raised_is_found_out(store: Connection) -> Non
     assert [entry.key for entry in read_all(store, conversation)] == keys
 
 
-def test_a_full_batch_may_be_of_as_many_conversations(store: Connection) -> None:
+def test_a_full_batch_may_be_of_as_many_conversations(store: DatabaseConnection) -> None:
     (ann,) = people(store, 1)
     groups = [make_group(store, ann) for _ in range(MAX_BATCH)]
     memory = AppendCache()
@@ -161,7 +161,9 @@ def test_a_full_batch_may_be_of_as_many_conversations(store: Connection) -> None
         assert outcomes == [Appended(group, seq, NOW_MS, None) for group in reversed(groups)]
 
 
-def test_of_a_batch_that_is_stale_in_part_nothing_is_stored_by_guess(store: Connection) -> None:
+def test_of_a_batch_that_is_stale_in_part_nothing_is_stored_by_guess(
+    store: DatabaseConnection,
+) -> None:
     conversation, group = begin(store)
     memory = learned(store, group)
     guessed = guess(memory, [say(BOB, ANN, key="a"), say_group(BOB, group, key="b")])
@@ -173,7 +175,7 @@ def test_of_a_batch_that_is_stale_in_part_nothing_is_stored_by_guess(store: Conn
     assert len(read_all(store, group)) == 4
 
 
-def test_a_key_that_is_stored_is_found(store: Connection) -> None:
+def test_a_key_that_is_stored_is_found(store: DatabaseConnection) -> None:
     conversation, group = begin(store)
     memory = learned(store, group)
     guessed = guess(memory, [say(BOB, ANN, key="first")])
@@ -237,7 +239,7 @@ def test_it_forgets_rather_than_to_grow(monkeypatch: pytest.MonkeyPatch) -> None
         assert writers <= 12
 
 
-def test_null_where_none_may_be_is_stale(store: Connection) -> None:
+def test_null_where_none_may_be_is_stale(store: DatabaseConnection) -> None:
     _, group = begin(store)
     with pytest.raises(Stale):
         in_transaction(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chat.core.ports.operations import Append, Appended, CreateGroup, GroupChanged, Refused, Unknown
 from chat.protocol.errors import ErrorCode
 from chat.storage.append.batch import Guess, append_guessed
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.mysql import Address, open_mysql
 from chat.storage.errors import StoreCannotOpen, StoreNotThere
 from chat.storage.schema import load_migrations, migrate
@@ -48,7 +48,7 @@ class Friends:
         self.tickets = 0
         self.service: StoreService
 
-    def serve(self, open_connection: Callable[[], Connection] | None = None) -> None:
+    def serve(self, open_connection: Callable[[], DatabaseConnection] | None = None) -> None:
         self.service = StoreService(
             open_connection or (lambda: open_mysql(self.address)), self.answers
         )
@@ -94,7 +94,7 @@ def fixture_friends(database: str) -> Iterator[Friends]:
 class CutAtCommit:
     """A connection whose next commit is cut off by the proxy."""
 
-    def __init__(self, inner: Connection, proxy: Proxy) -> None:
+    def __init__(self, inner: DatabaseConnection, proxy: Proxy) -> None:
         self._inner = inner
         self._proxy = proxy
         self.cut: dict[str, int] | None = None
@@ -118,7 +118,7 @@ def test_a_commit_whose_exchange_is_cut_anywhere_is_neither_lost_nor_doubled(
     proxy = Proxy(mariadb.port)
     opened: list[CutAtCommit] = []
 
-    def open_cut() -> Connection:
+    def open_cut() -> DatabaseConnection:
         opened.append(CutAtCommit(open_mysql(friends.address._replace(port=proxy.port)), proxy))
         return opened[-1]  # type: ignore[return-value]
 
@@ -149,11 +149,11 @@ def test_nor_is_a_batch_that_goes_by_memory(
     opened: list[CutAtCommit] = []
     cut_short: list[bool] = []
 
-    def open_cut() -> Connection:
+    def open_cut() -> DatabaseConnection:
         opened.append(CutAtCommit(open_mysql(friends.address._replace(port=proxy.port)), proxy))
         return opened[-1]  # type: ignore[return-value]
 
-    def count(connection: Connection, guessed: Guess) -> None:
+    def count(connection: DatabaseConnection, guessed: Guess) -> None:
         cut_short.append(any(one.cut is not None for one in opened))
         append_guessed(connection, guessed)
 
@@ -181,7 +181,7 @@ def test_nobody_knows_of_another_write_whose_reply_is_cut_off(
     proxy = Proxy(mariadb.port)
     opened: list[CutAtCommit] = []
 
-    def open_cut() -> Connection:
+    def open_cut() -> DatabaseConnection:
         opened.append(CutAtCommit(open_mysql(friends.address._replace(port=proxy.port)), proxy))
         return opened[-1]  # type: ignore[return-value]
 
@@ -277,7 +277,7 @@ def test_a_database_that_is_read_only_takes_nothing_and_later_everything(
 
 
 def test_a_lock_that_is_not_to_be_had_is_waited_for_again(friends: Friends) -> None:
-    def impatient() -> Connection:
+    def impatient() -> DatabaseConnection:
         connection = open_mysql(friends.address)
         connection.execute("SET SESSION innodb_lock_wait_timeout = 1")
         return connection

@@ -18,7 +18,7 @@ from chat.core.ports.operations import (
     UserCreated,
 )
 from chat.protocol.messages import User
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.transactions.execute import execute
 from tests.storage.stores import (
     NOW_MS,
@@ -34,7 +34,7 @@ TOKEN = hashlib.sha256(b"token").digest()
 OTHER_TOKEN = hashlib.sha256(b"other").digest()
 
 
-def test_a_name_belongs_to_one_user_whatever_its_case(store: Connection) -> None:
+def test_a_name_belongs_to_one_user_whatever_its_case(store: DatabaseConnection) -> None:
     first = execute(store, CreateUser("Ann", "hash", NOW_MS))
     assert isinstance(first, UserCreated)
     assert first.user.name == "Ann"
@@ -44,7 +44,7 @@ def test_a_name_belongs_to_one_user_whatever_its_case(store: Connection) -> None
     assert second.user.id > first.user.id
 
 
-def test_an_account_is_found_by_number_and_by_name(store: Connection) -> None:
+def test_an_account_is_found_by_number_and_by_name(store: DatabaseConnection) -> None:
     ann, _ = people(store, 2)
     for ref in (ann, "Ann", "ann", "ANN"):
         found = execute(store, FindAccount(ref))
@@ -56,7 +56,7 @@ def test_an_account_is_found_by_number_and_by_name(store: Connection) -> None:
         assert execute(store, FindAccount(ref)) == AccountFound(None)
 
 
-def test_a_device_lives_from_open_to_close(store: Connection) -> None:
+def test_a_device_lives_from_open_to_close(store: DatabaseConnection) -> None:
     ann = register(store, "ann")
     assert execute(store, FindDevice(TOKEN, NOW_MS)) == refused("bad_credentials")
     opened = execute(store, OpenDevice(ann, TOKEN, NOW_MS))
@@ -69,7 +69,7 @@ def test_a_device_lives_from_open_to_close(store: Connection) -> None:
     assert execute(store, FindDevice(OTHER_TOKEN, NOW_MS)) == DeviceFound(ann)
 
 
-def test_devices_do_not_change_the_roster(store: Connection) -> None:
+def test_devices_do_not_change_the_roster(store: DatabaseConnection) -> None:
     ann = register(store, "ann")
     before = roster(store, ann)
     execute(store, OpenDevice(ann, TOKEN, NOW_MS))
@@ -77,7 +77,7 @@ def test_devices_do_not_change_the_roster(store: Connection) -> None:
     assert roster(store, ann) == before
 
 
-def test_a_profile_counts_what_is_there(store: Connection) -> None:
+def test_a_profile_counts_what_is_there(store: DatabaseConnection) -> None:
     ann, bob, cyd = people(store, 3)
     befriend(store, ann, bob)
     make_group(store, ann, cyd)
@@ -90,7 +90,7 @@ def test_a_profile_counts_what_is_there(store: Connection) -> None:
     )
 
 
-def test_nobody_has_no_roster_profile_or_device(store: Connection) -> None:
+def test_nobody_has_no_roster_profile_or_device(store: DatabaseConnection) -> None:
     assert execute(store, ReadRoster(999)) == refused("no_such_user")
     assert execute(store, ReadProfile(999)) == refused("no_such_user")
     assert execute(store, OpenDevice(999, TOKEN, NOW_MS)) == refused("no_such_user")

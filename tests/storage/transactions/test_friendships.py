@@ -17,7 +17,7 @@ from chat.core.ports.operations import (
 )
 from chat.protocol.messages import User
 from chat.protocol.rules import DIRECT_ACCESS, DirectAction, DirectRole
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.transactions.execute import execute
 from tests.storage.stores import (
     NOW_MS,
@@ -31,13 +31,13 @@ from tests.storage.stores import (
 )
 
 
-def changed(store: Connection, operation: StoreOperation) -> FriendshipChanged:
+def changed(store: DatabaseConnection, operation: StoreOperation) -> FriendshipChanged:
     outcome = execute(store, operation)
     assert isinstance(outcome, FriendshipChanged), outcome
     return outcome
 
 
-def test_asking_changes_the_roster_of_the_asked_only(store: Connection) -> None:
+def test_asking_changes_the_roster_of_the_asked_only(store: DatabaseConnection) -> None:
     ann, bob = people(store, 2)
     before = roster(store, ann)
     outcome = changed(store, AddFriend(ann, "BOB", NOW_MS))
@@ -48,7 +48,7 @@ def test_asking_changes_the_roster_of_the_asked_only(store: Connection) -> None:
     assert again == FriendshipChanged(before, ())
 
 
-def test_the_second_asking_makes_friends(store: Connection) -> None:
+def test_the_second_asking_makes_friends(store: DatabaseConnection) -> None:
     ann, bob = people(store, 2)
     execute(store, AddFriend(ann, bob, NOW_MS))
     outcome = changed(store, AddFriend(bob, ann, NOW_MS))
@@ -63,7 +63,9 @@ def test_the_second_asking_makes_friends(store: Connection) -> None:
     assert changed(store, AddFriend(ann, bob, NOW_MS)) == FriendshipChanged(anns, ())
 
 
-def test_declining_and_taking_back_change_the_roster_of_the_asked(store: Connection) -> None:
+def test_declining_and_taking_back_change_the_roster_of_the_asked(
+    store: DatabaseConnection,
+) -> None:
     ann, bob = people(store, 2)
     for remove in (RemoveFriend(ann, bob), RemoveFriend(bob, ann)):
         execute(store, AddFriend(ann, bob, NOW_MS))
@@ -75,7 +77,7 @@ def test_declining_and_taking_back_change_the_roster_of_the_asked(store: Connect
         assert execute(store, remove) == refused("not_friends")
 
 
-def test_friends_again_find_their_conversation_read(store: Connection) -> None:
+def test_friends_again_find_their_conversation_read(store: DatabaseConnection) -> None:
     ann, bob = people(store, 2)
     conversation = befriend(store, ann, bob)
     for key in "abc":
@@ -91,7 +93,7 @@ def test_friends_again_find_their_conversation_read(store: Connection) -> None:
     assert len(read_all(store, conversation)) == 4
 
 
-def test_a_block_holds_from_either_side_until_it_is_taken_back(store: Connection) -> None:
+def test_a_block_holds_from_either_side_until_it_is_taken_back(store: DatabaseConnection) -> None:
     ann, bob = people(store, 2)
     befriend(store, ann, bob)
     before = roster(store, ann)
@@ -121,7 +123,7 @@ def act(action: DirectAction, user: int, other: int, conversation: int) -> Store
     return operations[action]
 
 
-def stage(store: Connection, role: DirectRole, ann: int, bob: int, turn: int) -> int:
+def stage(store: DatabaseConnection, role: DirectRole, ann: int, bob: int, turn: int) -> int:
     """Makes bob be that to ann; `turn` chooses who asks and who blocks. Their conversation's
     number, if they ever had one."""
     one, other = (ann, bob) if turn else (bob, ann)
@@ -139,7 +141,9 @@ def stage(store: Connection, role: DirectRole, ann: int, bob: int, turn: int) ->
 
 @pytest.mark.parametrize("turn", [0, 1])
 @pytest.mark.parametrize("role", DirectRole)
-def test_the_access_table_is_what_holds(store: Connection, role: DirectRole, turn: int) -> None:
+def test_the_access_table_is_what_holds(
+    store: DatabaseConnection, role: DirectRole, turn: int
+) -> None:
     ann, bob = people(store, 2)
     conversation = stage(store, role, ann, bob, turn)
     other = ann if role is DirectRole.SELF else bob
@@ -159,7 +163,7 @@ def test_the_access_table_is_what_holds(store: Connection, role: DirectRole, tur
 @pytest.mark.parametrize("action", list(DirectAction)[:5])
 @pytest.mark.parametrize("role", DirectRole)
 def test_what_the_access_table_allows_is_done(
-    store: Connection, role: DirectRole, action: DirectAction
+    store: DatabaseConnection, role: DirectRole, action: DirectAction
 ) -> None:
     ann, bob = people(store, 2)
     conversation = stage(store, role, ann, bob, 1)
@@ -170,7 +174,7 @@ def test_what_the_access_table_allows_is_done(
 
 
 @pytest.mark.parametrize("other", [999, "nobody"])
-def test_nobody_is_no_such_user(store: Connection, other: int | str) -> None:
+def test_nobody_is_no_such_user(store: DatabaseConnection, other: int | str) -> None:
     (ann,) = people(store, 1)
     for operation in (
         say(ann, other),
@@ -182,7 +186,7 @@ def test_nobody_is_no_such_user(store: Connection, other: int | str) -> None:
         assert execute(store, operation) == refused("no_such_user")
 
 
-def test_others_cannot_look_into_a_conversation_of_two(store: Connection) -> None:
+def test_others_cannot_look_into_a_conversation_of_two(store: DatabaseConnection) -> None:
     ann, bob, cyd = people(store, 3)
     conversation = befriend(store, ann, bob)
     befriend(store, ann, cyd)
@@ -190,7 +194,7 @@ def test_others_cannot_look_into_a_conversation_of_two(store: Connection) -> Non
     assert execute(store, MarkRead(cyd, conversation, 1)) == refused("not_member")
 
 
-def test_requests_stand_in_the_order_they_came(store: Connection) -> None:
+def test_requests_stand_in_the_order_they_came(store: DatabaseConnection) -> None:
     ann, bob, cyd, dan = people(store, 4)
     for at_ms, asker in ((3, bob), (1, dan), (2, cyd)):
         execute(store, AddFriend(asker, ann, at_ms))

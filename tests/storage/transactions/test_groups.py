@@ -22,7 +22,7 @@ from chat.core.ports.operations import (
 )
 from chat.protocol.messages import EntryKind, Group, Role
 from chat.protocol.rules import GROUP_ACCESS, GroupAction, GroupRole
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.transactions.execute import execute
 from tests.storage.stores import (
     NOW_MS,
@@ -37,7 +37,7 @@ from tests.storage.stores import (
 )
 
 
-def changed(store: Connection, operation: StoreOperation) -> GroupChanged:
+def changed(store: DatabaseConnection, operation: StoreOperation) -> GroupChanged:
     outcome = execute(store, operation)
     assert isinstance(outcome, GroupChanged), outcome
     return outcome
@@ -47,13 +47,13 @@ def told(outcome: GroupChanged) -> list[tuple[int, EntryKind, int]]:
     return [(entry.seq, entry.kind, entry.sender) for entry in outcome.entries]
 
 
-def members(store: Connection, user: int, group: int) -> list[tuple[int, Role]]:
+def members(store: DatabaseConnection, user: int, group: int) -> list[tuple[int, Role]]:
     outcome = execute(store, ReadMembers(user, group))
     assert isinstance(outcome, MembersRead)
     return [(member.id, member.role) for member in outcome.members]
 
 
-def test_a_new_group_has_its_owner_and_one_entry(store: Connection) -> None:
+def test_a_new_group_has_its_owner_and_one_entry(store: DatabaseConnection) -> None:
     (ann,) = people(store, 1)
     outcome = changed(store, CreateGroup(ann, "Gophers ☺", "", 77))
     group = outcome.group
@@ -66,7 +66,7 @@ def test_a_new_group_has_its_owner_and_one_entry(store: Connection) -> None:
     )
 
 
-def test_joining_sees_the_log_from_there_on(store: Connection) -> None:
+def test_joining_sees_the_log_from_there_on(store: DatabaseConnection) -> None:
     ann, bob = people(store, 2)
     group = make_group(store, ann)
     sent(store, say_group(ann, group))
@@ -80,7 +80,7 @@ def test_joining_sees_the_log_from_there_on(store: Connection) -> None:
     )
 
 
-def test_an_owner_who_leaves_is_followed_by_the_longest_standing(store: Connection) -> None:
+def test_an_owner_who_leaves_is_followed_by_the_longest_standing(store: DatabaseConnection) -> None:
     ann, bob, cyd, dan = people(store, 4)
     group = make_group(store, ann, dan, bob, cyd)
     changed(store, LeaveGroup(dan, group, NOW_MS))
@@ -96,7 +96,7 @@ def test_an_owner_who_leaves_is_followed_by_the_longest_standing(store: Connecti
     ]
 
 
-def test_a_member_who_leaves_changes_nobody_else(store: Connection) -> None:
+def test_a_member_who_leaves_changes_nobody_else(store: DatabaseConnection) -> None:
     ann, bob = people(store, 2)
     group = make_group(store, ann, bob)
     before = roster(store, ann)
@@ -107,7 +107,7 @@ def test_a_member_who_leaves_changes_nobody_else(store: Connection) -> None:
     assert execute(store, ReadHistory(bob, group, None, None, 10)) == refused("not_member")
 
 
-def test_the_last_to_leave_closes_the_group(store: Connection) -> None:
+def test_the_last_to_leave_closes_the_group(store: DatabaseConnection) -> None:
     ann, bob = people(store, 2)
     group = make_group(store, ann)
     assert told(changed(store, LeaveGroup(ann, group, NOW_MS))) == [(2, EntryKind.LEFT, ann)]
@@ -115,7 +115,7 @@ def test_the_last_to_leave_closes_the_group(store: Connection) -> None:
     assert len(read_all(store, group)) == 2
 
 
-def test_deleting_ends_the_group_for_all(store: Connection) -> None:
+def test_deleting_ends_the_group_for_all(store: DatabaseConnection) -> None:
     ann, bob, cyd = people(store, 3)
     group = make_group(store, ann, bob)
     before = roster(store, bob)
@@ -129,7 +129,7 @@ def test_deleting_ends_the_group_for_all(store: Connection) -> None:
     assert len(read_all(store, group)) == 3
 
 
-def assert_closed(store: Connection, group: int, *users: int) -> None:
+def assert_closed(store: DatabaseConnection, group: int, *users: int) -> None:
     for user in users:
         for operation in (
             JoinGroup(user, group, NOW_MS),
@@ -159,7 +159,7 @@ def act(action: GroupAction, user: int, group: int) -> StoreOperation:
 @pytest.mark.parametrize("action", GroupAction)
 @pytest.mark.parametrize("role", GroupRole)
 def test_the_access_table_is_what_holds(
-    store: Connection, role: GroupRole, action: GroupAction
+    store: DatabaseConnection, role: GroupRole, action: GroupAction
 ) -> None:
     ann, bob, cyd = people(store, 3)
     group = make_group(store, ann, bob)
@@ -169,7 +169,7 @@ def test_the_access_table_is_what_holds(
     assert outcome == Refused(code) if code else not isinstance(outcome, Refused)
 
 
-def test_a_conversation_of_two_is_no_group(store: Connection) -> None:
+def test_a_conversation_of_two_is_no_group(store: DatabaseConnection) -> None:
     ann, bob = people(store, 2)
     conversation = befriend(store, ann, bob)
     for group in (conversation, 999):
@@ -183,7 +183,7 @@ def test_a_conversation_of_two_is_no_group(store: Connection) -> None:
             assert execute(store, operation) == refused("no_such_group")
 
 
-def test_a_refusal_leaves_no_trace(store: Connection) -> None:
+def test_a_refusal_leaves_no_trace(store: DatabaseConnection) -> None:
     (ann,) = people(store, 1)
     group = make_group(store, ann)
     assert execute(store, CreateGroup(999, "ghosts", "", NOW_MS)) == refused("no_such_user")

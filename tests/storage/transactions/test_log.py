@@ -22,7 +22,7 @@ from chat.core.ports.operations import (
 )
 from chat.protocol.messages import EntryKind
 from chat.storage.append.cache import AppendCache
-from chat.storage.backends.connection import Connection
+from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.transactions.execute import append_batch, execute
 from tests.storage.stores import (
     NOW_MS,
@@ -39,7 +39,7 @@ from tests.storage.stores import (
 )
 
 
-def test_a_text_is_kept_as_it_was_said(store: Connection) -> None:
+def test_a_text_is_kept_as_it_was_said(store: DatabaseConnection) -> None:
     ann, bob = people(store, 2)
     conversation = befriend(store, ann, bob)
     text = "tabs\tand\nlines, ☺ 𝄞, 'quotes', 100% ?, \\n " + "ü" * 3_950
@@ -51,7 +51,7 @@ def test_a_text_is_kept_as_it_was_said(store: Connection) -> None:
     )
 
 
-def test_a_key_is_one_send(store: Connection) -> None:
+def test_a_key_is_one_send(store: DatabaseConnection) -> None:
     ann, bob, cyd = people(store, 3)
     conversation = befriend(store, ann, bob)
     befriend(store, ann, cyd)
@@ -73,7 +73,7 @@ def test_a_key_is_one_send(store: Connection) -> None:
     assert sent(store, say(ann, bob, "hi", "k2")).seq == 4
 
 
-def test_what_was_stored_once_stays_sent(store: Connection) -> None:
+def test_what_was_stored_once_stays_sent(store: DatabaseConnection) -> None:
     ann, bob = people(store, 2)
     conversation = befriend(store, ann, bob)
     group = make_group(store, ann, bob)
@@ -89,7 +89,7 @@ def test_what_was_stored_once_stays_sent(store: Connection) -> None:
     assert execute(store, say_group(bob, group, "hi", "k")) == Appended(group, 3, 5, repeated=True)
 
 
-def test_a_log_is_read_in_pages(store: Connection) -> None:
+def test_a_log_is_read_in_pages(store: DatabaseConnection) -> None:
     (ann,) = people(store, 1)
     group = make_group(store, ann)
     for number in range(2, 6):
@@ -140,13 +140,13 @@ def test_a_history_is_a_window_on_what_the_member_may_see(
     store.close()
 
 
-def test_a_history_of_nothing_is_refused(store: Connection) -> None:
+def test_a_history_of_nothing_is_refused(store: DatabaseConnection) -> None:
     (ann,) = people(store, 1)
     assert execute(store, ReadHistory(ann, 999, None, None, 10)) == refused("not_member")
     assert execute(store, MarkRead(ann, 999, 1)) == refused("not_member")
 
 
-def test_a_read_mark_never_goes_back_nor_past_the_head(store: Connection) -> None:
+def test_a_read_mark_never_goes_back_nor_past_the_head(store: DatabaseConnection) -> None:
     ann, bob = people(store, 2)
     conversation = befriend(store, ann, bob)
     group = make_group(store, ann, bob)
@@ -161,7 +161,7 @@ def test_a_read_mark_never_goes_back_nor_past_the_head(store: Connection) -> Non
     assert roster(store, bob).version == version
 
 
-def test_heads_and_versions_of_what_there_is(store: Connection) -> None:
+def test_heads_and_versions_of_what_there_is(store: DatabaseConnection) -> None:
     ann, bob = people(store, 2)
     conversation = befriend(store, ann, bob)
     group = make_group(store, ann)
@@ -178,7 +178,7 @@ def test_heads_and_versions_of_what_there_is(store: Connection) -> None:
     assert execute(store, ReadHeads((), ())) == HeadsRead({}, {})
 
 
-def test_a_full_batch_is_one_transaction(store: Connection) -> None:
+def test_a_full_batch_is_one_transaction(store: DatabaseConnection) -> None:
     ann, bob, cyd = people(store, 3)
     direct = befriend(store, ann, bob)
     group = make_group(store, ann, bob)
