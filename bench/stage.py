@@ -9,7 +9,8 @@ from typing import Final, NamedTuple, TypeVar
 from bench.fixtures import make_tables
 from bench.targets import ChatNode, PinnedMariaDb, PinnedRedis
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.backends.mysql import Address, open_mysql
+from chat.storage.backends.mysql import open_mysql
+from chat.storage.backends.mysql_address import Address
 from chat.storage.backends.sqlite import open_sqlite
 from deploy.servers import Server, missing
 

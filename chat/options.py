@@ -19,7 +19,8 @@ from chat.core.state.config import NodeConfig
 from chat.net.proxy_protocol import Balancers
 from chat.net.tcp import NO_BALANCERS
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.backends.mysql import Address, open_mysql
+from chat.storage.backends.mysql import open_mysql
+from chat.storage.backends.mysql_address import Address
 from chat.storage.backends.sqlite import open_sqlite
 
 EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_PORT, EXIT_STORE, EXIT_BUS = range(6)

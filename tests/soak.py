@@ -29,9 +29,10 @@ from chat.client.session.ports import events, notices
 from chat.client.session.ports.effects import AnyEffect, Transmit
 from chat.core.ports import operations as op
 from chat.protocol.messages import Entry
-from chat.storage.backends.mysql import Address, open_mysql
+from chat.storage.backends.mysql import open_mysql
+from chat.storage.backends.mysql_address import Address
+from chat.storage.dispatch import execute
 from chat.storage.schema import migrate
-from chat.storage.transactions.execute import execute
 from deploy.cluster import Cluster
 from deploy.servers import HOST, Server
 

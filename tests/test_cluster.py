@@ -11,9 +11,10 @@ import pytest
 
 from chat.client.session.ports import events
 from chat.core.ports import operations as op
-from chat.storage.backends.mysql import Address, open_mysql
+from chat.storage.backends.mysql import open_mysql
+from chat.storage.backends.mysql_address import Address
+from chat.storage.dispatch import execute
 from chat.storage.schema import migrate
-from chat.storage.transactions.execute import execute
 from deploy.cluster import ChatNode, Cluster
 from deploy.servers import Redis
 from tests.conftest import need

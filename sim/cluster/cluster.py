@@ -14,7 +14,7 @@ from chat.core.ports import operations as op
 from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
 from chat.core.state.config import NodeConfig
-from chat.storage.transactions.execute import execute
+from chat.storage.dispatch import execute
 from sim.cluster.bus import SimBus
 from sim.cluster.device import SimDevice
 from sim.cluster.host import Host

@@ -1,20 +1,20 @@
-"""The store of a simulated cluster: the real transactions on one SQLite in memory, and what can go
-wrong between a node and them.
+"""The store of a simulated cluster: the real transactions on one SQLite in memory, and the faults
+between them and a node.
 
-Every node has a `StoreLink`, which does what chat/storage/service.py does with threads: writes in
-order, appends that wait together in one transaction, reads beside them. A transaction runs at one
-instant, the *commit*; before it lies the way there, after it the way back. Faults strike at
-either:
+Every node has a `StoreLink`, which stands for chat/storage/service.py: it has virtual time where
+that has threads, and decides by the same functions (chat/storage/batching.py) which writes share a
+transaction and what may be run again. A transaction runs at one instant, the *commit*; a delay for
+the request comes before it, and one for the reply after it. The faults:
 
 - `deadlock`, `lock_timeout`: the transaction is rolled back and run again a little later;
-- `lost_reply`: committed, but the answer is lost. Appends are run again, as their keys make safe;
-  of any other write nobody knows;
+- `lost_reply`: it is committed, but the reply is lost. It is run again if that is safe; otherwise
+  the outcome is Unknown;
 - `late_commit`: the caller has given up (Unknown) before the commit comes; until then the
   transaction holds its locks, and no other commits before it;
-- `slow`: either way takes long;
+- `slow`: request or reply takes long;
 - down: everything is refused at once, as long as the store is away. What was committed stays.
 
-A node that dies within a transaction leaves it committed or not, as it happens.
+A node that dies within a transaction leaves it committed or not, at random.
 """
 
 from collections import deque
@@ -24,30 +24,27 @@ from dataclasses import dataclass, field
 from chat.core.ports.operations import (
     Append,
     Appended,
-    Refused,
     StoreOperation,
     StoreOutcome,
     Unknown,
 )
-from chat.protocol.errors import ErrorCode
 from chat.storage.append.cache import AppendCache
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
+from chat.storage.batching import Answer, Job, answers_to, is_repeatable, take_transaction
+from chat.storage.dispatch import execute, is_read, write_batch
+from chat.storage.executor import UNAVAILABLE
 from chat.storage.schema import migrate
-from chat.storage.transactions.execute import append_batch, execute, is_read
 from sim.cluster.injection_points import InjectionPoints, InjectionTarget, Phase
 from sim.cluster.trace import FaultRecord, StoreRecord, Trace
 from sim.cluster.world import World
 
-MAX_BATCH = 256
-UNAVAILABLE = Refused(ErrorCode.UNAVAILABLE)
-Answers = list[tuple[int, StoreOutcome]]
-Answer = Callable[[Answers], None]
+TakeAnswers = Callable[[list[Answer]], None]
 
 
 @dataclass
 class StoreFaults:
-    """How often each fault strikes a write, 0 to 1; and how long the ways take."""
+    """How likely each fault is for a write, 0 to 1; and the delays of request and reply."""
 
     deadlock: float = 0.0
     lock_timeout: float = 0.0
@@ -57,10 +54,10 @@ class StoreFaults:
     delay_ms: tuple[int, int] = (0, 3)
     slow_ms: tuple[int, int] = (200, 4_000)
     read_ms: tuple[int, int] = (0, 0)
-    """How much longer what was read is on its way."""
+    """How much longer the reply to a read takes."""
     counts: dict[str, int] = field(default_factory=dict)
     phases: dict[tuple[str, Phase], int] = field(default_factory=dict)
-    """How often each struck while a text was there."""
+    """How often each fault came while an append was in that phase."""
 
 
 class SimStore:
@@ -76,21 +73,21 @@ class SimStore:
         self.up = True
         self.locked_until_ms = 0
 
-    def link(self, node: str, answer: Answer) -> "StoreLink":
-        return StoreLink(self, node, answer)
+    def link(self, node: str, take_answers: TakeAnswers) -> "StoreLink":
+        return StoreLink(self, node, take_answers)
 
 
 class StoreLink:
-    """One node's way to the store. `cut` is a partition between the two."""
+    """One node's connection to the store. `cut` is a partition between the two."""
 
-    def __init__(self, store: SimStore, node: str, answer: Answer) -> None:
+    def __init__(self, store: SimStore, node: str, take_answers: TakeAnswers) -> None:
         self._store = store
         self._node = node
         self._world = store.world
         self._rng = store.world.random_stream("store")
-        self._answer = answer
-        self._memory = AppendCache()
-        self._writes: deque[tuple[int, StoreOperation]] = deque()
+        self._take_answers = take_answers
+        self._cache = AppendCache()
+        self._writes: deque[Job] = deque()
         self._writing = False
         self._dead = False
         self._last_arrival_ms = 0
@@ -102,7 +99,7 @@ class StoreLink:
 
     def submit(self, ticket: int, operation: StoreOperation) -> None:
         if is_read(operation):
-            self._world.later(self._way_ms(), self._read, ticket, operation)
+            self._world.later(self._delay_ms(), self._read, ticket, operation)
             return
         if self._writing:
             self._reached(Phase.QUEUED, operation)
@@ -110,10 +107,11 @@ class StoreLink:
         self._write_next()
 
     def kill(self) -> None:
-        """The node is gone: what waits is not carried out, and nobody hears of the rest."""
+        """The node is gone: what waits is not carried out, and no answer arrives any more."""
         self._dead = True
         if self._writing and self._writes and self._rng.random() < 0.5:
-            self._world.later(1, self._run_late, [operation for _, operation in self._take()])
+            jobs = take_transaction(self._writes)
+            self._world.later(1, self._run_late, [operation for _, operation in jobs])
         self._writes.clear()
 
     # ------------------------------------------------------------------ reads
@@ -126,7 +124,7 @@ class StoreLink:
             outcome = execute(self._store.connection, operation)
             self._note([operation], [outcome])
         read_ms = self._rng.randint(*self._store.faults.read_ms)
-        self._world.later(self._way_ms() + read_ms, self._arrive, [(ticket, outcome)])
+        self._world.later(self._delay_ms() + read_ms, self._arrive, [(ticket, outcome)])
 
     # ------------------------------------------------------------------ writes
 
@@ -136,7 +134,7 @@ class StoreLink:
         self._writing = True
         first = self._writes[0][1]
         self._reached(Phase.IN_TRANSACTION, first)
-        self._world.later(self._way_ms(Phase.IN_TRANSACTION, first), self._commit, 0)
+        self._world.later(self._delay_ms(Phase.IN_TRANSACTION, first), self._commit, 0)
 
     def _commit(self, attempts: int) -> None:
         """The instant of the transaction."""
@@ -159,7 +157,7 @@ class StoreLink:
         if locked_ms > 0:
             self._world.later(locked_ms, self._commit, attempts)
             return
-        jobs = self._take()
+        jobs = take_transaction(self._writes)
         if self._injects("late_commit", Phase.IN_TRANSACTION, first):
             self._reply([(ticket, Unknown()) for ticket, _ in jobs])
             delay_ms = self._rng.randint(1, 2_000)
@@ -172,25 +170,8 @@ class StoreLink:
         self._writing = False
         self._write_next()
 
-    def _take(self) -> list[tuple[int, StoreOperation]]:
-        """The next transaction: the appends at the front together, any other write alone."""
-        jobs = [self._writes.popleft()]
-        while (
-            isinstance(jobs[0][1], Append)
-            and self._writes
-            and isinstance(self._writes[0][1], Append)
-            and len(jobs) < MAX_BATCH
-        ):
-            jobs.append(self._writes.popleft())
-        return jobs
-
     def _run(self, operations: list[StoreOperation]) -> list[StoreOutcome]:
-        appends = [operation for operation in operations if isinstance(operation, Append)]
-        outcomes: list[StoreOutcome]
-        if appends:
-            outcomes = list(append_batch(self._store.connection, self._memory, appends))
-        else:
-            outcomes = [execute(self._store.connection, operation) for operation in operations]
+        outcomes = list(write_batch(self._store.connection, self._cache, operations))
         self._note(operations, outcomes)
         for operation, outcome in zip(operations, outcomes, strict=True):
             if isinstance(outcome, Appended) and not outcome.repeated:
@@ -207,36 +188,35 @@ class StoreLink:
         if self._store.up:
             self._run(operations)
 
-    def _lose_reply(self, jobs: list[tuple[int, StoreOperation]]) -> None:
-        """Committed, and the answer lost on the way: a batch of appends is run once more."""
+    def _lose_reply(self, jobs: list[Job]) -> None:
+        """The transaction is committed and its reply lost."""
         operations = [operation for _, operation in jobs]
         outcomes = self._run(operations)
-        if isinstance(operations[0], Append):
+        if is_repeatable(operations[0]):
             outcomes = self._run(operations)
         else:
             outcomes = [Unknown() for _ in outcomes]
         self._reply_each(jobs, outcomes)
 
-    # ------------------------------------------------------------------ the ways
+    # ------------------------------------------------------------------ delays and faults
 
-    def _reply_each(
-        self, jobs: list[tuple[int, StoreOperation]], outcomes: list[StoreOutcome]
-    ) -> None:
-        answers = [(ticket, outcome) for (ticket, _), outcome in zip(jobs, outcomes, strict=True)]
-        self._reply(answers, jobs[0][1])
+    def _reply_each(self, jobs: list[Job], outcomes: list[StoreOutcome]) -> None:
+        self._reply(answers_to(jobs, outcomes), jobs[0][1])
 
-    def _reply(self, answers: Answers, operation: StoreOperation | None = None) -> None:
-        """What a transaction brought leaves together, and arrives in order."""
-        way_ms = self._way_ms(Phase.COMMITTED, operation)
-        at_ms = max(self._last_arrival_ms, self._world.now_ms + way_ms)
+    def _reply(self, answers: list[Answer], operation: StoreOperation | None = None) -> None:
+        """The answers of a transaction leave together, and arrive in order."""
+        delay_ms = self._delay_ms(Phase.COMMITTED, operation)
+        at_ms = max(self._last_arrival_ms, self._world.now_ms + delay_ms)
         self._last_arrival_ms = at_ms
         self._world.later(at_ms - self._world.now_ms, self._arrive, answers)
 
-    def _arrive(self, answers: Answers) -> None:
+    def _arrive(self, answers: list[Answer]) -> None:
         if not self._dead:
-            self._answer(answers)
+            self._take_answers(answers)
 
-    def _way_ms(self, phase: Phase = Phase.QUEUED, operation: StoreOperation | None = None) -> int:
+    def _delay_ms(
+        self, phase: Phase = Phase.QUEUED, operation: StoreOperation | None = None
+    ) -> int:
         faults = self._store.faults
         if self._injects("slow", phase, operation):
             return self._rng.randint(*faults.slow_ms)
@@ -249,7 +229,7 @@ class StoreLink:
             )
 
     def _injects(self, fault: str, phase: Phase, operation: StoreOperation | None) -> bool:
-        """Whether the fault strikes this operation, a text perhaps, which is in that phase."""
+        """Draws whether the fault comes while the operation is in that phase."""
         faults = self._store.faults
         likely: float = getattr(faults, fault)
         if not likely or self._rng.random() >= likely:

@@ -2,11 +2,13 @@
 
 from sim.mutants import Edit, Mutant
 
-BATCH = "chat.storage.append.batch"
+APPEND_CACHE = "chat.storage.append.cache"
 FRIENDSHIPS = "chat.storage.transactions.friendships"
 GROUPS = "chat.storage.transactions.groups"
+LOCKING = "chat.storage.append.locking"
 LOG = "chat.storage.transactions.log"
 ROSTERS = "chat.storage.transactions.rosters"
+SPECULATION = "chat.storage.append.speculation"
 
 MUTANTS = (
     Mutant(
@@ -14,8 +16,8 @@ MUTANTS = (
         "a send that is repeated after its sender lost membership is refused, though it was stored",
         (
             Edit(
-                BATCH,
-                "        if first is None and refusal is not None and hopeful:\n"
+                LOCKING,
+                "        if first is None and refusal is not None and assume_new_keys:\n"
                 "            stored |= _find_keys(connection, [append])\n"
                 "            first = stored.get(identity)\n",
                 "        if refusal is not None:\n            first = None\n",
@@ -39,8 +41,8 @@ MUTANTS = (
         "a batch that is run again after a lost reply does not look for its keys",
         (
             Edit(
-                BATCH,
-                "stored = {} if hopeful else _find_keys(connection, appends)",
+                LOCKING,
+                "stored = {} if assume_new_keys else _find_keys(connection, appends)",
                 "stored = {}",
             ),
         ),
@@ -50,7 +52,7 @@ MUTANTS = (
         "a key that was stored before is answered with the present head",
         (
             Edit(
-                BATCH,
+                LOCKING,
                 "    return Appended(first_conversation, seq, at_ms, recipient, repeated=True)",
                 "    seq = connection.query(\n"
                 '        "SELECT head FROM conversations WHERE id = ?", (first_conversation,)\n'
@@ -62,19 +64,19 @@ MUTANTS = (
     Mutant(
         "head-raised-by-one",
         "the head grows by one for a batch, however many entries it brought",
-        (Edit(BATCH, "values += (*conversations, growth)", "values += (*conversations, 1)"),),
+        (Edit(LOCKING, "values += (*conversations, growth)", "values += (*conversations, 1)"),),
     ),
     Mutant(
         "numbers-with-a-hole",
         "a text that is refused uses up a seq all the same",
         (
             Edit(
-                BATCH,
+                LOCKING,
                 "        if refusal is not None:\n",
                 "        if refusal is not None:\n"
-                "            if target[0] in heads:\n"
-                "                heads[target[0]] += 1\n"
-                "                grown[target[0]] = grown.get(target[0], 0) + 1\n",
+                "            if destination[0] in heads:\n"
+                "                heads[destination[0]] += 1\n"
+                "                grown[destination[0]] = grown.get(destination[0], 0) + 1\n",
             ),
         ),
     ),
@@ -83,11 +85,15 @@ MUTANTS = (
         "the answers of a batch go to its sends in the wrong order",
         (
             Edit(
-                BATCH,
-                "    return Batch(\n        outcomes,",
-                "    return Batch(\n        outcomes[::-1],",
+                LOCKING,
+                "    return LockedBatch(\n        outcomes,",
+                "    return LockedBatch(\n        outcomes[::-1],",
             ),
-            Edit(BATCH, "    return Guess(outcomes,", "    return Guess(outcomes[::-1],"),
+            Edit(
+                SPECULATION,
+                "    return Speculation(outcomes,",
+                "    return Speculation(outcomes[::-1],",
+            ),
         ),
     ),
     Mutant(
@@ -95,7 +101,7 @@ MUTANTS = (
         "membership is checked in the node's roster, and not in the transaction",
         (
             Edit(
-                BATCH,
+                LOCKING,
                 "        return group_refusal(role, GroupAction.GROUP_CHAT)\n",
                 "        return None\n",
             ),
@@ -114,18 +120,18 @@ MUTANTS = (
         "a text is stored though one of the two has blocked the other",
         (
             Edit(
-                BATCH,
+                LOCKING,
                 "DirectRole.BLOCKED_FRIEND if is_blocked else DirectRole.FRIEND",
                 "DirectRole.FRIEND",
             ),
         ),
     ),
     Mutant(
-        "version-taken-for-granted",
+        "version-not-verified",
         "a speculative batch verifies heads only, so a former member may still write",
         (
             Edit(
-                BATCH,
+                SPECULATION,
                 "WHEN head = ? AND access_version = ? THEN",
                 "WHEN head = ? AND access_version <> -1 - ? THEN",
             ),
@@ -146,15 +152,15 @@ MUTANTS = (
     Mutant(
         "version-not-compared",
         "a batch that reads under locks takes former members for members",
-        (Edit(BATCH, "        remembered - outdated,\n", "        remembered,\n"),),
+        (Edit(LOCKING, "        cached - outdated,\n", "        cached,\n"),),
     ),
     Mutant(
         "writers-of-old-versions",
         "a writer at an earlier access version is cached as one at the present version",
         (
             Edit(
-                "chat.storage.append.cache",
-                "            remembered.writers.clear()\n",
+                APPEND_CACHE,
+                "            cached.writers.clear()\n",
                 "            pass\n",
             ),
         ),
@@ -191,7 +197,7 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "no-heir",
+        "no-successor",
         "a group whose owner leaves has no owner",
         (
             Edit(
@@ -202,7 +208,7 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "wrong-heir",
+        "wrong-successor",
         "a group goes to the member who joined last",
         (Edit(GROUPS, '" ORDER BY since_seq LIMIT 1"', '" ORDER BY since_seq DESC LIMIT 1"'),),
     ),
@@ -247,7 +253,7 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "heir-untouched",
+        "successor-untouched",
         "the roster of the user who inherits a group keeps its version",
         (
             Edit(
@@ -261,7 +267,7 @@ MUTANTS = (
         "mark-goes-back",
         "a read mark may be lowered",
         (
-            Edit(LOG, "    if mark > standing.read:\n", "    if mark != standing.read:\n"),
+            Edit(LOG, "    if mark > membership.read:\n", "    if mark != membership.read:\n"),
             Edit(
                 LOG,
                 ' WHERE conversation_id = ? AND user_id = ? AND read_seq < ?",\n'
@@ -299,7 +305,7 @@ MUTANTS = (
         (
             Edit(
                 ROSTERS,
-                "requests=tuple(requests_of.get(int(user), ()))",
+                "requests=tuple(requests_of.get(user, ()))",
                 "requests=()",
             ),
         ),

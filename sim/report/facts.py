@@ -316,8 +316,8 @@ def _sent_replies(data: bytes) -> list[tuple[int, int]]:
 def watching(facts: Facts) -> Iterator[None]:
     """Counts `cache_used` and `cache_stale` meanwhile. One at a time in a process."""
     undo = [
-        _before(AppendCache, "held", lambda cache, heads: facts.count("cache_used")),
-        _before(AppendCache, "failed", lambda cache: facts.count("cache_stale")),
+        _before(AppendCache, "verified", lambda cache, heads: facts.count("cache_used")),
+        _before(AppendCache, "found_stale", lambda cache: facts.count("cache_stale")),
     ]
     try:
         yield

@@ -20,7 +20,7 @@ from chat.core.ports import operations as op
 from chat.core.ports.effects import AnyEffect
 from chat.core.state.config import NodeConfig
 from chat.protocol.messages import Entry
-from chat.storage.transactions.execute import execute
+from chat.storage.dispatch import execute
 from tests.core.node_harness import NodeHarness, NodeHost, Peer
 
 EVERYTHING_BYTES = 1 << 20

@@ -17,8 +17,8 @@ from chat.core.state.config import NodeConfig
 from chat.protocol.errors import ErrorCode
 from chat.protocol.rules import State
 from chat.storage.backends.sqlite import open_sqlite
+from chat.storage.dispatch import execute
 from chat.storage.schema import migrate
-from chat.storage.transactions.execute import execute
 
 Line = dict[str, Any]
 

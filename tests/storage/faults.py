@@ -8,7 +8,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from chat.core.ports.operations import StoreOutcome
-from chat.storage.backends.connection import DatabaseConnection, Row, Value
+from chat.storage.backends.connection import DatabaseConnection, Row, Select, Value
 from chat.storage.backends.sqlite import open_sqlite
 from chat.storage.errors import Deadlock, LockTimeout, LostConnection, Stale, StoreUnavailable
 
@@ -30,7 +30,7 @@ class Fault(Enum):
     UNAVAILABLE = auto()
     BUG = auto()
     NULL = auto()
-    """A column is made NULL that may not be, by whoever did not guess: a bug, too."""
+    """A column is made NULL that may not be, by a transaction that did not speculate: a bug."""
     ODD_COMMIT = auto()
     """A commit raises what no commit should, after it was done."""
 
@@ -77,8 +77,6 @@ class FaultyConnection:
     def __init__(self, inner: DatabaseConnection, world: World) -> None:
         self.name = inner.name
         self.for_update = inner.for_update
-        self.pack = inner.pack
-        self.unpack = inner.unpack
         self._inner = inner
         self._world = world
         self._fault = Fault.NONE
@@ -118,8 +116,8 @@ class FaultyConnection:
     def query(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         return self._inner.query(sql, parameters)
 
-    def query_all(self, *statements: tuple[str, Sequence[Value]]) -> list[list[Row]]:
-        return self._inner.query_all(*statements)
+    def select(self, *selects: Select) -> list[list[Row]]:
+        return self._inner.select(*selects)
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
         self._inner.execute(sql, parameters)

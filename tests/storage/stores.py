@@ -27,10 +27,11 @@ from chat.core.ports.operations import (
 )
 from chat.protocol.errors import ErrorCode
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.backends.mysql import Address, open_mysql
+from chat.storage.backends.mysql import open_mysql
+from chat.storage.backends.mysql_address import Address
 from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
+from chat.storage.dispatch import execute
 from chat.storage.schema import migrate
-from chat.storage.transactions.execute import execute
 
 STORES: dict[str, Callable[[pytest.FixtureRequest], DatabaseConnection]] = {
     "sqlite-memory": lambda request: open_sqlite(IN_MEMORY),

@@ -8,8 +8,8 @@ import pytest
 
 from chat.core.ports.operations import Appended
 from chat.storage.backends.sqlite import open_sqlite
+from chat.storage.dispatch import execute
 from chat.storage.schema import migrate
-from chat.storage.transactions.execute import execute
 from tests.storage.stores import befriend, people, read_all, say
 
 ROOT = Path(__file__).parents[2]

@@ -28,8 +28,9 @@ from chat.core.ports.operations import (
     Unblock,
 )
 from chat.protocol.rules import DirectAction, GroupAction
+from chat.storage.append.batch import append_batch
 from chat.storage.append.cache import AppendCache
-from chat.storage.transactions.execute import append_batch, execute
+from chat.storage.dispatch import execute
 from tests.storage.model import Model
 from tests.storage.stores import memory_store, people, read_all, roster
 
@@ -48,7 +49,7 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store = memory_store()
-        self.memories = (AppendCache(), AppendCache())
+        self.caches = (AppendCache(), AppendCache())
         """Of two nodes, which take turns on one connection."""
         self.model = Model()
         self.now_ms = 0
@@ -187,7 +188,7 @@ class StoreMachine(RuleBasedStateMachine):
             for user, to, place, text, key in drawn
         ]
         expected = [self.model.append(append) for append in batch]
-        assert append_batch(self.store, self.memories[node], batch) == expected
+        assert append_batch(self.store, self.caches[node], batch) == expected
 
     @rule(user=users, place=places, seq=st.integers(1, 12))
     def mark_read(self, user: int, place: int, seq: int) -> None:
@@ -247,7 +248,7 @@ def test_a_batch_is_answered_as_one_by_one(
     answers = [
         outcome
         for start, end in pairwise(edges)
-        for outcome in append_batch(together.store, together.memories[0], batch[start:end])
+        for outcome in append_batch(together.store, together.caches[0], batch[start:end])
     ]
     assert answers == [execute(alone.store, append) for append in batch]
     for id in together.model.conversations:

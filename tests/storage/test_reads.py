@@ -15,7 +15,7 @@ from chat.core.ports.operations import (
     StoreOperation,
 )
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.transactions.execute import execute, read_batch
+from chat.storage.dispatch import execute, read_batch
 from tests.storage.stores import (
     NOW_MS,
     befriend,

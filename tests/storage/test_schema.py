@@ -6,9 +6,9 @@ import pytest
 
 from chat.storage.backends.connection import DatabaseConnection, in_transaction
 from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
+from chat.storage.dispatch import execute
 from chat.storage.errors import SchemaTooNew
 from chat.storage.schema import Migration, cluster_name, load_migrations, migrate
-from chat.storage.transactions.execute import execute
 from tests.storage.stores import people, roster, say
 
 

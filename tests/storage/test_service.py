@@ -29,8 +29,9 @@ from chat.core.ports.operations import (
 from chat.storage.backends.connection import in_transaction
 from chat.storage.backends.sqlite import open_sqlite
 from chat.storage.errors import StoreUnavailable
+from chat.storage.executor import ATTEMPTS
 from chat.storage.schema import migrate
-from chat.storage.service import ATTEMPTS, StoreService
+from chat.storage.service import StoreService
 from tests.storage.faults import Answers, Fault, World
 from tests.storage.stores import NOW_MS, befriend, people, read_all, refused, say
 
@@ -99,11 +100,11 @@ def test_what_waits_is_committed_together(
     assert stored(world) == [f"text {number}" for number in range(1, 601)]
 
 
-def test_those_just_answered_are_waited_for(
+def test_appends_of_clients_just_answered_are_waited_for(
     service: StoreService, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chat.storage.service.GATHER", 1e9)
-    monkeypatch.setattr("chat.storage.service.MOST_GATHER_S", 60.0)
+    monkeypatch.setattr("chat.storage.service.GATHER_FRACTION", 1e9)
+    monkeypatch.setattr("chat.storage.service.MAX_GATHER_S", 60.0)
     service.submit_all([(1, text(1)), (2, text(2))])
     answers.wait_for(1, 2)
     service.submit(3, text(3))
@@ -112,11 +113,11 @@ def test_those_just_answered_are_waited_for(
     assert [[ticket for ticket, _ in call] for call in answers.calls] == [[1, 2], [3, 4]]
 
 
-def test_nobody_waits_for_those_who_were_not_there(
+def test_no_append_is_waited_for_that_was_not_expected(
     service: StoreService, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chat.storage.service.GATHER", 1e9)
-    monkeypatch.setattr("chat.storage.service.MOST_GATHER_S", 60.0)
+    monkeypatch.setattr("chat.storage.service.GATHER_FRACTION", 1e9)
+    monkeypatch.setattr("chat.storage.service.MAX_GATHER_S", 60.0)
     for number in range(1, 4):
         service.submit(number, text(number))
         answers.wait_for(number)
@@ -128,8 +129,8 @@ def test_nothing_is_gathered_when_another_write_stands_behind(
     world: World, service: StoreService, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What comes meanwhile would go behind that write, and not into the batch."""
-    monkeypatch.setattr("chat.storage.service.GATHER", 1e9)
-    monkeypatch.setattr("chat.storage.service.MOST_GATHER_S", 60.0)
+    monkeypatch.setattr("chat.storage.service.GATHER_FRACTION", 1e9)
+    monkeypatch.setattr("chat.storage.service.MAX_GATHER_S", 60.0)
     world.write_door.clear()
     jobs: list[tuple[int, StoreOperation]] = []
     for number in range(0, 6, 2):
@@ -142,8 +143,8 @@ def test_nothing_is_gathered_when_another_write_stands_behind(
 def test_closing_ends_the_wait_for_more(
     world: World, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chat.storage.service.GATHER", 1e9)
-    monkeypatch.setattr("chat.storage.service.MOST_GATHER_S", 60.0)
+    monkeypatch.setattr("chat.storage.service.GATHER_FRACTION", 1e9)
+    monkeypatch.setattr("chat.storage.service.MAX_GATHER_S", 60.0)
     service = StoreService(world.open, answers)
     service.start()
     service.submit_all([(1, text(1)), (2, text(2))])
@@ -337,7 +338,7 @@ def test_a_read_fails_only_if_it_must(
     assert isinstance(outcome, RosterRead)
 
 
-def test_what_was_remembered_is_not_believed_of_a_database_that_was_restored(
+def test_the_cache_is_not_used_for_a_database_that_was_restored(
     world: World, service: StoreService, answers: Answers
 ) -> None:
     for number in (1, 2):
@@ -370,7 +371,7 @@ def test_an_append_that_breaks_its_batch_fails_alone(
     assert stored(world) == ["text 1", "text 3"]
 
 
-def test_a_read_that_breaks_its_turn_fails_alone(
+def test_a_read_that_breaks_its_transaction_fails_alone(
     world: World, service: StoreService, answers: Answers
 ) -> None:
     world.read_door.clear()

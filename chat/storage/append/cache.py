@@ -1,49 +1,55 @@
-"""What the writer of a node remembers of the store, so as not to ask for it before each append.
+"""The append cache: what one writer knows of the store, so that it need not ask before each append.
 
-Names, and the conversations of two users, never change once they are there; whoever has seen one
-knows it for good. Two things do change, and each is remembered along with what tells whether it
-still holds:
+Names, and the conversations of two users, never change once they exist, so a cached one is always
+right. Two things do change, and each is cached with what tells whether it is still right:
 
 - *Who may write* to a conversation holds for one `access_version` of its row. Every transaction
   that changes it raises the version under the row's lock.
-- *The head* is where the last append of this node left it. It may have been raised by another node
-  since, or by somebody who joined.
+- *The head* is where the last append of this writer left it. Another node, or a user who joined,
+  may have raised it since.
 
-An append that goes by memory is *optimistic*: it takes the remembered head and version for
-granted, and its first statement, which locks the row, fails if either is not so any more (`Stale`).
-Then nothing was stored, and the batch goes the long way, which locks first and asks afterwards.
+A batch that is cached in full is stored by optimistic concurrency control: it speculates on the
+cached heads and versions, its first statement verifies them, and if one is stale nothing is stored
+and the batch falls back to locking and asking (see batch.py). So a stale cache costs a wasted
+attempt and never a wrong answer.
 
-So what is outdated costs no more than a vain attempt. A database that knows less than before, as
-one that was restored does, is another matter: whoever opens a new connection begins with an empty
-memory. To keep vain attempts few, a conversation is taken for granted only while nobody else
-was found to have raised its head; and after a batch that failed the next ones go the long way, the
-more of them, the more failed in a row.
+Wasted attempts are kept few in two ways. A conversation is speculated on only while no other writer
+was found to have raised its head. And after a batch that was stale the next ones do not speculate:
+one batch at first, twice as many each time in a row (exponential backoff), MAX_BACKOFF at most.
+
+Verifying is no protection against a database that knows less than before, as one that was restored
+from a backup does: the same head may then stand for another log. So a cache lives no longer than
+its connection.
 """
 
 from typing import Final, TypeAlias
 
 from chat.core.ports.operations import Append
 
-MOST: Final = 100_000
-"""How many names, pairs or writers are remembered; all are forgotten when there are more."""
+MAX_CACHED: Final = 100_000
+"""Most names, pairs or writers in the cache; the cache is emptied of them when there are more."""
 
-MOST_CAUTION: Final = 64
-"""Most batches that go the long way because of those that failed."""
+MAX_BACKOFF: Final = 64
+"""Most batches that do not speculate after one that was stale."""
 
-Place: TypeAlias = tuple[int, int | str | None, int | None]
-"""Who appends, to whom, in which group. A batch has few of them, however long it is."""
+Route: TypeAlias = tuple[int, int | str | None, int | None]
+"""How an append is addressed: sender, the user it goes to, the group it goes to. A batch has few
+routes, however many appends it has."""
+
+Destination: TypeAlias = tuple[int, int | None]
+"""What a route leads to: conversation, and recipient (None in a group)."""
 
 
-class Remembered:
-    """A conversation. `writers`: sender and recipient (0 in a group) of those who may write there
-    at that version. `is_ours`: no other node seems to write there."""
+class CachedConversation:
+    """`writers`: sender and recipient (0 in a group) of all who are known to be allowed to write at
+    `access_version`. `is_contended`: another writer was seen to raise the head."""
 
-    __slots__ = ("access_version", "head", "is_ours", "writers")
+    __slots__ = ("access_version", "head", "is_contended", "writers")
 
     def __init__(self, head: int, access_version: int) -> None:
         self.head = head
         self.access_version = access_version
-        self.is_ours = True
+        self.is_contended = False
         self.writers: set[tuple[int, int]] = set()
 
 
@@ -55,22 +61,22 @@ class AppendCache:
         """Users by their name in lower case."""
         self.pairs: dict[tuple[int, int], int] = {}
         """The conversations between two users, lower number first."""
-        self.conversations: dict[int, Remembered] = {}
+        self.conversations: dict[int, CachedConversation] = {}
         self._writers = 0
-        self._caution = 0
-        self._last_caution = 0
+        self._backoff = 0
+        self._last_backoff = 0
 
-    def learn_names(self, names: dict[str, int]) -> None:
-        if len(self.names) > MOST:
+    def add_names(self, names: dict[str, int]) -> None:
+        if len(self.names) > MAX_CACHED:
             self.names.clear()
         self.names.update(names)
 
-    def learn_pairs(self, pairs: dict[tuple[int, int], int]) -> None:
-        if len(self.pairs) > MOST:
+    def add_pairs(self, pairs: dict[tuple[int, int], int]) -> None:
+        if len(self.pairs) > MAX_CACHED:
             self.pairs.clear()
         self.pairs.update(pairs)
 
-    def learn_conversation(
+    def update_conversation(
         self,
         conversation: int,
         before: int,
@@ -78,27 +84,28 @@ class AppendCache:
         access_version: int,
         writers: set[tuple[int, int]],
     ) -> None:
-        """What a committed transaction found under the lock, and the head it left."""
-        if self._writers > MOST or len(self.conversations) > MOST:
+        """A committed transaction found the head `before` and that version under the lock, some
+        who may write, and left `head`."""
+        if self._writers > MAX_CACHED or len(self.conversations) > MAX_CACHED:
             self.conversations.clear()
             self._writers = 0
-        remembered = self.conversations.get(conversation)
-        if remembered is None:
-            remembered = self.conversations[conversation] = Remembered(head, access_version)
+        cached = self.conversations.get(conversation)
+        if cached is None:
+            cached = self.conversations[conversation] = CachedConversation(head, access_version)
         else:
-            remembered.is_ours = remembered.head == before
-        if remembered.access_version != access_version:
-            self._writers -= len(remembered.writers)
-            remembered.writers.clear()
-        self._writers += len(writers - remembered.writers)
-        remembered.writers |= writers
-        remembered.head = head
-        remembered.access_version = access_version
+            cached.is_contended = cached.head != before
+        if cached.access_version != access_version:
+            self._writers -= len(cached.writers)
+            cached.writers.clear()
+        self._writers += len(writers - cached.writers)
+        cached.writers |= writers
+        cached.head = head
+        cached.access_version = access_version
 
-    def find_target(self, place: Place) -> tuple[int, int | None] | None:
-        """The conversation and the recipient (None in a group), if this sender may write there by
-        all that is remembered and nobody else seems to."""
-        sender, to, group = place
+    def find_destination(self, route: Route) -> Destination | None:
+        """Where the route leads, if by the cache this sender may write there and no other writer
+        does."""
+        sender, to, group = route
         if group is not None:
             conversation, recipient = group, None
         else:
@@ -109,37 +116,37 @@ class AppendCache:
             if found is None:
                 return None
             conversation = found
-        remembered = self.conversations.get(conversation)
-        if remembered is None or not remembered.is_ours:
+        cached = self.conversations.get(conversation)
+        if cached is None or cached.is_contended:
             return None
-        if (sender, recipient or 0) not in remembered.writers:
+        if (sender, recipient or 0) not in cached.writers:
             return None
         return conversation, recipient
 
     def has_writer(self, conversation: int, sender: int, recipient: int) -> bool:
-        """Whether this sender may write there at the remembered version; recipient 0: a group."""
-        remembered = self.conversations.get(conversation)
-        return remembered is not None and (sender, recipient) in remembered.writers
+        """Whether this sender may write there at the cached version; recipient 0: a group."""
+        cached = self.conversations.get(conversation)
+        return cached is not None and (sender, recipient) in cached.writers
 
-    def dares(self) -> bool:
-        """Whether the next batch may go by memory."""
-        if self._caution:
-            self._caution -= 1
+    def may_speculate(self) -> bool:
+        """Whether the next batch may. To be asked once for each batch: it counts the backoff."""
+        if self._backoff:
+            self._backoff -= 1
             return False
         return True
 
-    def held(self, heads: dict[int, int]) -> None:
-        """A batch that went by memory was committed and left these heads."""
+    def verified(self, heads: dict[int, int]) -> None:
+        """A batch that speculated was committed and left these heads."""
         for conversation, head in heads.items():
             self.conversations[conversation].head = head
-        self._last_caution = 0
+        self._last_backoff = 0
 
-    def failed(self) -> None:
-        """What a batch took for granted was not so."""
-        self._caution = self._last_caution = min(MOST_CAUTION, 2 * self._last_caution or 1)
+    def found_stale(self) -> None:
+        """A batch that speculated failed to verify what it took from the cache."""
+        self._backoff = self._last_backoff = min(MAX_BACKOFF, 2 * self._last_backoff or 1)
 
 
-def place_of(append: Append) -> Place:
+def route_of(append: Append) -> Route:
     return append.sender, append.to, append.group
 
 

@@ -1,14 +1,16 @@
-"""What the transactions need of a database. SQLite and MySQL each have a module that gives it.
+"""What the transactions need of a database. SQLite and MySQL each have modules that provide it.
 
-The SQL of the transactions is the same for all. A connection takes care of what is not: the
-mark of a parameter (`?` in our text), how a transaction begins, what a row lock is called and
-which exceptions the driver raises. One connection is used by one thread at a time.
+The SQL of the transactions is the same for all databases. A connection takes care of what differs:
+the mark of a parameter (`?` in our text), how a transaction begins, what a row lock is called, how
+rows are read fast, and which exceptions the driver raises. One connection is used by one thread at
+a time.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeAlias, TypeVar
+from enum import Enum, auto
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from chat.storage.errors import LostConnection, StoreError
 
@@ -19,12 +21,64 @@ Row: TypeAlias = tuple[Any, ...]
 T = TypeVar("T")
 
 
+class ColumnType(Enum):
+    """What the values of a column are."""
+
+    INTEGER = auto()
+    WORD = auto()
+    """A text without spaces, never empty, never NULL."""
+    OPTIONAL_WORD = auto()
+    """The same, or NULL, which is None in the row."""
+    TEXT = auto()
+    """Any text, never NULL."""
+
+
+class Column(NamedTuple):
+    """An SQL expression in the list of a SELECT. INTEGER columns are never NULL either."""
+
+    expression: str
+    type: ColumnType
+
+
+class Columns:
+    """The list of a SELECT, with types. Made once for each statement, as a constant: a backend
+    keeps what it works out from it. A TEXT is best put last (see mysql_packing.py)."""
+
+    def __init__(self, *columns: Column) -> None:
+        self.columns = columns
+        self.sql = ", ".join(column.expression for column in columns)
+
+
+class Select(NamedTuple):
+    """A SELECT: its columns, the statement from FROM on, and the parameters."""
+
+    columns: Columns
+    source: str
+    parameters: Sequence[Value] = ()
+
+
+def integer(expression: str) -> Column:
+    return Column(expression, ColumnType.INTEGER)
+
+
+def word(expression: str) -> Column:
+    return Column(expression, ColumnType.WORD)
+
+
+def optional_word(expression: str) -> Column:
+    return Column(expression, ColumnType.OPTIONAL_WORD)
+
+
+def text(expression: str) -> Column:
+    return Column(expression, ColumnType.TEXT)
+
+
 class DatabaseConnection(Protocol):
     """A session with a database. Every method raises the StoreErrors that fit. Any other
     exception is a bug in a statement."""
 
     name: str
-    """What a person calls the store: its path or its address, without a password."""
+    """What logs call the store: its path or its address, without a password."""
 
     for_update: str
     """What is put after a SELECT to lock its rows until the commit: " FOR UPDATE", or nothing
@@ -41,25 +95,17 @@ class DatabaseConnection(Protocol):
         ...
 
     def rollback(self) -> None:
-        """Ends the transaction without a trace. It is no mistake if there is none."""
+        """Ends the transaction; nothing of it is stored. It is no mistake if there is none."""
         ...
 
     def query(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
-        """All rows of a SELECT."""
+        """All rows of a SELECT, as the driver reads them."""
         ...
 
-    def query_all(self, *statements: tuple[str, Sequence[Value]]) -> list[list[Row]]:
-        """The rows of several SELECTs, which are carried out one after the other."""
-        ...
-
-    def pack(self, *columns: str) -> str:
-        """These columns as a SELECT lists them whose rows are then unpacked. None of them is NULL,
-        and only the last has spaces in it. What a driver written in Python takes for a row it
-        takes for each column again; one that is saves that."""
-        ...
-
-    def unpack(self, rows: list[Row], width: int) -> Iterable[Sequence[Any]]:
-        """The `width` columns of each row; numbers may have become texts."""
+    def select(self, *selects: Select) -> list[list[Row]]:
+        """The rows of each of these SELECTs, which are carried out one after the other, in one
+        round trip where the database can. Values have the types of the columns. For statements
+        with many rows or on the hot path; `query` does for the rest."""
         ...
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
@@ -69,7 +115,7 @@ class DatabaseConnection(Protocol):
         ...
 
     def insert_rows(self, sql: str, rows: Sequence[Row]) -> None:
-        """An INSERT of at least one row, as text up to its VALUES. A column has values of one kind.
+        """An INSERT of at least one row, as text up to its VALUES. A column has values of one type.
         What it raises may come later, as with `execute`."""
         ...
 
@@ -78,16 +124,17 @@ class DatabaseConnection(Protocol):
         ...
 
     def schema_lock(self) -> AbstractContextManager[None]:
-        """Keeps others from changing the schema for as long as it is entered."""
+        """Keeps other nodes from changing the schema for as long as it is entered."""
         ...
 
     def define(self, statement: str) -> None:
-        """A statement of a migration, as this database writes it. It is no mistake if the table or
+        """A statement of a migration, in this database's dialect. It is no mistake if the table or
         column that it adds is there."""
         ...
 
     def config_warnings(self) -> list[str]:
-        """What a person should know of the database's settings, because it breaks a promise."""
+        """Settings of the database that break a promise of the contract, one sentence each with
+        its remedy."""
         ...
 
     def close(self) -> None:
@@ -98,8 +145,8 @@ class DatabaseConnection(Protocol):
 def in_transaction(connection: DatabaseConnection, work: Callable[[], T], *, write: bool) -> T:
     """Runs `work` as one transaction and gives its result once the commit has returned.
 
-    Whatever `work` raises is raised after a rollback. A commit whose fate is open raises
-    LostConnection with `maybe_committed`.
+    Whatever `work` raises is raised after a rollback. A commit of which it is not known whether it
+    was carried out raises LostConnection with `maybe_committed`.
     """
     connection.begin(write=write)
     try:

@@ -4,11 +4,11 @@ Texts of the same shape are the same string object, so that a database which kee
 statements finds them again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
-from chat.storage.backends.connection import DatabaseConnection, Row
+from chat.storage.backends.connection import DatabaseConnection, Row, Value
 
 CHUNK: Final = 400
 """Most values of one list; SQLite takes no more than 500 SELECTs in a union."""
@@ -47,3 +47,8 @@ def query_in_chunks(
         chunk = ids[start : start + CHUNK]
         rows += connection.query(f"{before} ({marks(len(chunk))}){after}", chunk)
     return rows
+
+
+def flat(rows: Iterable[tuple[Value, ...]]) -> list[Value]:
+    """The values of rows one after the other, as `value_rows` and `derived` take them."""
+    return [value for row in rows for value in row]

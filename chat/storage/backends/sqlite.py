@@ -15,12 +15,12 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from chat.storage.backends.connection import Row, Value
+from chat.storage.backends.connection import Row, Select, Value
 from chat.storage.backends.sql import value_rows
 from chat.storage.errors import (
     DuplicateKey,
@@ -84,14 +84,11 @@ class SqliteConnection:
         except sqlite3.Error as error:
             raise _translated(error) from error
 
-    def query_all(self, *statements: tuple[str, Sequence[Value]]) -> list[list[Row]]:
-        return [self.query(sql, parameters) for sql, parameters in statements]
-
-    def pack(self, *columns: str) -> str:
-        return ", ".join(columns)
-
-    def unpack(self, rows: list[Row], width: int) -> Iterable[Sequence[Any]]:
-        return rows
+    def select(self, *selects: Select) -> list[list[Row]]:
+        return [
+            self.query(f"SELECT {columns.sql} {source}", parameters)
+            for columns, source, parameters in selects
+        ]
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
         try:

@@ -27,10 +27,10 @@ from chat.storage.transactions.rosters import find_user, load_roster, lock_users
 
 def add_friend(connection: DatabaseConnection, operation: AddFriend) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
-    conversation, bond = _begin(connection, user, other, DirectAction.ADD_FRIEND)
+    conversation, relationship = _begin(connection, user, other, DirectAction.ADD_FRIEND)
     touched: tuple[Touched, ...] = ()
-    if not bond.asked:
-        if bond.answered:
+    if not relationship.asked:
+        if relationship.answered:
             conversation = _befriend(connection, user, other.id, conversation)
             touched = raise_versions(connection, (user, other.id))
         else:
@@ -38,16 +38,17 @@ def add_friend(connection: DatabaseConnection, operation: AddFriend) -> Friendsh
         connection.execute(
             "INSERT INTO friendships (user_id, friend_id, conversation_id, asked_ms)"
             " VALUES (?, ?, ?, ?)",
-            (user, other.id, conversation if bond.answered else None, operation.at_ms),
+            (user, other.id, conversation if relationship.answered else None, operation.at_ms),
         )
     return FriendshipChanged(load_roster(connection, user), touched)
 
 
 def remove_friend(connection: DatabaseConnection, operation: RemoveFriend) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
-    conversation, bond = _begin(connection, user, other, DirectAction.REMOVE_FRIEND)
+    conversation, relationship = _begin(connection, user, other, DirectAction.REMOVE_FRIEND)
     # A request stands in the roster of the one who was asked, and in no other.
-    changed = [id for id, is_asked in ((user, bond.answered), (other.id, bond.asked)) if is_asked]
+    has_request = ((user, relationship.answered), (other.id, relationship.asked))
+    changed = [id for id, is_asked in has_request if is_asked]
     connection.execute(
         "DELETE FROM friendships"
         " WHERE (user_id = ? AND friend_id = ?) OR (user_id = ? AND friend_id = ?)",
@@ -81,16 +82,16 @@ def unblock(connection: DatabaseConnection, operation: Unblock) -> FriendshipCha
 def _begin(
     connection: DatabaseConnection, user: int, other: User, action: DirectAction
 ) -> tuple[int | None, Relationship]:
-    """Takes the locks and checks the access: the conversation of the two and their bond."""
+    """Takes the locks and checks the access: the two users' conversation and relationship."""
     pair = (min(user, other.id), max(user, other.id))
     conversation = _lock_conversation(connection, pair)
     lock_users(connection, pair)
     if conversation is None:
         # It may have been made while this waited for the users.
         conversation = _lock_conversation(connection, pair)
-    bond = read_relationship(connection, user, other.id)
-    allow_direct(bond.role, action)
-    return conversation, bond
+    relationship = read_relationship(connection, user, other.id)
+    allow_direct(relationship.role, action)
+    return conversation, relationship
 
 
 def _lock_conversation(connection: DatabaseConnection, pair: tuple[int, int]) -> int | None:

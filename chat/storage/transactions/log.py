@@ -20,25 +20,43 @@ from chat.core.ports.operations import (
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import EntryKind, User
 from chat.protocol.rules import DirectAction, GroupAction
-from chat.storage.backends.connection import DatabaseConnection
+from chat.storage.backends.connection import (
+    Columns,
+    DatabaseConnection,
+    Select,
+    integer,
+    optional_word,
+    text,
+    word,
+)
 from chat.storage.transactions.access import Refusal, allow_direct, allow_group, read_relationship
 
 GROUP: Final = "group"
-"""The kind of a group's conversation, as the table has it; the other is `direct`."""
+"""The kind of a group's conversation in its table; the other kind is `direct`."""
+
+TEXT: Final = str(EntryKind.TEXT.value)
+"""The kind of an entry that a user wrote, in the table of entries."""
 
 INSERT_ENTRIES: Final = (
     "INSERT INTO entries (conversation_id, seq, kind, sender_id, text, at_ms, `key`)"
 )
 
 _KINDS: Final = {str(kind.value): kind for kind in EntryKind}
-# Only the text has spaces in it: by the spec, names and keys have none.
-_COLUMNS: Final = (
-    *("e.seq", "e.kind", "e.sender_id", "u.name", "e.at_ms", "COALESCE(e.`key`, '')", "e.text"),
+# By the spec, names and keys have no spaces.
+_ENTRY: Final = Columns(
+    integer("e.seq"),
+    word("e.kind"),
+    integer("e.sender_id"),
+    word("u.name"),
+    integer("e.at_ms"),
+    optional_word("e.`key`"),
+    text("e.text"),
 )
 
 
-class Standing(NamedTuple):
-    """What a member's user has to do with a conversation. `other`: the friend, None in a group."""
+class Membership(NamedTuple):
+    """A conversation as one member sees it: its head, the first entry the member may see, how far
+    the member has read, and the other user, None in a group."""
 
     head: int
     since: int
@@ -65,7 +83,7 @@ def read_log(connection: DatabaseConnection, operation: ReadLog) -> LogRead:
 
 
 def read_history(connection: DatabaseConnection, operation: ReadHistory) -> HistoryRead:
-    standing = _standing(
+    membership = _read_membership(
         connection,
         operation.user,
         operation.conversation,
@@ -74,14 +92,14 @@ def read_history(connection: DatabaseConnection, operation: ReadHistory) -> Hist
     )
     limit = operation.limit
     if operation.after is not None:
-        after = max(operation.after, standing.since - 1)
-        which = "AND e.seq > ? ORDER BY e.seq LIMIT ?"
+        after = max(operation.after, membership.since - 1)
+        condition = "AND e.seq > ? ORDER BY e.seq LIMIT ?"
         parameters: tuple[int, ...] = (after, limit + 1)
     else:
-        before = standing.head + 1 if operation.before is None else operation.before
-        which = "AND e.seq < ? AND e.seq >= ? ORDER BY e.seq DESC LIMIT ?"
-        parameters = (before, standing.since, limit + 1)
-    entries = _read_entries(connection, operation.conversation, which, parameters)
+        before = membership.head + 1 if operation.before is None else operation.before
+        condition = "AND e.seq < ? AND e.seq >= ? ORDER BY e.seq DESC LIMIT ?"
+        parameters = (before, membership.since, limit + 1)
+    entries = _read_entries(connection, operation.conversation, condition, parameters)
     page = entries[:limit]
     if operation.after is None:
         page.reverse()
@@ -89,23 +107,23 @@ def read_history(connection: DatabaseConnection, operation: ReadHistory) -> Hist
 
 
 def mark_read(connection: DatabaseConnection, operation: MarkRead) -> ReadMarked:
-    # Without the conversation's lock: heads and marks only grow, and the row of a member who has
-    # gone meanwhile is not there to be changed.
-    standing = _standing(
+    # Without the conversation's lock: heads and read marks only grow, and for a member who has left
+    # meanwhile there is no row to update.
+    membership = _read_membership(
         connection,
         operation.user,
         operation.conversation,
         GroupAction.MARK_READ,
         DirectAction.MARK_READ,
     )
-    mark = min(operation.seq, standing.head)
-    if mark > standing.read:
+    mark = min(operation.seq, membership.head)
+    if mark > membership.read:
         connection.execute(
             "UPDATE members SET read_seq = ?"
             " WHERE conversation_id = ? AND user_id = ? AND read_seq < ?",
             (mark, operation.conversation, operation.user, mark),
         )
-    return ReadMarked(max(mark, standing.read), standing.other)
+    return ReadMarked(max(mark, membership.read), membership.other)
 
 
 def append_membership(
@@ -133,15 +151,15 @@ def append_membership(
     return entries
 
 
-def _standing(
+def _read_membership(
     connection: DatabaseConnection,
     user: int,
     conversation: int,
     group_action: GroupAction,
     direct_action: DirectAction,
-) -> Standing:
-    """Raises Refusal unless the user may do that here; who is not a member of anything at all
-    under that number is an outsider."""
+) -> Membership:
+    """Raises Refusal unless the user may do that here. A conversation that does not exist has
+    outsiders only."""
     rows = connection.query(
         "SELECT c.kind, c.head, c.low_user_id, c.high_user_id, m.role, m.since_seq, m.read_seq"
         " FROM conversations c"
@@ -157,21 +175,22 @@ def _standing(
             raise Refusal(ErrorCode.NOT_MEMBER)
         other = high if user == low else low
         allow_direct(read_relationship(connection, user, other).role, direct_action)
-    return Standing(head, since, read, other)
+    return Membership(head, since, read, other)
 
 
 def _read_entries(
-    connection: DatabaseConnection, conversation: int, which: str, parameters: Sequence[int]
+    connection: DatabaseConnection, conversation: int, condition: str, parameters: Sequence[int]
 ) -> list[LogEntry]:
-    # LEFT makes MySQL begin with the log; where users are few it would read all that each wrote.
-    rows = connection.query(
-        f"SELECT {connection.pack(*_COLUMNS)} FROM entries e"
-        f" LEFT JOIN users u ON u.id = e.sender_id WHERE e.conversation_id = ? {which}",
-        (conversation, *parameters),
+    # LEFT makes MySQL begin with the log: where users are few it would read all entries of each.
+    (rows,) = connection.select(
+        Select(
+            _ENTRY,
+            "FROM entries e LEFT JOIN users u ON u.id = e.sender_id"
+            f" WHERE e.conversation_id = ? {condition}",
+            (conversation, *parameters),
+        )
     )
     return [
-        LogEntry(
-            conversation, int(seq), _KINDS[kind], int(sender), name, text, int(at_ms), key or None
-        )
-        for seq, kind, sender, name, at_ms, key, text in connection.unpack(rows, len(_COLUMNS))
+        LogEntry(conversation, seq, _KINDS[kind], sender, name, text, at_ms, key)
+        for seq, kind, sender, name, at_ms, key, text in rows
     ]

@@ -1,13 +1,15 @@
-"""Rosters: what a user's devices must know, and the version that says whether it changed.
+"""Rosters: a user's friends, groups and open requests, and the version that says whether they
+changed.
 
 A roster's version grows by one in the very transaction that changes the user's friends, groups
 or open requests, under the lock of the user's row, and at no other time. Heads and read marks
-stand in the roster for convenience and do not count as changes.
+are in the roster for convenience and do not count as changes.
 
 Rows of users are locked in the order of their numbers, and after any conversation's.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from chat.core.ports.operations import (
     FriendRow,
@@ -23,9 +25,37 @@ from chat.core.ports.operations import (
 )
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import Group, Role, User
-from chat.storage.backends.connection import DatabaseConnection
+from chat.storage.backends.connection import (
+    Columns,
+    DatabaseConnection,
+    Select,
+    integer,
+    text,
+    word,
+)
 from chat.storage.backends.sql import CHUNK, marks, query_in_chunks
 from chat.storage.transactions.access import Refusal
+
+_ACCOUNT: Final = Columns(integer("id"), integer("roster_version"), word("name"))
+_FRIEND: Final = Columns(
+    integer("f.user_id"),
+    integer("u.id"),
+    word("u.name"),
+    integer("c.id"),
+    integer("c.head"),
+    integer("m.read_seq"),
+)
+_GROUP: Final = Columns(
+    integer("m.user_id"),
+    integer("c.id"),
+    text("c.name"),
+    text("c.description"),
+    word("m.role"),
+    integer("c.head"),
+    integer("m.read_seq"),
+    integer("m.since_seq"),
+)
+_REQUEST: Final = Columns(integer("f.friend_id"), integer("u.id"), word("u.name"))
 
 
 def find_user(connection: DatabaseConnection, ref: int | str) -> User:
@@ -90,40 +120,38 @@ def read_rosters(
 
 
 def _load_rosters(connection: DatabaseConnection, users: Sequence[int]) -> dict[int, Roster]:
-    """By user, of those who exist."""
+    """By user; users that do not exist are left out."""
     ids = marks(len(users))
-    # The versions come first: should the rest be newer than them, the rosters are read once more.
-    pack, unpack = connection.pack, connection.unpack
-    known, friends, groups, requests = connection.query_all(
-        (f"SELECT {pack('id', 'roster_version', 'name')} FROM users WHERE id IN ({ids})", users),
-        (
-            f"SELECT {pack('f.user_id', 'u.id', 'u.name', 'c.id', 'c.head', 'm.read_seq')}"
-            " FROM friendships f"
+    # The versions come first: if the rest is newer than they are, the rosters are read once more.
+    accounts, friends, groups, requests = connection.select(
+        Select(_ACCOUNT, f"FROM users WHERE id IN ({ids})", users),
+        Select(
+            _FRIEND,
+            "FROM friendships f"
             " JOIN users u ON u.id = f.friend_id"
             " JOIN conversations c ON c.id = f.conversation_id"
             " JOIN members m ON m.conversation_id = c.id AND m.user_id = f.user_id"
             f" WHERE f.user_id IN ({ids}) ORDER BY u.id",
             users,
         ),
-        (
-            "SELECT m.user_id,"
-            " c.id, c.name, c.description, m.role, c.head, m.read_seq, m.since_seq"
-            " FROM members m JOIN conversations c ON c.id = m.conversation_id"
+        Select(
+            _GROUP,
+            "FROM members m JOIN conversations c ON c.id = m.conversation_id"
             f" WHERE m.user_id IN ({ids}) AND c.kind = 'group' ORDER BY c.id",
             users,
         ),
-        (
-            f"SELECT {pack('f.friend_id', 'u.id', 'u.name')}"
-            " FROM friendships f JOIN users u ON u.id = f.user_id"
+        Select(
+            _REQUEST,
+            "FROM friendships f JOIN users u ON u.id = f.user_id"
             f" WHERE f.friend_id IN ({ids}) AND f.conversation_id IS NULL"
             " ORDER BY f.asked_ms, u.id",
             users,
         ),
     )
     friends_of: dict[int, list[FriendRow]] = {}
-    for user, friend, name, conversation, head, read in unpack(friends, 6):
-        row = FriendRow(int(friend), name, int(conversation), int(head), int(read))
-        friends_of.setdefault(int(user), []).append(row)
+    for user, friend, name, conversation, head, read in friends:
+        row = FriendRow(friend, name, conversation, head, read)
+        friends_of.setdefault(user, []).append(row)
     groups_of: dict[int, list[Group]] = {}
     for user, id, name, description, role, head, read, since in groups:
         group = Group(
@@ -137,17 +165,17 @@ def _load_rosters(connection: DatabaseConnection, users: Sequence[int]) -> dict[
         )
         groups_of.setdefault(user, []).append(group)
     requests_of: dict[int, list[User]] = {}
-    for user, asker, name in unpack(requests, 3):
-        requests_of.setdefault(int(user), []).append(User(id=int(asker), name=name))
+    for user, asker, name in requests:
+        requests_of.setdefault(user, []).append(User(id=asker, name=name))
     return {
-        int(user): Roster(
-            user=User(id=int(user), name=name),
-            version=int(version),
-            friends=tuple(friends_of.get(int(user), ())),
-            groups=tuple(groups_of.get(int(user), ())),
-            requests=tuple(requests_of.get(int(user), ())),
+        user: Roster(
+            user=User(id=user, name=name),
+            version=version,
+            friends=tuple(friends_of.get(user, ())),
+            groups=tuple(groups_of.get(user, ())),
+            requests=tuple(requests_of.get(user, ())),
         )
-        for user, version, name in unpack(known, 3)
+        for user, version, name in accounts
     }
 
 

@@ -1,4 +1,4 @@
-"""What the writer remembers: it spares questions, and never changes an answer."""
+"""The append cache: it saves questions, and never changes an answer."""
 
 from collections.abc import Callable
 
@@ -17,12 +17,13 @@ from chat.core.ports.operations import (
     StoreOperation,
     Unblock,
 )
-from chat.storage.append import cache as module
-from chat.storage.append.batch import MAX_BATCH, append_guessed, guess
+from chat.storage.append import cache as cache_module
+from chat.storage.append.batch import MAX_BATCH, append_batch
 from chat.storage.append.cache import AppendCache
+from chat.storage.append.speculation import speculate, verify_and_append
 from chat.storage.backends.connection import DatabaseConnection, in_transaction
+from chat.storage.dispatch import execute
 from chat.storage.errors import DuplicateKey, Stale
-from chat.storage.transactions.execute import append_batch, execute
 from tests.storage.stores import (
     NOW_MS,
     befriend,
@@ -43,30 +44,30 @@ def begin(store: DatabaseConnection) -> tuple[int, int]:
     return befriend(store, ANN, BOB), make_group(store, ANN, BOB)
 
 
-def learned(store: DatabaseConnection, group: int) -> AppendCache:
-    """It knows that Bob may write to Ann and in the group."""
-    memory = AppendCache()
+def filled_cache(store: DatabaseConnection, group: int) -> AppendCache:
+    """A cache that holds that Bob may write to Ann and in the group."""
+    cache = AppendCache()
     batch = [say(BOB, "ann", key="first"), say_group(BOB, group, key="second")]
-    assert guess(memory, batch) is None
-    append_batch(store, memory, batch)
-    return memory
+    assert speculate(cache, batch) is None
+    append_batch(store, cache, batch)
+    return cache
 
 
-def test_what_is_remembered_is_not_asked_for(store: DatabaseConnection) -> None:
+def test_what_is_cached_is_not_asked_for(store: DatabaseConnection) -> None:
     conversation, group = begin(store)
-    memory = learned(store, group)
+    cache = filled_cache(store, group)
     batch = [say(BOB, "ANN", key="a"), say_group(BOB, group, key="b"), say(BOB, ANN, key="c")]
-    guessed = guess(memory, batch)
-    assert guessed is not None
-    assert append_batch(store, memory, batch) == guessed.outcomes
-    assert guessed.outcomes == [
+    speculation = speculate(cache, batch)
+    assert speculation is not None
+    assert append_batch(store, cache, batch) == speculation.outcomes
+    assert speculation.outcomes == [
         Appended(conversation, 2, NOW_MS, ANN),
         Appended(group, 4, NOW_MS, None),
         Appended(conversation, 3, NOW_MS, ANN),
     ]
     assert [entry.key for entry in read_all(store, conversation)] == ["first", "a", "c"]
     assert [entry.key for entry in read_all(store, group)] == [None, None, "second", "b"]
-    assert guess(memory, [say(BOB, ANN, key="d")]) is not None
+    assert speculate(cache, [say(BOB, ANN, key="d")]) is not None
 
 
 @pytest.mark.parametrize(
@@ -82,14 +83,14 @@ def test_what_is_remembered_is_not_asked_for(store: DatabaseConnection) -> None:
         lambda group: say_group(BOB, 1),
     ],
 )
-def test_what_is_not_remembered_is_asked_for(
+def test_what_is_not_cached_is_asked_for(
     store: DatabaseConnection, unknown: Callable[[int], Append]
 ) -> None:
     _, group = begin(store)
-    memory = learned(store, group)
+    cache = filled_cache(store, group)
     batch = [say(BOB, ANN, key="a"), unknown(group)]
-    assert guess(memory, batch) is None
-    _, outcome = append_batch(store, memory, batch)
+    assert speculate(cache, batch) is None
+    _, outcome = append_batch(store, cache, batch)
     again = execute(store, batch[1])
     if isinstance(outcome, Appended):
         outcome = replace(outcome, repeated=True)
@@ -123,28 +124,28 @@ CHANGES: dict[str, tuple[list[Callable[[int], StoreOperation]], str, str]] = {
 
 @pytest.mark.parametrize("what", CHANGES)
 @pytest.mark.parametrize("is_asking", [False, True])
-def test_whoever_may_not_write_any_more_is_refused(
+def test_a_user_who_may_not_write_any_more_is_refused(
     store: DatabaseConnection, what: str, is_asking: bool
 ) -> None:
-    """`is_asking`: somebody the memory does not know is in the batch, so that it asks."""
+    """`is_asking`: a sender the cache does not hold is in the batch, so that it locks and asks."""
     _, group = begin(store)
-    memory = learned(store, group)
+    cache = filled_cache(store, group)
     operations, to_friend, to_group = CHANGES[what]
     for operation in operations:
         execute(store, operation(group))
     more = [say(CYD, ANN)] if is_asking else []
     for key, code in (("a", to_friend), ("b", to_group)):
         append = say(BOB, ANN, key=key) if key == "a" else say_group(BOB, group, key=key)
-        outcome = append_batch(store, memory, [append, *more])[0]
+        outcome = append_batch(store, cache, [append, *more])[0]
         assert outcome == refused(code) if code else isinstance(outcome, Appended)
 
 
-def test_a_head_that_somebody_else_raised_is_found_out(store: DatabaseConnection) -> None:
+def test_a_head_that_another_writer_raised_is_found_out(store: DatabaseConnection) -> None:
     conversation, group = begin(store)
-    mine, other = learned(store, group), AppendCache()
+    mine, other = filled_cache(store, group), AppendCache()
     for number in range(12):
-        memory = mine if number % 3 else other
-        outcome = append_batch(store, memory, [say(BOB, ANN, key=str(number))])
+        cache = mine if number % 3 else other
+        outcome = append_batch(store, cache, [say(BOB, ANN, key=str(number))])
         assert outcome == [Appended(conversation, 2 + number, NOW_MS, ANN)]
     keys = ["first", *[str(number) for number in range(12)]]
     assert [entry.key for entry in read_all(store, conversation)] == keys
@@ -153,93 +154,93 @@ def test_a_head_that_somebody_else_raised_is_found_out(store: DatabaseConnection
 def test_a_full_batch_may_be_of_as_many_conversations(store: DatabaseConnection) -> None:
     (ann,) = people(store, 1)
     groups = [make_group(store, ann) for _ in range(MAX_BATCH)]
-    memory = AppendCache()
+    cache = AppendCache()
     for seq in (2, 3):
         batch = [say_group(ann, group, key=f"{seq}.{group}") for group in reversed(groups)]
-        assert (guess(memory, batch) is not None) == (seq == 3)
-        outcomes = append_batch(store, memory, batch)
+        assert (speculate(cache, batch) is not None) == (seq == 3)
+        outcomes = append_batch(store, cache, batch)
         assert outcomes == [Appended(group, seq, NOW_MS, None) for group in reversed(groups)]
 
 
-def test_of_a_batch_that_is_stale_in_part_nothing_is_stored_by_guess(
+def test_of_a_batch_that_is_stale_in_part_nothing_is_stored(
     store: DatabaseConnection,
 ) -> None:
     conversation, group = begin(store)
-    memory = learned(store, group)
-    guessed = guess(memory, [say(BOB, ANN, key="a"), say_group(BOB, group, key="b")])
-    assert guessed is not None
+    cache = filled_cache(store, group)
+    speculation = speculate(cache, [say(BOB, ANN, key="a"), say_group(BOB, group, key="b")])
+    assert speculation is not None
     execute(store, JoinGroup(CYD, group, NOW_MS))
     with pytest.raises(Stale):
-        in_transaction(store, lambda: append_guessed(store, guessed), write=True)
+        in_transaction(store, lambda: verify_and_append(store, speculation), write=True)
     assert len(read_all(store, conversation)) == 1
     assert len(read_all(store, group)) == 4
 
 
 def test_a_key_that_is_stored_is_found(store: DatabaseConnection) -> None:
     conversation, group = begin(store)
-    memory = learned(store, group)
-    guessed = guess(memory, [say(BOB, ANN, key="first")])
-    assert guessed is not None
+    cache = filled_cache(store, group)
+    speculation = speculate(cache, [say(BOB, ANN, key="first")])
+    assert speculation is not None
     with pytest.raises(DuplicateKey):
-        in_transaction(store, lambda: append_guessed(store, guessed), write=True)
+        in_transaction(store, lambda: verify_and_append(store, speculation), write=True)
     batch = [say(BOB, ANN, key="new"), say(BOB, ANN, key="first"), say(BOB, ANN, key="new")]
-    assert append_batch(store, memory, batch) == [
+    assert append_batch(store, cache, batch) == [
         Appended(conversation, 2, NOW_MS, ANN),
         Appended(conversation, 1, NOW_MS, ANN, repeated=True),
         Appended(conversation, 2, NOW_MS, ANN, repeated=True),
     ]
-    assert append_batch(store, memory, [say(BOB, ANN, key="first")]) == [
+    assert append_batch(store, cache, [say(BOB, ANN, key="first")]) == [
         Appended(conversation, 1, NOW_MS, ANN, repeated=True)
     ]
 
 
-def test_a_conversation_is_taken_for_granted_while_nobody_else_writes_there() -> None:
-    memory = AppendCache()
-    memory.learn_pairs({(ANN, BOB): 7})
-    memory.learn_conversation(7, 3, 4, 0, {(ANN, BOB)})
+def test_a_conversation_is_speculated_on_while_no_other_writer_is_seen() -> None:
+    cache = AppendCache()
+    cache.add_pairs({(ANN, BOB): 7})
+    cache.update_conversation(7, 3, 4, 0, {(ANN, BOB)})
     batch = [say(ANN, BOB)]
-    assert guess(memory, batch) is not None
-    memory.learn_conversation(7, 5, 6, 0, set())
-    assert guess(memory, batch) is None
-    memory.learn_conversation(7, 6, 7, 0, set())
-    assert guess(memory, batch) is not None
+    assert speculate(cache, batch) is not None
+    cache.update_conversation(7, 5, 6, 0, set())
+    assert speculate(cache, batch) is None
+    cache.update_conversation(7, 6, 7, 0, set())
+    assert speculate(cache, batch) is not None
 
 
-def test_the_more_fail_in_a_row_the_fewer_are_tried() -> None:
-    memory = AppendCache()
+def test_the_more_are_stale_in_a_row_the_fewer_speculate() -> None:
+    cache = AppendCache()
     skipped = []
     for _ in range(9):
-        memory.failed()
+        cache.found_stale()
         count = 0
-        while not memory.dares():
+        while not cache.may_speculate():
             count += 1
         skipped.append(count)
     assert skipped == [1, 2, 4, 8, 16, 32, 64, 64, 64]
-    memory.held({})
-    memory.failed()
-    assert [memory.dares(), memory.dares()] == [False, True]
+    cache.verified({})
+    cache.found_stale()
+    assert [cache.may_speculate(), cache.may_speculate()] == [False, True]
 
 
-def test_it_forgets_rather_than_to_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", 10)
-    memory = AppendCache()
+def test_it_is_emptied_rather_than_to_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "MAX_CACHED", 10)
+    cache = AppendCache()
     for number in range(1, 1_000):
-        memory.learn_names({f"name-{number}": number})
-        memory.learn_pairs({(number, number + 1): number})
-        memory.learn_conversation(number, 0, 1, 0, {(number, 0), (number + 1, 0)})
-        writers = sum(len(one.writers) for one in memory.conversations.values())
-        assert max(len(memory.names), len(memory.pairs), len(memory.conversations)) <= 11
+        cache.add_names({f"name-{number}": number})
+        cache.add_pairs({(number, number + 1): number})
+        cache.update_conversation(number, 0, 1, 0, {(number, 0), (number + 1, 0)})
+        writers = sum(len(one.writers) for one in cache.conversations.values())
+        assert max(len(cache.names), len(cache.pairs), len(cache.conversations)) <= 11
         assert writers <= 12
     for version in range(1_000):
-        memory.learn_conversation(5_000, 0, 1, version, {(version, 0)})
-    assert memory.conversations[5_000].writers == {(999, 0)}
+        cache.update_conversation(5_000, 0, 1, version, {(version, 0)})
+    assert cache.conversations[5_000].writers == {(999, 0)}
     for sender in range(1_000):
-        memory.learn_conversation(5_001, 0, 1, 0, {(sender, 0)})
-        writers = sum(len(one.writers) for one in memory.conversations.values())
+        cache.update_conversation(5_001, 0, 1, 0, {(sender, 0)})
+        writers = sum(len(one.writers) for one in cache.conversations.values())
         assert writers <= 12
 
 
-def test_null_where_none_may_be_is_stale(store: DatabaseConnection) -> None:
+def test_null_in_a_column_that_forbids_it_is_stale(store: DatabaseConnection) -> None:
     _, group = begin(store)
     with pytest.raises(Stale):
         in_transaction(

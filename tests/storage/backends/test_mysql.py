@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from chat.core.ports.operations import Append, Appended, CreateGroup, GroupChanged, Refused, Unknown
 from chat.protocol.errors import ErrorCode
-from chat.storage.append.batch import Guess, append_guessed
+from chat.storage.append.speculation import Speculation, verify_and_append
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.backends.mysql import Address, open_mysql
+from chat.storage.backends.mysql import open_mysql
+from chat.storage.backends.mysql_address import Address
 from chat.storage.errors import StoreCannotOpen, StoreNotThere
 from chat.storage.schema import load_migrations, migrate
 from chat.storage.service import StoreService
@@ -136,15 +137,15 @@ def test_a_commit_whose_exchange_is_cut_anywhere_is_neither_lost_nor_doubled(
     proxy.close()
 
 
-GUESS_CUTS = [("up", k) for k in range(0, 381, 38)] + [("down", k) for k in range(0, 113, 3)]
-"""A batch of three that goes by memory is one packet up, of 391 bytes, and three down: raised,
+SPECULATION_CUTS = [("up", k) for k in range(0, 381, 38)] + [("down", k) for k in range(0, 113, 3)]
+"""A batch of three that speculates is one packet up, of 391 bytes, and three down: raised,
 inserted, committed, of 113 in all."""
 
 
-def test_nor_is_a_batch_that_goes_by_memory(
+def test_nor_is_a_batch_that_speculates(
     mariadb: MariaDb, friends: Friends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chat.storage.append.cache.MOST_CAUTION", 0)
+    monkeypatch.setattr("chat.storage.append.cache.MAX_BACKOFF", 0)
     proxy = Proxy(mariadb.port)
     opened: list[CutAtCommit] = []
     cut_short: list[bool] = []
@@ -153,14 +154,14 @@ def test_nor_is_a_batch_that_goes_by_memory(
         opened.append(CutAtCommit(open_mysql(friends.address._replace(port=proxy.port)), proxy))
         return opened[-1]  # type: ignore[return-value]
 
-    def count(connection: DatabaseConnection, guessed: Guess) -> None:
+    def count(connection: DatabaseConnection, speculation: Speculation) -> None:
         cut_short.append(any(one.cut is not None for one in opened))
-        append_guessed(connection, guessed)
+        verify_and_append(connection, speculation)
 
-    monkeypatch.setattr("chat.storage.transactions.execute.append_guessed", count)
+    monkeypatch.setattr("chat.storage.append.batch.verify_and_append", count)
     friends.serve(open_cut)
     said: list[str] = []
-    for number, (way, k) in enumerate(GUESS_CUTS):
+    for number, (way, k) in enumerate(SPECULATION_CUTS):
         writer = opened[0] if number == 0 else opened[-1]
         for place in range(3):
             # The reader's connection came second and is of no interest.
@@ -170,7 +171,7 @@ def test_nor_is_a_batch_that_goes_by_memory(
             assert all(isinstance(outcome, Appended) for outcome in outcomes), (way, k, outcomes)
             said += keys
             assert friends.keys() == said, (way, k)
-    assert sum(cut_short) == len(GUESS_CUTS)
+    assert sum(cut_short) == len(SPECULATION_CUTS)
     proxy.close()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat.storage.backends.mysql import Address
+from chat.storage.backends.mysql_address import Address
 
 
 def test_an_address_and_what_is_shown_of_it() -> None:

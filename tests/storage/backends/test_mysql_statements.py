@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.storage.backends.connection import Value
-from chat.storage.backends.mysql import render, render_rows
+from chat.storage.backends.mysql_statements import render, render_rows
 from chat.storage.backends.sql import value_rows
 
 NASTY = st.text(st.sampled_from("'\\\0%sd?;\n\x1a\"`aé😀"), max_size=12)

@@ -19,7 +19,7 @@ from chat.core.ports.operations import (
 )
 from chat.protocol.messages import User
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.transactions.execute import execute
+from chat.storage.dispatch import execute
 from tests.storage.stores import (
     NOW_MS,
     befriend,

@@ -18,7 +18,7 @@ from chat.core.ports.operations import (
 from chat.protocol.messages import User
 from chat.protocol.rules import DIRECT_ACCESS, DirectAction, DirectRole
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.transactions.execute import execute
+from chat.storage.dispatch import execute
 from tests.storage.stores import (
     NOW_MS,
     befriend,

@@ -23,7 +23,7 @@ from chat.core.ports.operations import (
 from chat.protocol.messages import EntryKind, Group, Role
 from chat.protocol.rules import GROUP_ACCESS, GroupAction, GroupRole
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.transactions.execute import execute
+from chat.storage.dispatch import execute
 from tests.storage.stores import (
     NOW_MS,
     befriend,

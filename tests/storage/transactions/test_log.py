@@ -21,9 +21,10 @@ from chat.core.ports.operations import (
     RemoveFriend,
 )
 from chat.protocol.messages import EntryKind
+from chat.storage.append.batch import append_batch
 from chat.storage.append.cache import AppendCache
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.transactions.execute import append_batch, execute
+from chat.storage.dispatch import execute
 from tests.storage.stores import (
     NOW_MS,
     befriend,
@@ -191,14 +192,14 @@ def test_a_full_batch_is_one_transaction(store: DatabaseConnection) -> None:
             say_group(bob, group, key=key),
             say_group(cyd, group, key=key),
         ]
-    memory = AppendCache()
-    outcomes = append_batch(store, memory, batch)
+    cache = AppendCache()
+    outcomes = append_batch(store, cache, batch)
     assert [o.seq for o in outcomes[0::4] if isinstance(o, Appended)] == list(range(1, 65))
     in_group = [o.seq for o in outcomes if isinstance(o, Appended) and o.conversation == group]
     assert in_group == list(range(3, 131))
     assert outcomes[3::4] == [refused("not_member")] * 64
     assert len(read_all(store, direct)) == 64
     assert len(read_all(store, group)) == 130
-    repeated = append_batch(store, memory, batch)
+    repeated = append_batch(store, cache, batch)
     assert all(o.repeated for o in repeated if isinstance(o, Appended))
     assert len(read_all(store, group)) == 130

@@ -1,22 +1,20 @@
-"""The transactions: every store operation, carried out over a connection.
+"""Every store operation, carried out over a connection, by the type of the operation.
 
-One operation is one transaction, and whatever it decides it decides under locks that it holds
-to its commit. Locks are taken in one order by all: conversations by number, then users by
-number. What a user may do is asked of the generated access tables under those locks.
+One operation is one transaction, and all that it decides it decides under locks that it holds to
+its commit. All transactions take locks in one order: conversations by number, then users by
+number. What a user may do is looked up in the generated access tables under those locks.
 
-An outcome is returned only after the commit has returned. A `Refused` outcome was rolled back,
-so that nothing of it is stored. What is raised is a StoreError, of which each says whether
-anything may be stored, or, for a bug, anything else after a rollback.
+An outcome is returned only after the commit has returned. A transaction with the outcome `Refused`
+was rolled back, so nothing of it is stored. What is raised is a StoreError, each of which says
+whether anything may be stored, or, for a bug, any other exception after a rollback.
 """
 
-import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from chat.core.ports.operations import (
     AddFriend,
     Append,
-    Appended,
     Block,
     CloseDevice,
     CreateGroup,
@@ -40,19 +38,17 @@ from chat.core.ports.operations import (
     StoreOutcome,
     Unblock,
 )
-from chat.storage.append.batch import MAX_BATCH, append_all, append_guessed, guess
+from chat.storage.append.batch import append_batch
 from chat.storage.append.cache import AppendCache
 from chat.storage.backends.connection import DatabaseConnection, in_transaction
-from chat.storage.errors import DuplicateKey, Stale
 from chat.storage.transactions import accounts, friendships, groups, log, rosters
 from chat.storage.transactions.access import Refusal
 
-# Each takes a connection and operations of the type it stands under, all at once.
+# The functions of the first table carry out all the reads of one type together.
 _READS_TOGETHER: Final[dict[type, Callable[[DatabaseConnection, Any], Sequence[StoreOutcome]]]] = {
     FindDevice: accounts.find_devices,
     ReadRoster: rosters.read_rosters,
 }
-# Each takes a connection and an operation of the type it stands under.
 _READS: Final[dict[type, Callable[[DatabaseConnection, Any], StoreOutcome]]] = {
     FindAccount: accounts.find_account,
     ReadProfile: rosters.read_profile,
@@ -78,20 +74,33 @@ _WRITES: Final[dict[type, Callable[[DatabaseConnection, Any], StoreOutcome]]] = 
 
 
 READS: Final[frozenset[type]] = frozenset(_READS) | frozenset(_READS_TOGETHER)
-"""The operations that change nothing, so that they may run beside the writer."""
+"""The types of the operations that change nothing, so that they may run beside the writes."""
 
 
 def is_read(operation: StoreOperation) -> bool:
-    """Whether the operation is one of those."""
+    """Whether the operation changes nothing."""
     return type(operation) in READS
 
 
 def execute(connection: DatabaseConnection, operation: StoreOperation) -> StoreOutcome:
     """Carries out one operation as one transaction. Raises StoreError; never gives Unknown."""
-    if isinstance(operation, Append):
-        return append_batch(connection, AppendCache(), [operation])[0]
     if is_read(operation):
         return read_batch(connection, [operation])[0]
+    return write_batch(connection, AppendCache(), [operation])[0]
+
+
+def write_batch(
+    connection: DatabaseConnection, cache: AppendCache, operations: Sequence[StoreOperation]
+) -> Sequence[StoreOutcome]:
+    """One transaction of writes, as `take_transaction` puts them together: appends, or any other
+    write alone. Raises StoreError; never gives Unknown."""
+    if type(operations[0]) is Append:
+        return append_batch(connection, cache, cast("Sequence[Append]", operations))
+    (operation,) = operations
+    return [_write(connection, operation)]
+
+
+def _write(connection: DatabaseConnection, operation: StoreOperation) -> StoreOutcome:
     work = _WRITES[type(operation)]
     try:
         return in_transaction(connection, lambda: work(connection, operation), write=True)
@@ -102,8 +111,8 @@ def execute(connection: DatabaseConnection, operation: StoreOperation) -> StoreO
 def read_batch(
     connection: DatabaseConnection, operations: Sequence[StoreOperation]
 ) -> list[StoreOutcome]:
-    """What changes nothing: all as of one moment after the call, answered in their order. Many of
-    one kind take hardly more than one. Raises StoreError."""
+    """Reads, all as of one moment after the call, answered in their order. Many of one type take
+    hardly longer than one. Raises StoreError."""
     return in_transaction(connection, lambda: _read_all(connection, operations), write=False)
 
 
@@ -130,49 +139,3 @@ def _read(connection: DatabaseConnection, operation: StoreOperation) -> StoreOut
         return _READS[type(operation)](connection, operation)
     except Refusal as refusal:
         return Refused(refusal.code)
-
-
-def append_batch(
-    connection: DatabaseConnection, memory: AppendCache, operations: Sequence[Append]
-) -> list[Appended | Refused]:
-    """Up to MAX_BATCH appends as one transaction, answered in their order, with the outcomes
-    they would have one by one. One that is refused does not harm the others.
-
-    Raises StoreError. After any, even a commit of unknown fate, the same batch may be run again
-    on a good connection: keys that were stored are found.
-    """
-    if not 0 < len(operations) <= MAX_BATCH:
-        raise ValueError(f"a batch has 1 to {MAX_BATCH} appends, not {len(operations)}")
-    hopeful = True
-    guessed = guess(memory, operations)
-    if guessed is not None:
-        try:
-            in_transaction(connection, lambda: append_guessed(connection, guessed), write=True)
-        except Stale:
-            memory.failed()
-        except DuplicateKey:
-            hopeful = False
-        else:
-            memory.held({conversation: head for conversation, _, _, head in guessed.granted})
-            return guessed.outcomes
-    if hopeful:
-        with contextlib.suppress(DuplicateKey):
-            return _append_asking(connection, memory, operations, hopeful=True)
-    return _append_asking(connection, memory, operations, hopeful=False)
-
-
-def _append_asking(
-    connection: DatabaseConnection,
-    memory: AppendCache,
-    operations: Sequence[Append],
-    *,
-    hopeful: bool,
-) -> list[Appended | Refused]:
-    batch = in_transaction(
-        connection,
-        lambda: append_all(connection, memory, operations, hopeful=hopeful),
-        write=True,
-    )
-    for learned in batch.learned:
-        memory.learn_conversation(*learned)
-    return batch.outcomes

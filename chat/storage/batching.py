@@ -1,0 +1,57 @@
+"""Which operations share a transaction, and which may be run again: pure, for all who run them.
+
+The service decides by this in its threads, and the simulator in its virtual time.
+
+- Writes are carried out in the order in which they came. The appends at the front of the queue
+  share one transaction, up to MAX_BATCH; any other write is a transaction by itself.
+- When the reply to a commit is lost, a transaction of appends is run again: their keys make that
+  safe. Of any other write the outcome is Unknown.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from chat.core.ports.operations import Append, StoreOperation, StoreOutcome
+from chat.storage.append.batch import MAX_BATCH
+from chat.storage.dispatch import READS
+
+Job: TypeAlias = tuple[int, StoreOperation]
+"""A ticket and what is to be carried out for it."""
+
+Answer: TypeAlias = tuple[int, StoreOutcome]
+"""A ticket and what came of it."""
+
+
+def split_reads(jobs: Sequence[Job]) -> tuple[Sequence[Job], Sequence[Job]]:
+    """The reads, which may run beside the writes, and the writes."""
+    reads = [job for job in jobs if type(job[1]) in READS]
+    if not reads:
+        return reads, jobs
+    return reads, [job for job in jobs if type(job[1]) not in READS]
+
+
+def take_transaction(queue: deque[Job]) -> list[Job]:
+    """Takes the writes of the next transaction off the front of the queue, which is not empty."""
+    jobs = [queue.popleft()]
+    if type(jobs[0][1]) is Append:
+        while queue and len(jobs) < MAX_BATCH and type(queue[0][1]) is Append:
+            jobs.append(queue.popleft())
+    return jobs
+
+
+def admits_appends(queue: deque[Job]) -> bool:
+    """Whether an append that comes now would still share the next transaction, or a full one is
+    waiting. Another thread may add to the queue meanwhile, so it is not iterated over."""
+    count = min(len(queue), MAX_BATCH)
+    return all(type(queue[index][1]) is Append for index in range(count))
+
+
+def is_repeatable(operation: StoreOperation) -> bool:
+    """Whether the operation may be run again though it may have been committed."""
+    return type(operation) is Append or type(operation) in READS
+
+
+def answers_to(jobs: Sequence[Job], outcomes: Sequence[StoreOutcome]) -> list[Answer]:
+    """The outcomes with the tickets of their jobs."""
+    return [(ticket, outcome) for (ticket, _), outcome in zip(jobs, outcomes, strict=True)]
