@@ -22,19 +22,17 @@ T = TypeVar("T")
 
 
 class ColumnType(Enum):
-    """What the values of a column are."""
+    """What the values of a column are. None is ever NULL."""
 
     INTEGER = auto()
     WORD = auto()
-    """A text without spaces, never empty, never NULL."""
-    OPTIONAL_WORD = auto()
-    """The same, or NULL, which is None in the row."""
+    """A text without spaces."""
     TEXT = auto()
-    """Any text, never NULL."""
+    """Any text."""
 
 
 class Column(NamedTuple):
-    """An SQL expression in the list of a SELECT. INTEGER columns are never NULL either."""
+    """An SQL expression in the list of a SELECT."""
 
     expression: str
     type: ColumnType
@@ -63,10 +61,6 @@ def integer(expression: str) -> Column:
 
 def word(expression: str) -> Column:
     return Column(expression, ColumnType.WORD)
-
-
-def optional_word(expression: str) -> Column:
-    return Column(expression, ColumnType.OPTIONAL_WORD)
 
 
 def text(expression: str) -> Column:

@@ -25,7 +25,6 @@ from chat.storage.backends.connection import (
     DatabaseConnection,
     Select,
     integer,
-    optional_word,
     text,
     word,
 )
@@ -49,7 +48,7 @@ _ENTRY: Final = Columns(
     integer("e.sender_id"),
     word("u.name"),
     integer("e.at_ms"),
-    optional_word("e.`key`"),
+    word("COALESCE(e.`key`, '')"),
     text("e.text"),
 )
 
@@ -191,6 +190,6 @@ def _read_entries(
         )
     )
     return [
-        LogEntry(conversation, seq, _KINDS[kind], sender, name, text, at_ms, key)
+        LogEntry(conversation, seq, _KINDS[kind], sender, name, text, at_ms, key or None)
         for seq, kind, sender, name, at_ms, key, text in rows
     ]
