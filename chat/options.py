@@ -20,7 +20,7 @@ from chat.net.proxy_protocol import Balancers
 from chat.net.tcp import NO_BALANCERS
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.mysql import open_mysql
-from chat.storage.backends.mysql_address import Address
+from chat.storage.backends.mysql_address import SCHEMES, Address
 from chat.storage.backends.sqlite import open_sqlite
 
 EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_PORT, EXIT_STORE, EXIT_BUS = range(6)
@@ -144,7 +144,7 @@ def _store(text: str) -> StoreChoice:
     kind, _, path = text.partition(":")
     if kind == "sqlite" and path:
         return _file(Path(path))
-    if kind == "mysql":
+    if kind in SCHEMES:
         try:
             address = Address.parse(text)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""A real connection that can be told to fail or to wait, and a place to wait for answers."""
+"""A real connection that can be made to fail or to wait, and a collector of answers."""
 
 import threading
 from collections import deque
@@ -16,7 +16,7 @@ PATIENCE_S = 20.0
 
 
 class Fault(Enum):
-    """What befalls one transaction."""
+    """What happens to one transaction."""
 
     NONE = auto()
     DEADLOCK = auto()
@@ -24,15 +24,15 @@ class Fault(Enum):
     LOST_BEFORE = auto()
     """The connection is lost before anything was done."""
     LOST_COMMIT = auto()
-    """It is lost with the commit on its way out: not stored, which nobody can know."""
+    """It is lost before the commit arrives: not stored, which the caller cannot know."""
     LOST_REPLY = auto()
-    """It is lost with the commit's reply on its way back: stored, which nobody can know."""
+    """It is lost before the commit's reply arrives: stored, which the caller cannot know."""
     UNAVAILABLE = auto()
     BUG = auto()
     NULL = auto()
     """A column is made NULL that may not be, by a transaction that did not speculate: a bug."""
     ODD_COMMIT = auto()
-    """A commit raises what no commit should, after it was done."""
+    """A commit raises an unexpected exception after it was carried out."""
 
 
 RAISED_AT_BEGIN: dict[Fault, Callable[[], Exception]] = {
@@ -45,10 +45,10 @@ RAISED_AT_BEGIN: dict[Fault, Callable[[], Exception]] = {
 }
 
 
-class World:
-    """A store in a file, what is to happen to its next transactions (`plan`: those that write),
-    and a door before every transaction that can be shut. `opens` says for each opening yet to
-    come whether it succeeds; after the last all do."""
+class FaultyStore:
+    """A store in a file, and the faults of its next transactions: `plan` of writes, `read_plan` of
+    reads. Transactions begin only while `writes_allowed` or `reads_allowed` is set. `opens` says of
+    each of the next openings whether it succeeds; all after them do."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "chat.db"
@@ -57,38 +57,38 @@ class World:
         self.opens: deque[bool] = deque()
         self.opened = 0
         self.commits = 0
-        self.write_door = threading.Event()
-        self.read_door = threading.Event()
-        self.write_door.set()
-        self.read_door.set()
+        self.writes_allowed = threading.Event()
+        self.reads_allowed = threading.Event()
+        self.writes_allowed.set()
+        self.reads_allowed.set()
         self.writer_waits = threading.Event()
         self.reader_waits = threading.Event()
 
     def open(self) -> DatabaseConnection:
         if self.opens and not self.opens.popleft():
-            raise StoreUnavailable("nobody is there")
+            raise StoreUnavailable("unreachable")
         self.opened += 1
         return FaultyConnection(open_sqlite(self.path), self)
 
 
 class FaultyConnection:
-    """The connection it is given, but for the faults of its world."""
+    """A connection with the faults of its store."""
 
-    def __init__(self, inner: DatabaseConnection, world: World) -> None:
+    def __init__(self, inner: DatabaseConnection, faulty_store: FaultyStore) -> None:
         self.name = inner.name
         self.for_update = inner.for_update
         self._inner = inner
-        self._world = world
+        self._store = faulty_store
         self._fault = Fault.NONE
         self._is_lost = False
 
     def begin(self, *, write: bool) -> None:
         assert not self._is_lost, "a lost connection was used again"
-        door = self._world.write_door if write else self._world.read_door
-        (self._world.writer_waits if write else self._world.reader_waits).set()
-        assert door.wait(PATIENCE_S)
+        gate = self._store.writes_allowed if write else self._store.reads_allowed
+        (self._store.writer_waits if write else self._store.reader_waits).set()
+        assert gate.wait(PATIENCE_S)
         self._fault = Fault.NONE
-        plan = self._world.plan if write else self._world.read_plan
+        plan = self._store.plan if write else self._store.read_plan
         if plan:
             self._fault = plan.popleft()
         if self._fault in RAISED_AT_BEGIN:
@@ -103,7 +103,7 @@ class FaultyConnection:
             self._is_lost = True
             raise LostConnection("lost", maybe_committed=True)
         self._inner.commit()
-        self._world.commits += 1
+        self._store.commits += 1
         if self._fault is Fault.LOST_REPLY:
             self._is_lost = True
             raise LostConnection("lost", maybe_committed=True)

@@ -28,7 +28,7 @@ from chat.core.ports.operations import (
 from chat.protocol.errors import ErrorCode
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.mysql import open_mysql
-from chat.storage.backends.mysql_address import Address
+from chat.storage.backends.mysql_address import Address, DriverName
 from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.dispatch import execute
 from chat.storage.schema import migrate
@@ -37,13 +37,25 @@ STORES: dict[str, Callable[[pytest.FixtureRequest], DatabaseConnection]] = {
     "sqlite-memory": lambda request: open_sqlite(IN_MEMORY),
     "sqlite-file": lambda request: open_sqlite(request.getfixturevalue("tmp_path") / "chat.db"),
     "mariadb": lambda request: open_mysql(Address.parse(request.getfixturevalue("database"))),
+    "mariadb-mysqlclient": lambda request: open_mysql(mysqlclient_address(request)),
 }
 NOW_MS = 1_767_225_600_000
 
 
+def need_mysqlclient() -> None:
+    """Skips the test where that driver, which is optional, is not installed."""
+    pytest.importorskip("MySQLdb", reason="mysqlclient is not installed")
+
+
+def mysqlclient_address(request: pytest.FixtureRequest) -> Address:
+    need_mysqlclient()
+    address = Address.parse(request.getfixturevalue("database"))
+    return address._replace(driver=DriverName.MYSQLCLIENT)
+
+
 @pytest.fixture(
     params=[
-        pytest.param(name, marks=[pytest.mark.servers] if name == "mariadb" else [])
+        pytest.param(name, marks=[pytest.mark.servers] if name.startswith("mariadb") else [])
         for name in STORES
     ],
     name="store",

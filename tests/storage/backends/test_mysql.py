@@ -16,7 +16,7 @@ from chat.protocol.errors import ErrorCode
 from chat.storage.append.speculation import Speculation, verify_and_append
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.mysql import open_mysql
-from chat.storage.backends.mysql_address import Address
+from chat.storage.backends.mysql_address import Address, DriverName
 from chat.storage.errors import StoreCannotOpen, StoreNotThere
 from chat.storage.schema import load_migrations, migrate
 from chat.storage.service import StoreService
@@ -24,7 +24,7 @@ from deploy.servers import MariaDb
 from tests.conftest import need
 from tests.proxy import Proxy
 from tests.storage.faults import Answers
-from tests.storage.stores import NOW_MS, befriend, people, read_all, register
+from tests.storage.stores import NOW_MS, befriend, need_mysqlclient, people, read_all, register
 
 pytestmark = pytest.mark.servers
 UNAVAILABLE = Refused(ErrorCode.UNAVAILABLE)
@@ -82,9 +82,11 @@ class Friends:
         self.connection.close()
 
 
-@pytest.fixture(name="friends")
-def fixture_friends(database: str) -> Iterator[Friends]:
-    friends = Friends(address_of(database))
+@pytest.fixture(name="friends", params=list(DriverName))
+def fixture_friends(request: pytest.FixtureRequest, database: str) -> Iterator[Friends]:
+    if request.param is DriverName.MYSQLCLIENT:
+        need_mysqlclient()
+    friends = Friends(address_of(database)._replace(driver=request.param))
     yield friends
     friends.close()
 

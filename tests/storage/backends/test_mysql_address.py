@@ -1,8 +1,12 @@
-"""The address of a database, as people write it."""
+"""The address of a database, as operators write it."""
+
+import sys
 
 import pytest
 
-from chat.storage.backends.mysql_address import Address
+from chat.storage.backends.mysql import open_mysql
+from chat.storage.backends.mysql_address import Address, DriverName
+from chat.storage.errors import StoreCannotOpen
 
 
 def test_an_address_and_what_is_shown_of_it() -> None:
@@ -10,6 +14,20 @@ def test_an_address_and_what_is_shown_of_it() -> None:
     assert address == Address("db.example", 3307, "ann", "s@cret", "chat")
     assert str(address) == "mysql://ann@db.example:3307/chat"
     assert Address.parse("mysql://ann@db/chat") == Address("db", 3306, "ann", "", "chat")
+
+
+def test_an_address_names_its_driver() -> None:
+    assert Address.parse("mysql://ann@db/chat").driver is DriverName.PYMYSQL
+    address = Address.parse("mysql+mysqlclient://ann@db/chat")
+    assert address == Address("db", 3306, "ann", "", "chat", DriverName.MYSQLCLIENT)
+
+
+def test_a_driver_that_is_not_installed_is_told_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "MySQLdb", None)
+    with pytest.raises(StoreCannotOpen, match="pip install mysqlclient"):
+        open_mysql(Address.parse("mysql+mysqlclient://ann@db/chat"))
 
 
 @pytest.mark.parametrize(
