@@ -1,7 +1,7 @@
-"""What can go wrong between the transactions and a database, in words both sides share.
+"""The errors of the store, in terms that the transactions and all databases share.
 
-The connection modules raise these in place of their drivers' own exceptions. Each says what
-the caller may do next, and whether anything can have been stored.
+The backends raise these in place of their drivers' own exceptions. Each says what the caller may
+do next, and whether anything can have been stored.
 """
 
 
@@ -18,15 +18,15 @@ class LockTimeout(StoreError):
 
 
 class DuplicateKey(StoreError):
-    """Somebody else has just stored that unique key. Roll back; the next run will see it."""
+    """Another transaction has just stored that unique key. Roll back; the next run will see it."""
 
 
 class Stale(StoreError):
-    """What a statement took for granted is not so any more. Roll back, and read it anew."""
+    """What a statement expected to find is not so any more. Roll back, and read it anew."""
 
 
 class LostConnection(StoreError):
-    """The connection is of no more use; close it and open another.
+    """The connection cannot be used any more; close it and open another.
 
     `maybe_committed`: the commit had been sent and its reply never came, so the transaction may
     be stored and may not.
@@ -42,11 +42,11 @@ class StoreUnavailable(StoreError):
 
 
 class StoreCannotOpen(StoreError):
-    """A person has to put something right first. The text is one sentence: cause and cure."""
+    """An operator has to put something right first. The text is one sentence: cause and remedy."""
 
 
 class StoreNotThere(StoreCannotOpen):
-    """It does not answer now, but may later, when it has started."""
+    """The database does not answer now, but may later, when it has started."""
 
 
 class SchemaTooNew(StoreCannotOpen):

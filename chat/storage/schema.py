@@ -1,8 +1,8 @@
 """Migrations: numbered SQL files that bring a store up to what this program expects.
 
-A file `NNNN_what.sql` takes a store from schema NNNN - 1 to NNNN. Files are never changed once
-they were released; a change is another file. A store that is newer than the program is left
-alone: the program must not write what it does not understand.
+A file `NNNN_name.sql` takes a store from schema NNNN - 1 to NNNN. Statements are never changed once
+they were released; a change is another file. A store that is newer than the program is not
+touched: the program must not write to tables that it does not understand.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Migration(NamedTuple):
 
 
 def load_migrations() -> tuple[Migration, ...]:
-    """All migrations there are, in order."""
+    """All migrations, in order."""
     folder = files("chat.storage") / "migrations"
     named = sorted((entry.name, entry) for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return tuple(
@@ -56,8 +56,8 @@ def migrate(connection: DatabaseConnection, migrations: Sequence[Migration] | No
 
 
 def cluster_name(connection: DatabaseConnection, fresh: str) -> str:
-    """What the nodes that share this store are called: `fresh`, given by whoever asks first. The
-    schema must be there. Raises StoreError."""
+    """The name of the cluster of the nodes that share this store. The first node to ask gives it
+    the name `fresh`. The schema must be there. Raises StoreError."""
 
     def work() -> str:
         rows = connection.query("SELECT name FROM cluster")

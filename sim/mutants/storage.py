@@ -171,9 +171,9 @@ MUTANTS = (
         (
             Edit(
                 GROUPS,
-                "    changes = [(EntryKind.LEFT, users[user])]\n    if heir is not None:\n"
+                "    changes = [(EntryKind.LEFT, users[user])]\n    if successor is not None:\n"
                 "        changes.append(",
-                "    changes = []\n    if heir is not None:\n        changes.append(",
+                "    changes = []\n    if successor is not None:\n        changes.append(",
             ),
             Edit(
                 GROUPS,
@@ -202,8 +202,8 @@ MUTANTS = (
         (
             Edit(
                 GROUPS,
-                "            (OWNER, group, heir),\n",
-                "            (MEMBER, group, heir),\n",
+                "            (OWNER, group, successor),\n",
+                "            (MEMBER, group, successor),\n",
             ),
         ),
     ),

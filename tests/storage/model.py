@@ -96,7 +96,7 @@ class Model:
         return None if code is None else Refused(code)
 
     def read_refusal(self, user: int, conversation: int) -> Refused | None:
-        """History and mark_read: whoever is no member gets the same answer."""
+        """History and mark_read: a user who is no member gets the same answer."""
         there = self.conversations.get(conversation)
         if there is None or user not in there.members:
             return Refused(ErrorCode.NOT_MEMBER)
@@ -191,7 +191,7 @@ class Model:
         return [entry]
 
     def leave_group(self, user: int, group: int, at_ms: int) -> tuple[list[LogEntry], list[int]]:
-        """What was recorded, and who changed."""
+        """The entries that were recorded, and the users whose rosters changed."""
         conversation = self.conversations[group]
         left = conversation.members.pop(user)
         entries = [self.record(group, EntryKind.LEFT, user, at_ms)]
@@ -247,7 +247,7 @@ class Model:
         return Appended(conversation, entry.seq, append.at_ms, recipient)
 
     def mark_read(self, user: int, conversation: int, seq: int) -> tuple[int, int | None]:
-        """The mark, and the friend who is told."""
+        """The read mark, and the friend who is told."""
         there = self.conversations[conversation]
         member = there.members[user]
         member.read = max(member.read, min(seq, len(there.log)))

@@ -10,7 +10,7 @@ from chat.storage.backends.sqlite import open_sqlite
 from chat.storage.schema import migrate
 from chat.storage.service import StoreService
 from tests.storage.faults import Answers, FaultyStore
-from tests.storage.stores import befriend, people, read_all, say
+from tests.storage.stores import befriend, read_all, register_users, say
 
 ANN, BOB, CYD = 1, 2, 3
 CONVERSATION = 1
@@ -22,7 +22,7 @@ def fixture_faulty_store(tmp_path: Path) -> FaultyStore:
     faulty_store = FaultyStore(tmp_path)
     connection = open_sqlite(faulty_store.path)
     migrate(connection)
-    people(connection, 3)
+    register_users(connection, 3)
     assert befriend(connection, ANN, BOB) == CONVERSATION
     connection.close()
     return faulty_store
@@ -56,7 +56,7 @@ def stored(faulty_store: FaultyStore) -> list[str]:
 
 
 def hold_writer(faulty_store: FaultyStore, service: StoreService) -> None:
-    """Ticket 0 stands before its transaction, and everything else gathers behind it."""
+    """Ticket 0 waits to begin its transaction, and everything else gathers behind it."""
     faulty_store.writer_waits.clear()
     faulty_store.writes_allowed.clear()
     service.submit(0, Block(CYD, ANN))

@@ -80,7 +80,7 @@ def register(store: DatabaseConnection, name: str) -> int:
     return outcome.user.id
 
 
-def people(store: DatabaseConnection, count: int) -> list[int]:
+def register_users(store: DatabaseConnection, count: int) -> list[int]:
     return [register(store, name) for name in ("Ann", "bob", "cyd", "dan", "eve")[:count]]
 
 

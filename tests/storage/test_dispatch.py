@@ -21,7 +21,7 @@ from tests.storage.stores import (
     befriend,
     make_group,
     memory_store,
-    people,
+    register_users,
     say,
     say_group,
     sent,
@@ -32,9 +32,9 @@ USERS = range(1, 6)
 CONVERSATIONS = range(1, 5)
 
 
-def furnish(store: DatabaseConnection) -> None:
-    """Four people: two pairs of friends, a request that is open, a group, a device each."""
-    ann, bob, cyd, dan = people(store, 4)
+def fill(store: DatabaseConnection) -> None:
+    """Four users: two pairs of friends, an open request, a group, a device each."""
+    ann, bob, cyd, dan = register_users(store, 4)
     befriend(store, ann, bob)
     befriend(store, ann, cyd)
     group = make_group(store, bob, ann, dan)
@@ -63,14 +63,14 @@ reads: st.SearchStrategy[StoreOperation] = st.one_of(
 def test_reads_together_are_reads_one_by_one(operations: list[StoreOperation]) -> None:
     store = memory_store()
     try:
-        furnish(store)
+        fill(store)
         assert read_batch(store, operations) == [execute(store, one) for one in operations]
     finally:
         store.close()
 
 
 def test_reads_together_on_every_store(store: DatabaseConnection) -> None:
-    furnish(store)
+    fill(store)
     operations: list[StoreOperation] = [
         operation
         for user in USERS

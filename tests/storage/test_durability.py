@@ -10,7 +10,7 @@ from chat.core.ports.operations import Appended
 from chat.storage.backends.sqlite import open_sqlite
 from chat.storage.dispatch import execute
 from chat.storage.schema import migrate
-from tests.storage.stores import befriend, people, read_all, say
+from tests.storage.stores import befriend, read_all, register_users, say
 
 ROOT = Path(__file__).parents[2]
 WRITER = """
@@ -41,7 +41,7 @@ def test_what_was_reported_survives_a_kill(tmp_path: Path, reports: int) -> None
     path = tmp_path / "chat.db"
     store = open_sqlite(path)
     migrate(store)
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     conversation = befriend(store, ann, bob)
     store.close()
     writer = subprocess.Popen(

@@ -32,15 +32,15 @@ from chat.storage.append.batch import append_batch
 from chat.storage.append.cache import AppendCache
 from chat.storage.dispatch import execute
 from tests.storage.model import Model
-from tests.storage.stores import memory_store, people, read_all, roster
+from tests.storage.stores import memory_store, read_all, register_users, roster
 
 NAMES = ("Ann", "bob", "cyd", "dan")
 users = st.integers(1, len(NAMES))
 others = st.one_of(users, st.sampled_from(("ann", "BOB", "Cyd", "nobody")), st.just(999))
-places = st.integers(0, 5)
+indexes = st.integers(0, 5)
 texts = st.sampled_from(("a", "b"))
 keys = st.integers(0, 30).map(lambda number: f"k{number}")
-appends = st.tuples(users, st.none() | others, places, texts, keys)
+appends = st.tuples(users, st.none() | others, indexes, texts, keys)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -56,7 +56,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize(befriended=st.booleans())
     def begin(self, befriended: bool) -> None:
-        for id, name in zip(people(self.store, len(NAMES)), NAMES, strict=True):
+        for id, name in zip(register_users(self.store, len(NAMES)), NAMES, strict=True):
             self.model.register(id, name)
         if befriended:
             self.add_friend(1, 2)
@@ -67,8 +67,8 @@ class StoreMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.store.close()
 
-    def place(self, number: int) -> int:
-        """One of the conversations there are, or none."""
+    def conversation(self, number: int) -> int:
+        """One of the conversations that exist, or none."""
         ids = [*sorted(self.model.conversations), 999]
         return ids[number % len(ids)]
 
@@ -135,9 +135,9 @@ class StoreMachine(RuleBasedStateMachine):
         entries = self.model.create_group(user, outcome.group, name, self.now_ms)
         self.group_changed(outcome, user, outcome.group, entries, self.model.touch(user))
 
-    @rule(user=users, place=places)
-    def join_group(self, user: int, place: int) -> None:
-        group = self.place(place)
+    @rule(user=users, index=indexes)
+    def join_group(self, user: int, index: int) -> None:
+        group = self.conversation(index)
         refusal = self.model.group_refusal(user, group, GroupAction.JOIN_GROUP)
         outcome = execute(self.store, JoinGroup(user, group, self.tick()))
         if refusal is not None:
@@ -146,9 +146,9 @@ class StoreMachine(RuleBasedStateMachine):
         entries = self.model.join_group(user, group, self.now_ms)
         self.group_changed(outcome, user, group, entries, self.model.touch(user))
 
-    @rule(user=users, place=places)
-    def leave_group(self, user: int, place: int) -> None:
-        group = self.place(place)
+    @rule(user=users, index=indexes)
+    def leave_group(self, user: int, index: int) -> None:
+        group = self.conversation(index)
         refusal = self.model.group_refusal(user, group, GroupAction.LEAVE_GROUP)
         outcome = execute(self.store, LeaveGroup(user, group, self.tick()))
         if refusal is not None:
@@ -157,9 +157,9 @@ class StoreMachine(RuleBasedStateMachine):
         entries, changed = self.model.leave_group(user, group, self.now_ms)
         self.group_changed(outcome, user, group, entries, self.model.touch(*changed))
 
-    @rule(user=users, place=places)
-    def delete_group(self, user: int, place: int) -> None:
-        group = self.place(place)
+    @rule(user=users, index=indexes)
+    def delete_group(self, user: int, index: int) -> None:
+        group = self.conversation(index)
         refusal = self.model.group_refusal(user, group, GroupAction.DELETE_GROUP)
         outcome = execute(self.store, DeleteGroup(user, group, self.tick()))
         if refusal is not None:
@@ -184,15 +184,17 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(node=st.integers(0, 1), drawn=st.lists(appends, min_size=1, max_size=12))
     def append(self, node: int, drawn: list[tuple[int, int | str | None, int, str, str]]) -> None:
         batch = [
-            Append(user, to, self.place(place) if to is None else None, text, key, self.tick())
-            for user, to, place, text, key in drawn
+            Append(
+                user, to, self.conversation(index) if to is None else None, text, key, self.tick()
+            )
+            for user, to, index, text, key in drawn
         ]
         expected = [self.model.append(append) for append in batch]
         assert append_batch(self.store, self.caches[node], batch) == expected
 
-    @rule(user=users, place=places, seq=st.integers(1, 12))
-    def mark_read(self, user: int, place: int, seq: int) -> None:
-        conversation = self.place(place)
+    @rule(user=users, index=indexes, seq=st.integers(1, 12))
+    def mark_read(self, user: int, index: int, seq: int) -> None:
+        conversation = self.conversation(index)
         outcome = execute(self.store, MarkRead(user, conversation, seq))
         refusal = self.model.read_refusal(user, conversation)
         if refusal is not None:
@@ -241,8 +243,8 @@ def test_a_batch_is_answered_as_one_by_one(
         machine.begin(True)
     together, alone = machines
     batch = [
-        Append(user, to, together.place(place) if to is None else None, text, key, at_ms)
-        for at_ms, (user, to, place, text, key) in enumerate(drawn)
+        Append(user, to, together.conversation(index) if to is None else None, text, key, at_ms)
+        for at_ms, (user, to, index, text, key) in enumerate(drawn)
     ]
     edges = sorted({0, len(batch), *(cut % len(batch) for cut in cuts)})
     answers = [

@@ -9,7 +9,7 @@ from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.dispatch import execute
 from chat.storage.errors import SchemaTooNew
 from chat.storage.schema import Migration, cluster_name, load_migrations, migrate
-from tests.storage.stores import people, roster, say
+from tests.storage.stores import register_users, roster, say
 
 
 def shape(store: DatabaseConnection) -> list[tuple[str, ...]]:
@@ -23,7 +23,7 @@ def test_the_files_are_numbered_from_one() -> None:
 
 
 def test_migrating_twice_changes_nothing(store: DatabaseConnection) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     before = roster(store, ann)
     newest = load_migrations()[-1].version
     assert migrate(store) == newest
@@ -50,7 +50,7 @@ def test_a_migration_that_failed_half_way_can_be_run_again() -> None:
 
 def test_each_statement_can_be_carried_out_twice(store: DatabaseConnection) -> None:
     """Not every database can take back half a migration."""
-    (ann,) = people(store, 1)
+    (ann,) = register_users(store, 1)
     for migration in load_migrations():
         for statement in migration.statements:
             in_transaction(store, partial(store.define, statement), write=True)

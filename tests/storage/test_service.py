@@ -65,7 +65,7 @@ def test_no_append_is_waited_for_that_was_not_expected(
     answers.wait_for(4)
 
 
-def test_nothing_is_gathered_when_another_write_stands_behind(
+def test_nothing_is_gathered_when_another_write_is_behind(
     faulty_store: FaultyStore,
     service: StoreService,
     answers: Answers,

@@ -1,1 +1,4 @@
-"""The group commit: many texts in one transaction, with the cache that saves it questions."""
+"""Appending texts, the hot path: group commit, and the append cache that saves it questions.
+
+The cache may make an append faster, and never change its outcome.
+"""

@@ -9,8 +9,8 @@ A batch is tried in up to three ways, and each gives the same answers:
    of the table fails the batch if one is not.
 3. *Lock, then ask*, for the keys too.
 
-No outcome may leave before the commit has returned. A batch whose commit is of unknown fate may be
-run again: keys that were stored are found.
+No outcome may leave before the commit has returned. A batch of which it is not known whether
+its commit was carried out may be run again: keys that were stored are found.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def append_batch(
     """Up to MAX_BATCH appends as one transaction, answered in their order, with the outcomes
     they would have one by one. One that is refused does not affect the others.
 
-    Raises StoreError. After any, even a commit of unknown fate, the same batch may be run again
+    Raises StoreError. After any, even a commit of unknown outcome, the same batch may be run again
     on a good connection.
     """
     if not 0 < len(appends) <= MAX_BATCH:

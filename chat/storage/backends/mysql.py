@@ -168,7 +168,7 @@ class MySqlConnection:
         return config_warnings
 
     def close(self) -> None:
-        # What is broken cannot say goodbye; the server rolls back either way.
+        # A broken connection cannot be closed in order; the server rolls back either way.
         with contextlib.suppress(Exception):
             self._db.close()
 
@@ -180,12 +180,12 @@ class MySqlConnection:
         self._unsent_chars = 0
         rows: list[list[Row]] = []
         try:
-            for place in range(len(statements)):
-                if place == 0:
+            for index in range(len(statements)):
+                if index == 0:
                     self._cursor.execute(self._driver.encode(";".join(statements)))
                 else:
                     self._cursor.nextset()
-                if place >= first:
+                if index >= first:
                     rows.append(list(self._cursor.fetchall()))
             return rows
         except self._driver.error as error:

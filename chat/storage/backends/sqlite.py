@@ -1,12 +1,12 @@
-"""SQLite: the store of a node that stands alone, and of the simulator.
+"""SQLite: the store of a single node, and of the simulator.
 
 The file is in WAL mode, so that readers and the one writer do not wait for each other, and with
 synchronous=FULL, so that a commit is on the disk when it returns. A write transaction begins
 IMMEDIATE: it locks the whole store, which makes row locks needless.
 
-SQLite itself would let two nodes share a file. They would not hear of each other's entries
-except by their sweeps, so that is taken for a mistake: a lock on a file beside the store, held
-for as long as this process has a connection, keeps others out. The kernel drops it with the
+SQLite itself would let two nodes share a file. They would learn of each other's entries only by
+comparing heads, so that is treated as a mistake: a lock on a file beside the store, held for as
+long as this process has a connection, keeps other processes out. The kernel releases it with the
 process, however that ends.
 """
 
@@ -137,7 +137,7 @@ def open_sqlite(path: str | os.PathLike[str]) -> SqliteConnection:
     in memory for IN_MEMORY. The schema is not looked at: see `migrate`.
 
     A process may open a file several times, and use each connection in one thread at a time.
-    Raises StoreCannotOpen with a sentence for a person.
+    Raises StoreCannotOpen, whose text is for the operator.
     """
     if os.fspath(path) == IN_MEMORY:
         return SqliteConnection(_connect(IN_MEMORY), "the store in memory", None)
@@ -186,7 +186,7 @@ def _open_file(file: Path) -> sqlite3.Connection:
 
 
 def _prepare(file: Path) -> "_FileLock":
-    """Makes the folder and the file, for the owner's eyes only, and takes the lock."""
+    """Makes the folder and the file, readable by the owner only, and takes the lock."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = _FileLock.take(file)
@@ -221,7 +221,8 @@ def _primary_code(error: sqlite3.Error) -> int:
 
 
 def _translated(error: sqlite3.Error) -> Exception:
-    """The StoreError that fits, or the same error if it speaks of a bug in a statement."""
+    """The StoreError for an exception of the driver, or the same exception if it tells of a bug in
+    the statement."""
     code = _primary_code(error)
     if code in _BUSY:
         return LockTimeout(str(error))
@@ -236,7 +237,7 @@ def _translated(error: sqlite3.Error) -> Exception:
 
 class _FileLock:
     """The lock beside a store's file. It belongs to the process: all connections to a file
-    share one, and the last to go drops it."""
+    share one, and the last to close releases it."""
 
     _guard: ClassVar[threading.Lock] = threading.Lock()
     _held: ClassVar[dict[Path, "_FileLock"]] = {}

@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS devices (
 
 -- A log and its head, the seq of its last entry, 0 when it is empty. The row's lock is what
 -- gives out seqs. `kind` is direct (between two users, the lower number first; name empty) or
--- group (no pair). A closed group takes nothing more and nobody is in it.
+-- group (no pair). A closed group takes no more entries and has no members.
 CREATE TABLE IF NOT EXISTS conversations (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     kind VARCHAR(8) NOT NULL,
@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS conversations (
     FOREIGN KEY (high_user_id) REFERENCES users (id)
 );
 
--- Who is in a conversation now. `since_seq` is the first entry the user may see: in a group
+-- The present members of a conversation. `since_seq` is the first entry the user may see: in a group
 -- the user's own `joined`, so its order is the order of joining; 1 between two users, who have
 -- their rows for as long as they are friends. `read_seq` is how far the user has read.
 CREATE TABLE IF NOT EXISTS members (

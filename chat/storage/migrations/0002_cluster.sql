@@ -1,5 +1,5 @@
--- What the nodes that share this store are called where they meet those of others. One row, drawn
--- at random by the first node. Whoever copies a store to make another cluster of it empties this.
+-- The name of the cluster of the nodes that share this store, which keeps clusters on one Redis apart.
+-- One row, drawn at random by the first node. To make another cluster of a copy of a store, empty it.
 CREATE TABLE IF NOT EXISTS cluster (
     only_row SMALLINT NOT NULL PRIMARY KEY,
     name VARCHAR(32) NOT NULL

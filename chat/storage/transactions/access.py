@@ -1,4 +1,5 @@
-"""Who is what to whom, and what that allows. The generated tables decide; this asks them."""
+"""What users are to each other and to groups, and what that allows: the generated access tables
+decide, and these functions look it up in them."""
 
 from typing import Final, NamedTuple
 
@@ -16,13 +17,13 @@ from chat.storage.backends.connection import DatabaseConnection
 
 OWNER: Final = str(Role.OWNER.value)
 MEMBER: Final = str(Role.MEMBER.value)
-"""The roles as the table `members` has them; plain strings, which is all that drivers know."""
+"""The roles as the table `members` has them: plain strings, as drivers take no enums."""
 
 _GROUP_ROLES: Final = {OWNER: GroupRole.OWNER, MEMBER: GroupRole.MEMBER, None: GroupRole.OUTSIDER}
 
 
 class Refusal(Exception):
-    """Ends a transaction without a trace; the operation is answered by `Refused(code)`."""
+    """Rolls the transaction back; the outcome of the operation is `Refused(code)`."""
 
     def __init__(self, code: ErrorCode) -> None:
         super().__init__(code)
@@ -30,7 +31,8 @@ class Refusal(Exception):
 
 
 def group_refusal(role: str | None, action: GroupAction) -> ErrorCode | None:
-    """`role` as the table `members` has it, None without a row."""
+    """Why the role may not do that in the group; None if it may. `role` as the table `members` has
+    it, None without a row."""
     return GROUP_ACCESS[_GROUP_ROLES[role]][action]
 
 
@@ -42,6 +44,7 @@ def allow_group(role: str | None, action: GroupAction) -> None:
 
 
 def direct_refusal(role: DirectRole, action: DirectAction) -> ErrorCode | None:
+    """Why the role may not do that to the other user; None if it may."""
     return DIRECT_ACCESS[role][action]
 
 
@@ -53,7 +56,8 @@ def allow_direct(role: DirectRole, action: DirectAction) -> None:
 
 
 class Relationship(NamedTuple):
-    """What is between two users: the one's role, whether each has asked the other."""
+    """What two users are to each other: the role of one to the other, whether the one has asked for
+    friendship, and whether the other has."""
 
     role: DirectRole
     asked: bool

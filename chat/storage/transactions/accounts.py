@@ -1,4 +1,4 @@
-"""Accounts and the devices that hold a token for one."""
+"""Accounts, and the devices that hold a token of one."""
 
 from collections.abc import Sequence
 
@@ -56,7 +56,7 @@ def find_account(connection: DatabaseConnection, operation: FindAccount) -> Acco
 
 
 def open_device(connection: DatabaseConnection, operation: OpenDevice) -> DeviceOpened:
-    # The roster first: it refuses a user who is not there before a foreign key does.
+    # The roster first: it refuses a user that does not exist before a foreign key does.
     roster = load_roster(connection, operation.user)
     connection.execute(
         "INSERT INTO devices (token_sha256, user_id, opened_ms) VALUES (?, ?, ?)",

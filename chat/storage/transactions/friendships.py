@@ -2,11 +2,11 @@
 
 A friendship is two rows, one from each side; a request is one of them alone. When the second
 comes, both get the number of the conversation between the two, which is made once and lasts,
-and both users become its members. They stop being so with the friendship. Whatever changes who of
-them may write to it raises its `access_version`.
+and both users become its members, until the friendship ends. Every change of which of them may write
+to it raises its `access_version`.
 
 Every change here locks the row of that conversation, if there is one, and then the rows of both
-users. So what two users are to each other stands still under any one of these locks: an append
+users. So the relationship of two users cannot change under any one of these locks: an append
 needs only the conversation's.
 """
 
@@ -46,7 +46,7 @@ def add_friend(connection: DatabaseConnection, operation: AddFriend) -> Friendsh
 def remove_friend(connection: DatabaseConnection, operation: RemoveFriend) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
     conversation, relationship = _begin(connection, user, other, DirectAction.REMOVE_FRIEND)
-    # A request stands in the roster of the one who was asked, and in no other.
+    # A request is in the roster of the user who was asked, and in no other.
     has_request = ((user, relationship.answered), (other.id, relationship.asked))
     changed = [id for id, is_asked in has_request if is_asked]
     connection.execute(
@@ -132,7 +132,7 @@ def _befriend(
 
 
 def _raise_access_version(connection: DatabaseConnection, conversation: int | None) -> None:
-    """Who may write there has changed, or may have."""
+    """Which users may write there has changed, or may have."""
     if conversation is not None:
         connection.execute(
             "UPDATE conversations SET access_version = access_version + 1 WHERE id = ?",

@@ -1,9 +1,9 @@
-"""Groups: making, joining, leaving and ending them, and who is in them.
+"""Groups: creating, joining, leaving and deleting them, and their members.
 
 A group's membership is recorded twice, by the same transaction under the lock of the group's
 conversation: in the table of members, as it is now, and in the log, as it came about. The
-`joined` of a member is the first entry that member may see; so the order of `since_seq` is the
-order of joining, and the heir of an owner who leaves is the member with the lowest.
+`joined` of a member is the first entry that the member may see; so the order of `since_seq` is the
+order of joining. When an owner leaves, the member with the lowest becomes the owner.
 
 An open group has exactly one owner. A closed one has no members and its log has ended.
 """
@@ -63,18 +63,18 @@ def leave_group(connection: DatabaseConnection, operation: LeaveGroup) -> GroupC
     user, group = operation.user, operation.group
     head, role = _open_group(connection, user, group, connection.for_update)
     allow_group(role, GroupAction.LEAVE_GROUP)
-    heir = _heir(connection, user, group) if role == OWNER else None
-    changed = (user,) if heir is None else (user, heir)
+    successor = _successor(connection, user, group) if role == OWNER else None
+    changed = (user,) if successor is None else (user, successor)
     users = lock_users(connection, changed)
     connection.execute(
         "DELETE FROM members WHERE conversation_id = ? AND user_id = ?", (group, user)
     )
     changes = [(EntryKind.LEFT, users[user])]
-    if heir is not None:
-        changes.append((EntryKind.PROMOTED, users[heir]))
+    if successor is not None:
+        changes.append((EntryKind.PROMOTED, users[successor]))
         connection.execute(
             "UPDATE members SET role = ? WHERE conversation_id = ? AND user_id = ?",
-            (OWNER, group, heir),
+            (OWNER, group, successor),
         )
     elif role == OWNER:
         _close(connection, group)
@@ -130,7 +130,7 @@ def _open_group(
     return rows[0][0], (roles[0][0] if roles else None)
 
 
-def _heir(connection: DatabaseConnection, owner: int, group: int) -> int | None:
+def _successor(connection: DatabaseConnection, owner: int, group: int) -> int | None:
     rows = connection.query(
         "SELECT user_id FROM members WHERE conversation_id = ? AND user_id <> ?"
         " ORDER BY since_seq LIMIT 1",

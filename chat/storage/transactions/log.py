@@ -2,7 +2,7 @@
 
 An entry's seq is the conversation's head plus one, given under the lock of the conversation's
 row, which is held to the commit. So a log has no gaps at any time, for any reader, and the head
-that stands in the row is the last entry's seq.
+in the row is the seq of the last entry.
 """
 
 from collections.abc import Sequence
@@ -135,8 +135,8 @@ def append_membership(
     """Appends entries without text or key. The conversation's row must be locked, its head read
     under the lock."""
     entries = tuple(
-        LogEntry(conversation, head + 1 + place, kind, user.id, user.name, "", at_ms)
-        for place, (kind, user) in enumerate(changes)
+        LogEntry(conversation, seq, kind, user.id, user.name, "", at_ms)
+        for seq, (kind, user) in enumerate(changes, head + 1)
     )
     rows = [
         (conversation, entry.seq, str(entry.kind.value), entry.sender, "", at_ms, None)

@@ -27,9 +27,9 @@ from tests.storage.stores import (
     NOW_MS,
     befriend,
     make_group,
-    people,
     read_all,
     refused,
+    register_users,
     say,
     say_group,
 )
@@ -39,7 +39,7 @@ ANN, BOB, CYD = 1, 2, 3
 
 def begin(store: DatabaseConnection) -> tuple[int, int]:
     """Ann and Bob are friends and in a group; the conversation and the group."""
-    people(store, 3)
+    register_users(store, 3)
     return befriend(store, ANN, BOB), make_group(store, ANN, BOB)
 
 
@@ -151,7 +151,7 @@ def test_a_head_that_another_writer_raised_is_found_out(store: DatabaseConnectio
 
 
 def test_a_full_batch_may_be_of_as_many_conversations(store: DatabaseConnection) -> None:
-    (ann,) = people(store, 1)
+    (ann,) = register_users(store, 1)
     groups = [make_group(store, ann) for _ in range(MAX_BATCH)]
     cache = AppendCache()
     for seq in (2, 3):

@@ -1,4 +1,4 @@
-"""MySQL and the way to it: what goes wrong there never doubles nor loses an entry."""
+"""MySQL and the network to it: no failure of either doubles or loses an entry."""
 
 import contextlib
 import logging
@@ -24,7 +24,14 @@ from deploy.servers import MariaDb
 from tests.conftest import need
 from tests.proxy import Proxy
 from tests.storage.faults import Answers
-from tests.storage.stores import NOW_MS, befriend, need_mysqlclient, people, read_all, register
+from tests.storage.stores import (
+    NOW_MS,
+    befriend,
+    need_mysqlclient,
+    read_all,
+    register,
+    register_users,
+)
 
 pytestmark = pytest.mark.servers
 UNAVAILABLE = Refused(ErrorCode.UNAVAILABLE)
@@ -43,7 +50,7 @@ class Friends:
         self.address = address
         self.connection = open_mysql(address)
         migrate(self.connection)
-        self.ann, self.bob = people(self.connection, 2)
+        self.ann, self.bob = register_users(self.connection, 2)
         self.conversation = befriend(self.connection, self.ann, self.bob)
         self.answers = Answers()
         self.tickets = 0
@@ -91,7 +98,7 @@ def fixture_friends(request: pytest.FixtureRequest, database: str) -> Iterator[F
     friends.close()
 
 
-# ---------------------------------------------------------------------------- the way there
+# ---------------------------------------------------------------------------- the network
 
 
 class CutAtCommit:
@@ -130,7 +137,7 @@ def test_a_commit_whose_exchange_is_cut_anywhere_is_neither_lost_nor_doubled(
     for number, (way, k) in enumerate(CUTS):
         writer = opened[0] if number == 0 else opened[-1]
         writer.cut = {way: k}
-        keys = [f"{way}{k}.{place}" for place in range(3)]
+        keys = [f"{way}{k}.{n}" for n in range(3)]
         outcomes = friends.answers.wait_for(*friends.submit(*keys))
         assert all(isinstance(outcome, Appended) for outcome in outcomes), (way, k, outcomes)
         said += keys
@@ -165,10 +172,10 @@ def test_nor_is_a_batch_that_speculates(
     said: list[str] = []
     for number, (way, k) in enumerate(SPECULATION_CUTS):
         writer = opened[0] if number == 0 else opened[-1]
-        for place in range(3):
-            # The reader's connection came second and is of no interest.
-            writer.cut = {way: k} if place == 2 else None
-            keys = [f"{way}{k}.{place}.{text}" for text in range(3)]
+        for n in range(3):
+            # The reader's connection was opened second and is not cut.
+            writer.cut = {way: k} if n == 2 else None
+            keys = [f"{way}{k}.{n}.{text}" for text in range(3)]
             outcomes = friends.answers.wait_for(*friends.submit_all(*keys))
             assert all(isinstance(outcome, Appended) for outcome in outcomes), (way, k, outcomes)
             said += keys
@@ -178,7 +185,7 @@ def test_nor_is_a_batch_that_speculates(
 
 
 @pytest.mark.parametrize("way", ["up", "down"])
-def test_nobody_knows_of_another_write_whose_reply_is_cut_off(
+def test_another_write_whose_reply_is_cut_off_is_unknown(
     mariadb: MariaDb, friends: Friends, way: str
 ) -> None:
     proxy = Proxy(mariadb.port)
@@ -201,7 +208,7 @@ def test_nobody_knows_of_another_write_whose_reply_is_cut_off(
     proxy.close()
 
 
-def test_whoever_is_cut_off_or_killed_opens_another_connection(
+def test_after_a_cut_or_a_kill_another_connection_is_opened(
     mariadb: MariaDb, friends: Friends
 ) -> None:
     friends.serve()
@@ -298,24 +305,24 @@ def test_a_lock_that_is_not_to_be_had_is_waited_for_again(friends: Friends) -> N
 
 
 def test_a_deadlock_is_run_again(friends: Friends) -> None:
-    """A stranger locks two conversations in the wrong order; one of the two transactions goes."""
+    """An intruder locks two conversations in the wrong order; one of the transactions is ended."""
     cyd = register(friends.connection, "cyd")
     other = befriend(friends.connection, friends.ann, cyd)
     friends.serve()
     for attempt in range(5):
-        stranger = open_mysql(friends.address)
-        stranger.begin(write=True)
+        intruder = open_mysql(friends.address)
+        intruder.begin(write=True)
         lock = "SELECT id FROM conversations WHERE id = ? FOR UPDATE"
-        stranger.query(lock, (other,))
+        intruder.query(lock, (other,))
         tickets = friends.submit(f"to bob {attempt}")
         friends.tickets += 1
         to_cyd = Append(friends.ann, cyd, None, "hello", f"to cyd {attempt}", NOW_MS)
         friends.service.submit(friends.tickets, to_cyd)
         with contextlib.suppress(Exception):
-            stranger.query(lock, (friends.conversation,))
+            intruder.query(lock, (friends.conversation,))
         with contextlib.suppress(Exception):
-            stranger.rollback()
-        stranger.close()
+            intruder.rollback()
+        intruder.close()
         outcomes = friends.answers.wait_for(*tickets, friends.tickets)
         assert all(isinstance(outcome, Appended) for outcome in outcomes)
 
@@ -336,7 +343,7 @@ def test_nodes_that_start_together_migrate_once(database: str) -> None:
     assert versions == [load_migrations()[-1].version] * 4
 
 
-def test_settings_that_break_the_promise_are_told(
+def test_settings_that_break_the_contract_are_told(
     mariadb: MariaDb, friends: Friends, caplog: pytest.LogCaptureFixture
 ) -> None:
     admin = mariadb.connect("admin")
@@ -356,7 +363,7 @@ def test_settings_that_break_the_promise_are_told(
 # ---------------------------------------------------------------------------- addresses, texts
 
 
-def test_what_cannot_be_opened_is_told_with_its_cure(mariadb: MariaDb, database: str) -> None:
+def test_what_cannot_be_opened_is_told_with_its_remedy(mariadb: MariaDb, database: str) -> None:
     address = address_of(database)
     with pytest.raises(StoreCannotOpen, match="refuses the user or the password"):
         open_mysql(address._replace(password="wrong"))

@@ -20,7 +20,7 @@ from chat.storage.errors import (
     StoreUnavailable,
 )
 from chat.storage.schema import migrate
-from tests.storage.stores import befriend, people, register, say, sent
+from tests.storage.stores import befriend, register, register_users, say, sent
 
 USER = (
     "INSERT INTO users (name, name_key, password_hash, registered_ms, roster_version)"
@@ -56,7 +56,7 @@ def test_what_was_stored_is_there_when_it_is_opened_again(tmp_path: Path) -> Non
         connection = open_sqlite(path)
         migrate(connection)
         if turn == 1:
-            ann, bob = people(connection, 2)
+            ann, bob = register_users(connection, 2)
             befriend(connection, ann, bob)
         assert sent(connection, say(ann, bob, key=str(turn))).seq == turn
         connection.close()
@@ -98,7 +98,7 @@ NOBODY = 65534
 
 
 def test_a_folder_without_the_right_to_write() -> None:
-    """Root may write everywhere, so root looks at it as nobody."""
+    """Root may write everywhere, so root becomes the user `nobody` for this."""
     with tempfile.TemporaryDirectory() as name:
         folder, user = Path(name), os.geteuid()
         folder.chmod(0o555)
@@ -197,7 +197,7 @@ def test_errors_become_the_stores_own(tmp_path: Path, monkeypatch: pytest.Monkey
     two.close()
 
 
-def test_a_commit_that_fails_is_of_unknown_fate() -> None:
+def test_a_commit_that_fails_may_be_committed() -> None:
     connection = open_sqlite(IN_MEMORY)
     migrate(connection)
     connection.query("PRAGMA defer_foreign_keys = ON")

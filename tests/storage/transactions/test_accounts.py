@@ -24,9 +24,9 @@ from tests.storage.stores import (
     NOW_MS,
     befriend,
     make_group,
-    people,
     refused,
     register,
+    register_users,
     roster,
 )
 
@@ -45,7 +45,7 @@ def test_a_name_belongs_to_one_user_whatever_its_case(store: DatabaseConnection)
 
 
 def test_an_account_is_found_by_number_and_by_name(store: DatabaseConnection) -> None:
-    ann, _ = people(store, 2)
+    ann, _ = register_users(store, 2)
     for ref in (ann, "Ann", "ann", "ANN"):
         found = execute(store, FindAccount(ref))
         assert isinstance(found, AccountFound)
@@ -78,7 +78,7 @@ def test_devices_do_not_change_the_roster(store: DatabaseConnection) -> None:
 
 
 def test_a_profile_counts_what_is_there(store: DatabaseConnection) -> None:
-    ann, bob, cyd = people(store, 3)
+    ann, bob, cyd = register_users(store, 3)
     befriend(store, ann, bob)
     make_group(store, ann, cyd)
     make_group(store, ann)
@@ -90,7 +90,9 @@ def test_a_profile_counts_what_is_there(store: DatabaseConnection) -> None:
     )
 
 
-def test_nobody_has_no_roster_profile_or_device(store: DatabaseConnection) -> None:
+def test_a_user_that_does_not_exist_has_no_roster_profile_or_device(
+    store: DatabaseConnection,
+) -> None:
     assert execute(store, ReadRoster(999)) == refused("no_such_user")
     assert execute(store, ReadProfile(999)) == refused("no_such_user")
     assert execute(store, OpenDevice(999, TOKEN, NOW_MS)) == refused("no_such_user")

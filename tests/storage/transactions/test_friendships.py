@@ -22,9 +22,9 @@ from chat.storage.dispatch import execute
 from tests.storage.stores import (
     NOW_MS,
     befriend,
-    people,
     read_all,
     refused,
+    register_users,
     roster,
     say,
     sent,
@@ -38,7 +38,7 @@ def changed(store: DatabaseConnection, operation: StoreOperation) -> FriendshipC
 
 
 def test_asking_changes_the_roster_of_the_asked_only(store: DatabaseConnection) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     before = roster(store, ann)
     outcome = changed(store, AddFriend(ann, "BOB", NOW_MS))
     assert outcome == FriendshipChanged(before, (Touched(bob, roster(store, bob).version),))
@@ -49,7 +49,7 @@ def test_asking_changes_the_roster_of_the_asked_only(store: DatabaseConnection) 
 
 
 def test_the_second_asking_makes_friends(store: DatabaseConnection) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     execute(store, AddFriend(ann, bob, NOW_MS))
     outcome = changed(store, AddFriend(bob, ann, NOW_MS))
     anns, bobs = roster(store, ann), roster(store, bob)
@@ -66,7 +66,7 @@ def test_the_second_asking_makes_friends(store: DatabaseConnection) -> None:
 def test_declining_and_taking_back_change_the_roster_of_the_asked(
     store: DatabaseConnection,
 ) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     for remove in (RemoveFriend(ann, bob), RemoveFriend(bob, ann)):
         execute(store, AddFriend(ann, bob, NOW_MS))
         anns = roster(store, ann)
@@ -78,7 +78,7 @@ def test_declining_and_taking_back_change_the_roster_of_the_asked(
 
 
 def test_friends_again_find_their_conversation_read(store: DatabaseConnection) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     conversation = befriend(store, ann, bob)
     for key in "abc":
         sent(store, say(ann, bob, key=key))
@@ -94,7 +94,7 @@ def test_friends_again_find_their_conversation_read(store: DatabaseConnection) -
 
 
 def test_a_block_holds_from_either_side_until_it_is_taken_back(store: DatabaseConnection) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     befriend(store, ann, bob)
     before = roster(store, ann)
     for _ in range(2):
@@ -144,7 +144,7 @@ def stage(store: DatabaseConnection, role: DirectRole, ann: int, bob: int, turn:
 def test_the_access_table_is_what_holds(
     store: DatabaseConnection, role: DirectRole, turn: int
 ) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     conversation = stage(store, role, ann, bob, turn)
     other = ann if role is DirectRole.SELF else bob
     # Those that change the role come last, and each only where it leaves the role to the next.
@@ -165,7 +165,7 @@ def test_the_access_table_is_what_holds(
 def test_what_the_access_table_allows_is_done(
     store: DatabaseConnection, role: DirectRole, action: DirectAction
 ) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     conversation = stage(store, role, ann, bob, 1)
     other = ann if role is DirectRole.SELF else bob
     outcome = execute(store, act(action, ann, other, conversation))
@@ -174,8 +174,8 @@ def test_what_the_access_table_allows_is_done(
 
 
 @pytest.mark.parametrize("other", [999, "nobody"])
-def test_nobody_is_no_such_user(store: DatabaseConnection, other: int | str) -> None:
-    (ann,) = people(store, 1)
+def test_a_user_that_does_not_exist_is_refused(store: DatabaseConnection, other: int | str) -> None:
+    (ann,) = register_users(store, 1)
     for operation in (
         say(ann, other),
         AddFriend(ann, other, NOW_MS),
@@ -187,7 +187,7 @@ def test_nobody_is_no_such_user(store: DatabaseConnection, other: int | str) -> 
 
 
 def test_others_cannot_look_into_a_conversation_of_two(store: DatabaseConnection) -> None:
-    ann, bob, cyd = people(store, 3)
+    ann, bob, cyd = register_users(store, 3)
     conversation = befriend(store, ann, bob)
     befriend(store, ann, cyd)
     assert execute(store, ReadHistory(cyd, conversation, None, None, 10)) == refused("not_member")
@@ -195,7 +195,7 @@ def test_others_cannot_look_into_a_conversation_of_two(store: DatabaseConnection
 
 
 def test_requests_stand_in_the_order_they_came(store: DatabaseConnection) -> None:
-    ann, bob, cyd, dan = people(store, 4)
+    ann, bob, cyd, dan = register_users(store, 4)
     for at_ms, asker in ((3, bob), (1, dan), (2, cyd)):
         execute(store, AddFriend(asker, ann, at_ms))
     assert [user.id for user in roster(store, ann).requests] == [dan, cyd, bob]

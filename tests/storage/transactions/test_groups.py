@@ -28,9 +28,9 @@ from tests.storage.stores import (
     NOW_MS,
     befriend,
     make_group,
-    people,
     read_all,
     refused,
+    register_users,
     roster,
     say_group,
     sent,
@@ -54,7 +54,7 @@ def members(store: DatabaseConnection, user: int, group: int) -> list[tuple[int,
 
 
 def test_a_new_group_has_its_owner_and_one_entry(store: DatabaseConnection) -> None:
-    (ann,) = people(store, 1)
+    (ann,) = register_users(store, 1)
     outcome = changed(store, CreateGroup(ann, "Gophers ☺", "", 77))
     group = outcome.group
     assert outcome.entries == (LogEntry(group, 1, EntryKind.JOINED, ann, "Ann", "", 77),)
@@ -67,7 +67,7 @@ def test_a_new_group_has_its_owner_and_one_entry(store: DatabaseConnection) -> N
 
 
 def test_joining_sees_the_log_from_there_on(store: DatabaseConnection) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     group = make_group(store, ann)
     sent(store, say_group(ann, group))
     outcome = changed(store, JoinGroup(bob, group, NOW_MS))
@@ -81,7 +81,7 @@ def test_joining_sees_the_log_from_there_on(store: DatabaseConnection) -> None:
 
 
 def test_an_owner_who_leaves_is_followed_by_the_longest_standing(store: DatabaseConnection) -> None:
-    ann, bob, cyd, dan = people(store, 4)
+    ann, bob, cyd, dan = register_users(store, 4)
     group = make_group(store, ann, dan, bob, cyd)
     changed(store, LeaveGroup(dan, group, NOW_MS))
     changed(store, JoinGroup(dan, group, NOW_MS))
@@ -96,8 +96,8 @@ def test_an_owner_who_leaves_is_followed_by_the_longest_standing(store: Database
     ]
 
 
-def test_a_member_who_leaves_changes_nobody_else(store: DatabaseConnection) -> None:
-    ann, bob = people(store, 2)
+def test_a_member_who_leaves_changes_no_other_roster(store: DatabaseConnection) -> None:
+    ann, bob = register_users(store, 2)
     group = make_group(store, ann, bob)
     before = roster(store, ann)
     outcome = changed(store, LeaveGroup(bob, group, NOW_MS))
@@ -108,7 +108,7 @@ def test_a_member_who_leaves_changes_nobody_else(store: DatabaseConnection) -> N
 
 
 def test_the_last_to_leave_closes_the_group(store: DatabaseConnection) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     group = make_group(store, ann)
     assert told(changed(store, LeaveGroup(ann, group, NOW_MS))) == [(2, EntryKind.LEFT, ann)]
     assert_closed(store, group, ann, bob)
@@ -116,7 +116,7 @@ def test_the_last_to_leave_closes_the_group(store: DatabaseConnection) -> None:
 
 
 def test_deleting_ends_the_group_for_all(store: DatabaseConnection) -> None:
-    ann, bob, cyd = people(store, 3)
+    ann, bob, cyd = register_users(store, 3)
     group = make_group(store, ann, bob)
     before = roster(store, bob)
     outcome = changed(store, DeleteGroup(ann, group, NOW_MS))
@@ -161,7 +161,7 @@ def act(action: GroupAction, user: int, group: int) -> StoreOperation:
 def test_the_access_table_is_what_holds(
     store: DatabaseConnection, role: GroupRole, action: GroupAction
 ) -> None:
-    ann, bob, cyd = people(store, 3)
+    ann, bob, cyd = register_users(store, 3)
     group = make_group(store, ann, bob)
     user = {GroupRole.OWNER: ann, GroupRole.MEMBER: bob, GroupRole.OUTSIDER: cyd}[role]
     outcome = execute(store, act(action, user, group))
@@ -170,7 +170,7 @@ def test_the_access_table_is_what_holds(
 
 
 def test_a_conversation_of_two_is_no_group(store: DatabaseConnection) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     conversation = befriend(store, ann, bob)
     for group in (conversation, 999):
         for operation in (
@@ -184,7 +184,7 @@ def test_a_conversation_of_two_is_no_group(store: DatabaseConnection) -> None:
 
 
 def test_a_refusal_leaves_no_trace(store: DatabaseConnection) -> None:
-    (ann,) = people(store, 1)
+    (ann,) = register_users(store, 1)
     group = make_group(store, ann)
     assert execute(store, CreateGroup(999, "ghosts", "", NOW_MS)) == refused("no_such_user")
     assert execute(store, JoinGroup(999, group, NOW_MS)) == refused("no_such_user")

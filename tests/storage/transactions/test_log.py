@@ -30,9 +30,9 @@ from tests.storage.stores import (
     befriend,
     make_group,
     memory_store,
-    people,
     read_all,
     refused,
+    register_users,
     roster,
     say,
     say_group,
@@ -41,7 +41,7 @@ from tests.storage.stores import (
 
 
 def test_a_text_is_kept_as_it_was_said(store: DatabaseConnection) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     conversation = befriend(store, ann, bob)
     text = "tabs\tand\nlines, ☺ 𝄞, 'quotes', 100% ?, \\n " + "ü" * 3_950
     assert sent(store, say(ann, "Bob", text, "Key-1", 5)) == Appended(conversation, 1, 5, bob)
@@ -53,7 +53,7 @@ def test_a_text_is_kept_as_it_was_said(store: DatabaseConnection) -> None:
 
 
 def test_a_key_is_one_send(store: DatabaseConnection) -> None:
-    ann, bob, cyd = people(store, 3)
+    ann, bob, cyd = register_users(store, 3)
     conversation = befriend(store, ann, bob)
     befriend(store, ann, cyd)
     group = make_group(store, ann)
@@ -75,7 +75,7 @@ def test_a_key_is_one_send(store: DatabaseConnection) -> None:
 
 
 def test_what_was_stored_once_stays_sent(store: DatabaseConnection) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     conversation = befriend(store, ann, bob)
     group = make_group(store, ann, bob)
     sent(store, say(ann, bob, "hi", "k", 5))
@@ -91,7 +91,7 @@ def test_what_was_stored_once_stays_sent(store: DatabaseConnection) -> None:
 
 
 def test_a_log_is_read_in_pages(store: DatabaseConnection) -> None:
-    (ann,) = people(store, 1)
+    (ann,) = register_users(store, 1)
     group = make_group(store, ann)
     for number in range(2, 6):
         sent(store, say_group(ann, group, f"text {number}", f"k{number}"))
@@ -117,7 +117,7 @@ def test_a_history_is_a_window_on_what_the_member_may_see(
     since: int, before: int | None, after: int | None, limit: int
 ) -> None:
     store = memory_store()
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     group = make_group(store, ann)
     append_batch(
         store,
@@ -142,13 +142,13 @@ def test_a_history_is_a_window_on_what_the_member_may_see(
 
 
 def test_a_history_of_nothing_is_refused(store: DatabaseConnection) -> None:
-    (ann,) = people(store, 1)
+    (ann,) = register_users(store, 1)
     assert execute(store, ReadHistory(ann, 999, None, None, 10)) == refused("not_member")
     assert execute(store, MarkRead(ann, 999, 1)) == refused("not_member")
 
 
 def test_a_read_mark_never_goes_back_nor_past_the_head(store: DatabaseConnection) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     conversation = befriend(store, ann, bob)
     group = make_group(store, ann, bob)
     append_batch(store, AppendCache(), [say(ann, bob, key=str(number)) for number in range(5)])
@@ -163,7 +163,7 @@ def test_a_read_mark_never_goes_back_nor_past_the_head(store: DatabaseConnection
 
 
 def test_heads_and_versions_of_what_there_is(store: DatabaseConnection) -> None:
-    ann, bob = people(store, 2)
+    ann, bob = register_users(store, 2)
     conversation = befriend(store, ann, bob)
     group = make_group(store, ann)
     sent(store, say(ann, bob))
@@ -180,7 +180,7 @@ def test_heads_and_versions_of_what_there_is(store: DatabaseConnection) -> None:
 
 
 def test_a_full_batch_is_one_transaction(store: DatabaseConnection) -> None:
-    ann, bob, cyd = people(store, 3)
+    ann, bob, cyd = register_users(store, 3)
     direct = befriend(store, ann, bob)
     group = make_group(store, ann, bob)
     batch: list[Append] = []
