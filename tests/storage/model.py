@@ -1,4 +1,4 @@
-"""What the store should be, in dicts: small, slow, and nothing like SQL.
+"""A model of the store in dicts: small, slow, and nothing like SQL.
 
 Every method does one operation and says how it should be answered; ids of conversations are
 the store's to choose, so those are told.

@@ -1,6 +1,6 @@
-"""The transactions of accounts, friendships, groups, rosters and logs: functions of a connection and
-an operation, which run within a transaction of the caller's.
+"""The transactions of accounts, friendships, groups, rosters and logs.
 
-They neither begin nor commit it, and say no by raising `Refusal`. Locks are taken in one order by
-all of them: conversations by number, then users by number.
+They are functions of a connection and an operation, run within a transaction of the caller's. They
+neither begin nor commit it, and refuse an operation by raising `Refusal`. All of them take locks in
+one order: conversations by number, then users by number.
 """

@@ -1,9 +1,9 @@
 """Friends, requests for friendship, and blocks.
 
 A friendship is two rows, one from each side; a request is one of them alone. When the second
-comes, both get the number of the conversation between the two, which is made once and lasts,
-and both users become its members, until the friendship ends. Every change of which of them may write
-to it raises its `access_version`.
+comes, both get the number of the conversation between the two, which is made once and lasts, and
+both users become its members, until the friendship ends. Every change of which of them may write to
+it raises its `access_version`.
 
 Every change here locks the row of that conversation, if there is one, and then the rows of both
 users. So the relationship of two users cannot change under any one of these locks: an append

@@ -90,7 +90,7 @@ def test_a_profile_counts_what_is_there(store: DatabaseConnection) -> None:
     )
 
 
-def test_a_user_that_does_not_exist_has_no_roster_profile_or_device(
+def test_an_unknown_user_has_no_roster_profile_or_device(
     store: DatabaseConnection,
 ) -> None:
     assert execute(store, ReadRoster(999)) == refused("no_such_user")

@@ -123,9 +123,9 @@ def act(action: DirectAction, user: int, other: int, conversation: int) -> Store
     return operations[action]
 
 
-def stage(store: DatabaseConnection, role: DirectRole, ann: int, bob: int, turn: int) -> int:
-    """Makes bob be that to ann; `turn` chooses who asks and who blocks. Their conversation's
-    number, if they ever had one."""
+def set_role(store: DatabaseConnection, role: DirectRole, ann: int, bob: int, turn: int) -> int:
+    """Gives bob that role to ann; `turn` chooses which of them asks or blocks. The number of their
+    conversation, if they ever had one."""
     one, other = (ann, bob) if turn else (bob, ann)
     conversation = 999
     if role is not DirectRole.SELF:
@@ -145,7 +145,7 @@ def test_the_access_table_is_what_holds(
     store: DatabaseConnection, role: DirectRole, turn: int
 ) -> None:
     ann, bob = register_users(store, 2)
-    conversation = stage(store, role, ann, bob, turn)
+    conversation = set_role(store, role, ann, bob, turn)
     other = ann if role is DirectRole.SELF else bob
     # Those that change the role come last, and each only where it leaves the role to the next.
     harmless = (DirectAction.CHAT, DirectAction.HISTORY, DirectAction.MARK_READ)
@@ -166,7 +166,7 @@ def test_what_the_access_table_allows_is_done(
     store: DatabaseConnection, role: DirectRole, action: DirectAction
 ) -> None:
     ann, bob = register_users(store, 2)
-    conversation = stage(store, role, ann, bob, 1)
+    conversation = set_role(store, role, ann, bob, 1)
     other = ann if role is DirectRole.SELF else bob
     outcome = execute(store, act(action, ann, other, conversation))
     code = DIRECT_ACCESS[role][action]

@@ -1,4 +1,4 @@
-"""Groups: membership in the table and in the log, owners and heirs, the access table."""
+"""Groups: membership in the table and in the log, owners and their successors, the access table."""
 
 import pytest
 
