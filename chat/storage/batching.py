@@ -10,9 +10,10 @@ The service decides by this in its threads, and the simulator in its virtual tim
 
 from collections import deque
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from chat.core.ports.operations import Append, StoreOperation, StoreOutcome
+from chat.core.ports.operations import Append, Refused, StoreOperation, StoreOutcome
+from chat.protocol.errors import ErrorCode
 from chat.storage.append.batch import MAX_BATCH
 from chat.storage.dispatch import READS
 
@@ -20,7 +21,12 @@ Job: TypeAlias = tuple[int, StoreOperation]
 """A ticket and what is to be carried out for it."""
 
 Answer: TypeAlias = tuple[int, StoreOutcome]
-"""A ticket and what came of it."""
+"""A ticket and the outcome of its operation."""
+
+BUSY: Final = Refused(ErrorCode.BUSY)
+"""Its queue was full, or it was run in vain as often as is tried."""
+UNAVAILABLE: Final = Refused(ErrorCode.UNAVAILABLE)
+"""The store cannot be reached, or failed."""
 
 
 def split_reads(jobs: Sequence[Job]) -> tuple[Sequence[Job], Sequence[Job]]:

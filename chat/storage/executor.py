@@ -19,11 +19,10 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, NamedTuple, TypeAlias
 
-from chat.core.ports.operations import Refused, StoreOperation, StoreOutcome, Unknown
-from chat.protocol.errors import ErrorCode
+from chat.core.ports.operations import StoreOperation, StoreOutcome, Unknown
 from chat.storage.append.cache import AppendCache
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.batching import is_repeatable
+from chat.storage.batching import BUSY, UNAVAILABLE, is_repeatable
 from chat.storage.dispatch import read_batch, write_batch
 from chat.storage.errors import (
     Deadlock,
@@ -42,8 +41,6 @@ ATTEMPTS: Final = 5
 RETRY_S: Final = 0.3
 """How long no connection is tried after one could not be opened."""
 
-BUSY: Final = Refused(ErrorCode.BUSY)
-UNAVAILABLE: Final = Refused(ErrorCode.UNAVAILABLE)
 _UNKNOWN: Final = Unknown()
 
 _Transaction: TypeAlias = Callable[[Sequence[StoreOperation]], Sequence[StoreOutcome]]

@@ -28,6 +28,8 @@ from chat.core.ports.operations import Append, Refused, StoreOperation
 from chat.storage.append.batch import MAX_BATCH
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.batching import (
+    BUSY,
+    UNAVAILABLE,
     Answer,
     Job,
     admits_appends,
@@ -35,7 +37,7 @@ from chat.storage.batching import (
     split_reads,
     take_transaction,
 )
-from chat.storage.executor import BUSY, UNAVAILABLE, TransactionExecutor
+from chat.storage.executor import TransactionExecutor
 from chat.storage.schema import cluster_name, migrate
 from chat.storage.worker import Worker
 

@@ -31,9 +31,15 @@ from chat.core.ports.operations import (
 from chat.storage.append.cache import AppendCache
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
-from chat.storage.batching import Answer, Job, answers_to, is_repeatable, take_transaction
+from chat.storage.batching import (
+    UNAVAILABLE,
+    Answer,
+    Job,
+    answers_to,
+    is_repeatable,
+    take_transaction,
+)
 from chat.storage.dispatch import execute, is_read, write_batch
-from chat.storage.executor import UNAVAILABLE
 from chat.storage.schema import migrate
 from sim.cluster.injection_points import InjectionPoints, InjectionTarget, Phase
 from sim.cluster.trace import FaultRecord, StoreRecord, Trace
