@@ -50,7 +50,8 @@ def parser() -> argparse.ArgumentParser:
         "--store",
         type=_store,
         metavar="sqlite:PATH or mysql://USER:PASSWORD@HOST:PORT/DATABASE",
-        help="where all is kept: a file of this node alone, or a database that nodes share "
+        help="where all is kept: a file of this node alone, or a database that nodes share, "
+        "with mysql+mysqlclient:// through that driver, if it is installed "
         "(default: a file by port, in the folder chat-node of the user's data folder)",
     )
     options.add_argument(

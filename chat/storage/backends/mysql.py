@@ -1,9 +1,9 @@
 """MySQL and MariaDB: the store that the nodes of a cluster share.
 
 A connection is in a transaction from its first statement to the next COMMIT or ROLLBACK
-(autocommit is off), which saves a BEGIN on the way. A statement without rows is not sent by itself
-but along with the next that has some, or with the commit; so a batch of appends takes two round
-trips, one that locks and asks, one that stores and commits.
+(autocommit is off), which saves sending a BEGIN. A statement without rows is not sent by itself but
+along with the next that has some, or with the commit. So a batch of appends takes two round trips,
+one that locks and asks, one that stores and commits; and a batch that speculates takes one.
 
 Writing transactions read what was committed before each statement (READ COMMITTED) and lock the
 rows that they decide by; reading ones see one moment (REPEATABLE READ). A connection nearly always
@@ -13,7 +13,7 @@ The parameters are put into the text of a statement (see mysql_statements.py). T
 as a backslash in a string means what the driver takes it to mean, so the SQL mode is set for each
 connection, whatever the server's is.
 
-What the server or the way to it does wrong comes out as the StoreError that says whether anything
+What the server or the network to it does wrong is raised as the StoreError that says whether anything
 may have been stored. Every wait has an end: the socket's time limits are longer than the server's
 for locks, and a connection that ran into one is not used again.
 """

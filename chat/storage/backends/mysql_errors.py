@@ -1,4 +1,4 @@
-"""What MySQL, MariaDB and the way to them do wrong, as the StoreErrors of this package.
+"""The failures of MySQL, MariaDB and the network to them, as the StoreErrors of this package.
 
 Both drivers pass the server's error number on as the first argument of their exception.
 """
