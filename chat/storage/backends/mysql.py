@@ -13,9 +13,9 @@ The parameters are put into the text of a statement (see mysql_statements.py). T
 as a backslash in a string means what the driver takes it to mean, so the SQL mode is set for each
 connection, whatever the server's is.
 
-What the server or the network to it does wrong is raised as the StoreError that says whether anything
-may have been stored. Every wait has an end: the socket's time limits are longer than the server's
-for locks, and a connection that ran into one is not used again.
+A failure of the server or of the network to it is raised as the StoreError that says whether
+anything may have been stored. Every wait has an end: the socket's time limits are longer than the
+server's for locks, and a connection that ran into one is not used again.
 """
 
 import contextlib

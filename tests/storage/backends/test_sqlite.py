@@ -52,13 +52,13 @@ def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
 
 def test_what_was_stored_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
     path = tmp_path / "chat.db"
-    for turn in range(1, 4):
+    for count in range(1, 4):
         connection = open_sqlite(path)
         migrate(connection)
-        if turn == 1:
+        if count == 1:
             ann, bob = register_users(connection, 2)
             befriend(connection, ann, bob)
-        assert sent(connection, say(ann, bob, key=str(turn))).seq == turn
+        assert sent(connection, say(ann, bob, key=str(count))).seq == count
         connection.close()
 
 

@@ -123,10 +123,12 @@ def act(action: DirectAction, user: int, other: int, conversation: int) -> Store
     return operations[action]
 
 
-def set_role(store: DatabaseConnection, role: DirectRole, ann: int, bob: int, turn: int) -> int:
-    """Gives bob that role to ann; `turn` chooses which of them asks or blocks. The number of their
-    conversation, if they ever had one."""
-    one, other = (ann, bob) if turn else (bob, ann)
+def set_role(
+    store: DatabaseConnection, role: DirectRole, ann: int, bob: int, ann_acts: bool
+) -> int:
+    """Gives bob that role to ann. `ann_acts`: ann asks or blocks, not bob. The number of
+    their conversation, if they ever had one."""
+    one, other = (ann, bob) if ann_acts else (bob, ann)
     conversation = 999
     if role is not DirectRole.SELF:
         conversation = befriend(store, ann, bob)
@@ -139,13 +141,13 @@ def set_role(store: DatabaseConnection, role: DirectRole, ann: int, bob: int, tu
     return conversation
 
 
-@pytest.mark.parametrize("turn", [0, 1])
+@pytest.mark.parametrize("ann_acts", [False, True])
 @pytest.mark.parametrize("role", DirectRole)
 def test_the_access_table_is_what_holds(
-    store: DatabaseConnection, role: DirectRole, turn: int
+    store: DatabaseConnection, role: DirectRole, ann_acts: bool
 ) -> None:
     ann, bob = register_users(store, 2)
-    conversation = set_role(store, role, ann, bob, turn)
+    conversation = set_role(store, role, ann, bob, ann_acts)
     other = ann if role is DirectRole.SELF else bob
     # Those that change the role come last, and each only where it leaves the role to the next.
     harmless = (DirectAction.CHAT, DirectAction.HISTORY, DirectAction.MARK_READ)
@@ -166,7 +168,7 @@ def test_what_the_access_table_allows_is_done(
     store: DatabaseConnection, role: DirectRole, action: DirectAction
 ) -> None:
     ann, bob = register_users(store, 2)
-    conversation = set_role(store, role, ann, bob, 1)
+    conversation = set_role(store, role, ann, bob, True)
     other = ann if role is DirectRole.SELF else bob
     outcome = execute(store, act(action, ann, other, conversation))
     code = DIRECT_ACCESS[role][action]
