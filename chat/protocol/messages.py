@@ -66,7 +66,7 @@ TextShape: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4000)]
 """Text before its pattern is looked at: rules.PATTERNS."""
 
 EntryText: TypeAlias = Annotated[str, Meta(min_length=0, max_length=4000)]
-"""The text of an entry; empty for all kinds but `text`."""
+"""The text of an entry; empty for all kinds but `text` and `renamed`."""
 
 GroupName: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")
@@ -98,7 +98,7 @@ class Role(enum.StrEnum):
     """What a user is in a group."""
 
     OWNER = "owner"
-    """May delete the group."""
+    """May rename and delete the group."""
     MEMBER = "member"
     """May read and write."""
 
@@ -114,6 +114,8 @@ class EntryKind(enum.StrEnum):
     """The user in `from` was a member up to this entry."""
     PROMOTED = "promoted"
     """The user in `from` became the owner."""
+    RENAMED = "renamed"
+    """The owner in `from` renamed the group; `text` is the new name."""
     DELETED = "deleted"
     """The owner in `from` ended the group; the last entry there is."""
 
@@ -318,6 +320,25 @@ class DeleteGroupRequest(
 
     id: RequestId
     group: ConversationId
+
+
+class RenameGroupRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    gc=False,
+    omit_defaults=True,
+    tag_field="type",
+    tag="rename_group",
+):
+    """Gives the group another name, or another description. If both are as they were, nothing is
+    recorded. -> done"""
+
+    id: RequestId
+    group: ConversationId
+    name: GroupName
+    description: Description | None = None
+    """Without it the description stays."""
 
 
 class MembersRequest(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="members"):
@@ -595,6 +616,7 @@ Request: TypeAlias = (
     | JoinGroupRequest
     | LeaveGroupRequest
     | DeleteGroupRequest
+    | RenameGroupRequest
     | MembersRequest
     | GroupChatRequest
     | HistoryRequest

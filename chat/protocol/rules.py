@@ -25,6 +25,7 @@ from chat.protocol.messages import (
     ProfileRequest,
     RegisterRequest,
     RemoveFriendRequest,
+    RenameGroupRequest,
     Request,
     ResumeRequest,
     SnapshotRequest,
@@ -84,64 +85,67 @@ class Input(enum.IntEnum):
     leave closes it."""
     DELETE_GROUP = 14
     """Ends the group for all its members."""
-    MEMBERS = 15
+    RENAME_GROUP = 15
+    """Gives the group another name, or another description. If both are as they were, nothing is
+    recorded."""
+    MEMBERS = 16
     """Asks who is in a group."""
-    GROUP_CHAT = 16
+    GROUP_CHAT = 17
     """Says something to a group."""
-    HISTORY = 17
+    HISTORY = 18
     """Reads a page of a conversation, oldest first. With `after`, the entries that follow it; else
     those before `before`, or the newest. Both together are a `bad_message`."""
-    MARK_READ = 18
+    MARK_READ = 19
     """Says that the user has read a conversation up to an entry. It never goes back."""
-    PING = 19
+    PING = 20
     """Shows the node that the peer is there, and the other way round."""
-    BYTES = 20
+    BYTES = 21
     """Bytes have come on the connection."""
-    BAD_FRAME = 21
+    BAD_FRAME = 22
     """A line is not one JSON object in UTF-8."""
-    BAD_MESSAGE = 22
+    BAD_MESSAGE = 23
     """A field of a request is missing or wrong."""
-    UNKNOWN_TYPE = 23
+    UNKNOWN_TYPE = 24
     """The type is none of the requests."""
-    TOO_LONG = 24
+    TOO_LONG = 25
     """A line is over the limit."""
-    IDENTIFIED = 25
+    IDENTIFIED = 26
     """The user is authenticated and the roster is read."""
-    UNIDENTIFIED = 26
+    UNIDENTIFIED = 27
     """The connection is no device: after register, a refused login or resume, or logout."""
-    ANSWER = 27
+    ANSWER = 28
     """The store has answered a request that is under way."""
-    ANSWER_UNKNOWN = 28
+    ANSWER_UNKNOWN = 29
     """The commit's reply was lost, so it is not known whether the request was carried out."""
-    ENTRY = 29
+    ENTRY = 30
     """The connection is to get the entries of a conversation."""
-    NEWS = 30
+    NEWS = 31
     """Friends, groups, presence or receipts of the user changed."""
-    WRITE_FULL = 31
+    WRITE_FULL = 32
     """The outbound buffer is over its limit."""
-    WRITE_DRAINED = 32
+    WRITE_DRAINED = 33
     """The outbound buffer got smaller."""
-    LOGIN_TIMEOUT = 33
+    LOGIN_TIMEOUT = 34
     """No user logged in for login_ms."""
-    LINE_TIMEOUT = 34
+    LINE_TIMEOUT = 35
     """A started line was not finished for line_ms."""
-    SILENCE = 35
+    SILENCE = 36
     """Nothing was heard for ping_ms."""
-    DEAD_TIMEOUT = 36
+    DEAD_TIMEOUT = 37
     """Nothing was heard for dead_ms."""
-    STALL_TIMEOUT = 37
+    STALL_TIMEOUT = 38
     """The outbound buffer made no progress for stall_ms."""
-    FINISH_TIMEOUT = 38
+    FINISH_TIMEOUT = 39
     """The peer ended its input, and its requests were not answered within 5 s."""
-    NOT_ADMITTED = 39
+    NOT_ADMITTED = 40
     """Too many connections of this address are not logged in."""
-    END_OF_INPUT = 40
+    END_OF_INPUT = 41
     """The peer has shut its side of the connection down; it is answered what it asked."""
-    DRAIN = 41
+    DRAIN = 42
     """The node is about to stop."""
-    FINISHED = 42
+    FINISHED = 43
     """No further request will be taken, after drain or end_of_input, and none is under way."""
-    CONNECTION_LOST = 43
+    CONNECTION_LOST = 44
     """The connection is gone."""
 
 
@@ -207,6 +211,7 @@ _CELLS: Final = (
     (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # JOIN_GROUP
     (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # LEAVE_GROUP
     (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # DELETE_GROUP
+    (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # RENAME_GROUP
     (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # MEMBERS
     (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # GROUP_CHAT
     (_ERROR_NOT_LOGGED_IN, _HOLD, _ACCEPT, _IGNORE),  # HISTORY
@@ -239,8 +244,8 @@ _CELLS: Final = (
 )
 
 RULES: Final[list[Sequence[Rule]]] = list(zip(*_CELLS, strict=True))
-"""Indexed by State, then by Input. Every decision of a session is a look-up here, so a test or a
-simulation that puts rows in place that count sees all of them."""
+"""Indexed by State, then by Input. Every decision of a session is a look-up here, so a simulation
+that puts rows in place that count sees all of them."""
 
 REQUEST_INPUT: Final[dict[type[Request], Input]] = {
     RegisterRequest: Input.REGISTER,
@@ -258,6 +263,7 @@ REQUEST_INPUT: Final[dict[type[Request], Input]] = {
     JoinGroupRequest: Input.JOIN_GROUP,
     LeaveGroupRequest: Input.LEAVE_GROUP,
     DeleteGroupRequest: Input.DELETE_GROUP,
+    RenameGroupRequest: Input.RENAME_GROUP,
     MembersRequest: Input.MEMBERS,
     GroupChatRequest: Input.GROUP_CHAT,
     HistoryRequest: Input.HISTORY,
@@ -295,6 +301,8 @@ class GroupAction(enum.IntEnum):
     """The request `leave_group`."""
     DELETE_GROUP = 6
     """The request `delete_group`."""
+    RENAME_GROUP = 7
+    """The request `rename_group`."""
 
 
 GROUP_ACCESS: Final[tuple[tuple[ErrorCode | None, ...], ...]] = (
@@ -306,6 +314,7 @@ GROUP_ACCESS: Final[tuple[tuple[ErrorCode | None, ...], ...]] = (
         None,  # MARK_READ
         None,  # LEAVE_GROUP
         None,  # DELETE_GROUP
+        None,  # RENAME_GROUP
     ),
     (  # MEMBER
         ErrorCode.ALREADY_MEMBER,  # JOIN_GROUP
@@ -315,6 +324,7 @@ GROUP_ACCESS: Final[tuple[tuple[ErrorCode | None, ...], ...]] = (
         None,  # MARK_READ
         None,  # LEAVE_GROUP
         ErrorCode.FORBIDDEN,  # DELETE_GROUP
+        ErrorCode.FORBIDDEN,  # RENAME_GROUP
     ),
     (  # OUTSIDER
         None,  # JOIN_GROUP
@@ -324,6 +334,7 @@ GROUP_ACCESS: Final[tuple[tuple[ErrorCode | None, ...], ...]] = (
         ErrorCode.NOT_MEMBER,  # MARK_READ
         ErrorCode.NOT_MEMBER,  # LEAVE_GROUP
         ErrorCode.NOT_MEMBER,  # DELETE_GROUP
+        ErrorCode.NOT_MEMBER,  # RENAME_GROUP
     ),
 )
 """The refusal, or None. Indexed by GroupRole, then by GroupAction."""

@@ -34,6 +34,7 @@ from chat.core.ports.operations import (
     ReadRoster,
     Refused,
     RemoveFriend,
+    RenameGroup,
     StoreOperation,
     StoreOutcome,
     Unblock,
@@ -69,6 +70,7 @@ _WRITES: Final[dict[type, Callable[[DatabaseConnection, Any], StoreOutcome]]] = 
     JoinGroup: groups.join_group,
     LeaveGroup: groups.leave_group,
     DeleteGroup: groups.delete_group,
+    RenameGroup: groups.rename_group,
     MarkRead: log.mark_read,
 }
 

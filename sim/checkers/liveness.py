@@ -71,7 +71,7 @@ def roster_difference(device: SimDevice, store: Snapshot, user: int) -> str | No
         ),
         (
             "groups",
-            {group.id: str(group.role.value) for group in roster.groups.values()},
+            {group.id: (str(group.role.value), group.name) for group in roster.groups.values()},
             store.groups.get(user, {}),
         ),
         ("requests", set(roster.requests), store.requests.get(user, set())),

@@ -80,10 +80,12 @@ class _GroupState:
         self.group = group
         self.members: list[int] = []
         self.owner: int | None = None
+        self.name: str | None = None
+        """As the last entry that renamed it says."""
         self.heir: int | None = None
         """The user whom the next entry must promote."""
 
-    def apply(self, seq: int, kind: str, user: int) -> None:
+    def apply(self, seq: int, kind: str, user: int, text: str) -> None:
         place = f"{self.group}/{seq}"
         if (self.heir is not None) != (kind == EntryKind.PROMOTED):
             raise Violation(FOLLOWS, f"{kind} at {place}, but {self.heir} was to inherit")
@@ -104,6 +106,10 @@ class _GroupState:
             if user != self.owner:
                 raise Violation("only an owner ends a group", f"{user} at {place}")
             self.members, self.owner = [], None
+        elif kind == EntryKind.RENAMED:
+            if user != self.owner:
+                raise Violation("only an owner renames a group", f"{user} at {place}")
+            self.name = text
 
     def _left(self, user: int) -> None:
         self.members.remove(user)
@@ -124,17 +130,22 @@ def check_groups(connection: DatabaseConnection) -> None:
     for (group,) in connection.query("SELECT id FROM conversations WHERE kind = 'group'"):
         groups[group] = _GroupState(group)
     rows = connection.query(
-        "SELECT e.conversation_id, e.seq, e.kind, e.sender_id FROM entries e"
+        "SELECT e.conversation_id, e.seq, e.kind, e.sender_id, e.text FROM entries e"
         " JOIN conversations c ON c.id = e.conversation_id WHERE c.kind = 'group'"
         " ORDER BY e.conversation_id, e.seq"
     )
-    for group, seq, kind, user in rows:
-        groups[group].apply(seq, kind, user)
+    for group, seq, kind, user, text in rows:
+        groups[group].apply(seq, kind, user, text)
     stored: dict[int, dict[int, str]] = {group: {} for group in groups}
     rows = connection.query("SELECT conversation_id, user_id, role FROM members")
     for group, user, role in rows:
         if group in stored:
             stored[group][user] = role
+    names: dict[int, str] = dict(
+        connection.query("SELECT id, name FROM conversations WHERE kind = 'group'")
+    )
     for group, state in groups.items():
+        if state.name not in (None, names[group]):
+            raise Violation(FOLLOWS, f"{group} is {names[group]}, by its log {state.name}")
         if stored[group] != state.roles():
             raise Violation(FOLLOWS, f"{group} has {stored[group]}, by its log {state.roles()}")

@@ -16,8 +16,8 @@ class Snapshot:
     marks: dict[tuple[int, int], int]
     friends: dict[int, dict[int, int]]
     """By user: the conversation with each friend."""
-    groups: dict[int, dict[int, str]]
-    """By user: the role in each group."""
+    groups: dict[int, dict[int, tuple[str, str]]]
+    """By user: the role in each group, and the group's name."""
     requests: dict[int, set[int]]
     """By user: the users who ask to be friends."""
     versions: dict[int, int]
@@ -29,11 +29,11 @@ def take_snapshot(connection: DatabaseConnection, now_ms: int) -> Snapshot:
     from the audit's tables."""
     query = connection.query
     heads: dict[int, int] = {}
-    is_group: set[int] = set()
-    for id, kind, head in query("SELECT id, kind, head FROM conversations"):
+    group_names: dict[int, str] = {}
+    for id, kind, head, name in query("SELECT id, kind, head, name FROM conversations"):
         heads[id] = head
         if kind == "group":
-            is_group.add(id)
+            group_names[id] = name
     versions: dict[int, int] = dict(query("SELECT id, roster_version FROM users"))
     snapshot = Snapshot(now_ms, heads, {}, {}, {}, {}, {}, versions)
     for number, user, conversation in query(
@@ -43,8 +43,9 @@ def take_snapshot(connection: DatabaseConnection, now_ms: int) -> Snapshot:
     rows = query("SELECT user_id, conversation_id, role, read_seq FROM members")
     for user, conversation, role, read in rows:
         snapshot.marks[user, conversation] = read
-        if conversation in is_group:
-            snapshot.groups.setdefault(user, {})[conversation] = role
+        if conversation in group_names:
+            group = role, group_names[conversation]
+            snapshot.groups.setdefault(user, {})[conversation] = group
     for user, friend, conversation in query(
         "SELECT user_id, friend_id, conversation_id FROM friendships"
     ):

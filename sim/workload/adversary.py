@@ -34,6 +34,7 @@ REQUESTS: list[dict[str, object]] = [
     {"type": "join_group", "group": UNKNOWN_ID},
     {"type": "leave_group", "group": UNKNOWN_ID},
     {"type": "delete_group", "group": UNKNOWN_ID},
+    {"type": "rename_group", "group": UNKNOWN_ID, "name": "lair"},
     {"type": "members", "group": UNKNOWN_ID},
     {"type": "group_chat", "group": UNKNOWN_ID, "text": "hello", "key": "k-2"},
     {"type": "history", "conversation": UNKNOWN_ID},

@@ -33,6 +33,7 @@ class Workload:
             (self._join_or_leave, 5),
             (self._create_group, 1),
             (self._delete_group, 1),
+            (self._rename_group, 2),
             (self._remove_friend, 1),
             (self._add_friend, 3),
             (self._block, 1),
@@ -118,6 +119,13 @@ class Workload:
         groups = sorted(device.session.roster.groups)
         if len(groups) > 1:
             device.ask(messages.DeleteGroupRequest(id=0, group=self._rng.choice(groups)))
+
+    def _rename_group(self, device: SimDevice) -> None:
+        groups = sorted(device.session.roster.groups)
+        if groups:
+            name = f"group {self._rng.randint(1, 4)}"
+            group = self._rng.choice(groups)
+            device.ask(messages.RenameGroupRequest(id=0, group=group, name=name))
 
     def _user(self) -> int:
         return self._rng.choice(list(self._cluster.user_ids.values()))

@@ -80,8 +80,8 @@ def _rules(spec: Spec) -> str:
     lines += [f"{_INDENT}# {', '.join(state.name for state in spec.states)}", *rows, ")", ""]
     lines.append("RULES: Final[list[Sequence[Rule]]] = list(zip(*_CELLS, strict=True))")
     doc = (
-        "Indexed by State, then by Input. Every decision of a session is a look-up here, so a test or "
-        "a simulation that puts rows in place that count sees all of them."
+        "Indexed by State, then by Input. Every decision of a session is a look-up here, so a "
+        "simulation that puts rows in place that count sees all of them."
     )
     return "\n".join([*lines, docstring(doc)]) + "\n"
 

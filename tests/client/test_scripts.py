@@ -144,6 +144,19 @@ def test_groups_from_making_to_ending(runner: ScriptRunner) -> None:
     assert "You are in no group “gophers”" in ended.err
 
 
+def test_a_group_is_renamed(runner: ScriptRunner) -> None:
+    made = runner.as_user("ann", "creategroup:gophers:burrows")
+    (number,) = re.findall(r"joingroup:(\d+)", made.out)
+    assert runner.as_user("bob", f"joingroup:{number}").code == 0
+    renamed = runner.as_user("ann", "renamegroup:gophers:moles", f"grouphistory:{number}")
+    assert "\nThe group is called moles now.\n" in renamed.out
+    assert "you renamed the group to moles." in renamed.out
+    told = runner.as_user("bob", "renamegroup:moles:voles", "updatelist")
+    assert "HH:MM ann renamed the group to moles.\n" in told.out
+    assert f"{number}   moles  burrows\n" in told.out
+    assert "owner" in told.err
+
+
 def test_the_backlog_is_shown_once_at_the_next_login(runner: ScriptRunner) -> None:
     texts = [f"number {number}: see http://x:80/a" for number in range(30)]
     assert runner.as_user("ann", *(f"chat:bob:{text}" for text in texts)).code == 0

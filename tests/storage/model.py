@@ -172,9 +172,11 @@ class Model:
             self.conversations[conversation].members.clear()
         return tuple(changed)
 
-    def record(self, group: int, kind: EntryKind, user: int, at_ms: int) -> LogEntry:
+    def record(
+        self, group: int, kind: EntryKind, user: int, at_ms: int, text: str = ""
+    ) -> LogEntry:
         log = self.conversations[group].log
-        entry = LogEntry(group, len(log) + 1, kind, user, self.names[user], "", at_ms)
+        entry = LogEntry(group, len(log) + 1, kind, user, self.names[user], text, at_ms)
         log.append(entry)
         return entry
 
@@ -211,6 +213,18 @@ class Model:
         conversation.members.clear()
         conversation.closed = True
         return [self.record(group, EntryKind.DELETED, user, at_ms)], changed
+
+    def rename_group(
+        self, user: int, group: int, name: str, description: str | None, at_ms: int
+    ) -> tuple[list[LogEntry], list[int]]:
+        """The entries that were recorded, and the users whose rosters changed."""
+        conversation = self.conversations[group]
+        new = name, conversation.description if description is None else description
+        if new == (conversation.name, conversation.description):
+            return [], []
+        conversation.name, conversation.description = new
+        changed = sorted(conversation.members)
+        return [self.record(group, EntryKind.RENAMED, user, at_ms, name)], changed
 
     def append(self, append: Append) -> Appended | Refused:
         recipient = None

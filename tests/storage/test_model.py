@@ -23,6 +23,7 @@ from chat.core.ports.operations import (
     ReadMarked,
     Refused,
     RemoveFriend,
+    RenameGroup,
     StoreOperation,
     Touched,
     Unblock,
@@ -168,6 +169,23 @@ class StoreMachine(RuleBasedStateMachine):
         entries, changed = self.model.delete_group(user, group, self.now_ms)
         touched = tuple(one for one in self.model.touch(*changed) if one.user == user)
         self.group_changed(outcome, user, group, entries, touched)
+
+    @rule(
+        user=users,
+        index=indexes,
+        name=st.sampled_from(("den", "burrow", "lair")),
+        description=st.sampled_from((None, "", "deep")),
+    )
+    def rename_group(self, user: int, index: int, name: str, description: str | None) -> None:
+        group = self.conversation(index)
+        refusal = self.model.group_refusal(user, group, GroupAction.RENAME_GROUP)
+        outcome = execute(self.store, RenameGroup(user, group, name, description, self.tick()))
+        if refusal is not None:
+            assert outcome == refusal
+            return
+        renamed = self.model.rename_group(user, group, name, description, self.now_ms)
+        entries, changed = renamed
+        self.group_changed(outcome, user, group, entries, self.model.touch(*changed))
 
     def group_changed(
         self,

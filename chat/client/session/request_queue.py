@@ -5,7 +5,7 @@ If the connection breaks before the reply, it is not known whether the request w
 becomes of it then:
 
     profile snapshot members history        read only: sent again
-    add_friend block unblock                idempotent: sent again
+    add_friend block unblock rename_group   idempotent: sent again
     remove_friend                           sent again; `not_friends` then means done
     join_group                              sent again; `already_member` then means done
     leave_group delete_group                sent again; `not_member` or `no_such_group` means done

@@ -144,6 +144,14 @@ COMMANDS: Final = (
         "ends a group of one's own",
         lambda group: wire.DeleteGroupRequest(id=0, group=group),
     ),
+    Command(
+        "renamegroup",
+        (_GROUP, Argument("NAME", Kind.NAME), Argument("DESC", Kind.DESC, optional=True)),
+        "gives a group of one's own another name",
+        lambda group, name, description=None: wire.RenameGroupRequest(
+            id=0, group=group, name=name, description=description
+        ),
+    ),
     Command("groupchat", (_GROUP, _TEXT), "says something to a group"),
     Command(
         "list",

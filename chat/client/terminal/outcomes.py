@@ -50,6 +50,8 @@ def _done(parsed: Parsed, request: QueuedRequest, roster: Roster) -> str:
             return f"You left the group {_group(group, roster)}."
         case wire.DeleteGroupRequest(group=group):
             return f"You ended the group {_group(group, roster)}."
+        case wire.RenameGroupRequest(name=new_name):
+            return f"The group is called {rendering.clean(new_name)} now."
         case _:
             return f"{parsed.command.name}: done."
 
@@ -75,6 +77,8 @@ def is_outcome(notice: notices.RosterNotice, request: QueuedRequest) -> bool:
         case wire.LeaveGroupRequest(group=id), notices.GroupRemoved(group):
             return id == group.id
         case wire.DeleteGroupRequest(group=id), notices.GroupRemoved(group):
+            return id == group.id
+        case wire.RenameGroupRequest(group=id), notices.GroupChanged(group):
             return id == group.id
         case _:
             return False

@@ -169,6 +169,8 @@ def entry_line(
     elif titled and not between_two:
         author = f"{title(conversation, roster)} {author}"
     start = f"{clock.show(entry.at)} {author}"
+    if entry.kind is EntryKind.RENAMED:
+        return f"{start} renamed the group to {clean(entry.text)}."
     if entry.kind is not EntryKind.TEXT:
         return f"{start} {_NOT_TEXTS[entry.kind][own]}"
     return f"{start}: " + clean_text(entry.text).replace("\n", "\n" + " " * 6)

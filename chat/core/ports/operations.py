@@ -364,6 +364,17 @@ class DeleteGroup(Operation[GroupChanged], frozen=True):
     at_ms: int
 
 
+class RenameGroup(Operation[GroupChanged], frozen=True):
+    """Appends `renamed`, and changes every member's roster. `description` None: it stays. If both
+    are as they were, nothing is appended. Refused: no_such_group, not_member, forbidden."""
+
+    user: int
+    group: int
+    name: str
+    description: str | None
+    at_ms: int
+
+
 class ReadMarked(Outcome, frozen=True):
     """`other` is the friend who is told, None in a group; `seq` the mark as it is now."""
 
@@ -442,6 +453,7 @@ StoreOperation = (
     | JoinGroup
     | LeaveGroup
     | DeleteGroup
+    | RenameGroup
     | MarkRead
 )
 PasswordOperation = HashPassword | CheckPassword

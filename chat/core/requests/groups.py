@@ -1,4 +1,4 @@
-"""Groups: to create, join, leave and delete one, and its members.
+"""Groups: to create, join, leave, rename and delete one, and its members.
 
 A change of membership is one transaction, which appends entries to the group's log and changes
 rosters. A user who joins is attached to the log before the entry of the joining, and so gets it as
@@ -17,6 +17,7 @@ from chat.core.ports.operations import (
     LeaveGroup,
     PresenceFound,
     ReadMembers,
+    RenameGroup,
 )
 from chat.core.requests.calls import Call, Calls, Steps
 from chat.core.roster.roster_sync import RosterSync
@@ -35,6 +36,7 @@ from chat.protocol.messages import (
     MembersReply,
     MembersRequest,
     PresenceState,
+    RenameGroupRequest,
 )
 
 
@@ -51,6 +53,7 @@ class Groups:
         calls.handle(JoinGroupRequest, self.join_group)
         calls.handle(LeaveGroupRequest, self.leave_group)
         calls.handle(DeleteGroupRequest, self.delete_group)
+        calls.handle(RenameGroupRequest, self.rename_group)
         calls.handle(MembersRequest, self.members)
 
     def create_group(self, call: Call, request: CreateGroupRequest) -> Steps:
@@ -80,6 +83,14 @@ class Groups:
     def delete_group(self, call: Call, request: DeleteGroupRequest) -> Steps:
         user = call.user.id
         changed = yield from call.commit(DeleteGroup(user, request.group, call.now_ms))
+        self._deliver(changed)
+        self._roster_sync.changed(user, changed.roster, changed.touched)
+        call.reply(DoneReply(re=request.id))
+
+    def rename_group(self, call: Call, request: RenameGroupRequest) -> Steps:
+        user = call.user.id
+        rename = RenameGroup(user, request.group, request.name, request.description, call.now_ms)
+        changed = yield from call.commit(rename)
         self._deliver(changed)
         self._roster_sync.changed(user, changed.roster, changed.touched)
         call.reply(DoneReply(re=request.id))

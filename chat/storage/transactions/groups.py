@@ -1,4 +1,4 @@
-"""Groups: creating, joining, leaving and deleting them, and their members.
+"""Groups: creating, joining, leaving, renaming and deleting them, and their members.
 
 A group's membership is recorded twice, by the same transaction under the lock of the group's
 conversation: in the table of members, as it is now, and in the log, as it came about. The
@@ -17,6 +17,7 @@ from chat.core.ports.operations import (
     MemberRow,
     MembersRead,
     ReadMembers,
+    RenameGroup,
 )
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import EntryKind, Role
@@ -87,8 +88,7 @@ def delete_group(connection: DatabaseConnection, operation: DeleteGroup) -> Grou
     user, group = operation.user, operation.group
     head, role = _open_group(connection, user, group, connection.for_update)
     allow_group(role, GroupAction.DELETE_GROUP)
-    rows = connection.query("SELECT user_id FROM members WHERE conversation_id = ?", (group,))
-    members = [member for (member,) in rows]
+    members = _members(connection, group)
     users = lock_users(connection, members)
     connection.execute("DELETE FROM members WHERE conversation_id = ?", (group,))
     _close(connection, group)
@@ -100,6 +100,30 @@ def delete_group(connection: DatabaseConnection, operation: DeleteGroup) -> Grou
     touched = raise_versions(connection, members)
     own = tuple(one for one in touched if one.user == user)
     return GroupChanged(group, entries, load_roster(connection, user), own)
+
+
+def rename_group(connection: DatabaseConnection, operation: RenameGroup) -> GroupChanged:
+    user, group = operation.user, operation.group
+    head, role = _open_group(connection, user, group, connection.for_update)
+    allow_group(role, GroupAction.RENAME_GROUP)
+    ((name, before),) = connection.query(
+        "SELECT name, description FROM conversations WHERE id = ?", (group,)
+    )
+    description = before if operation.description is None else operation.description
+    if (name, before) == (operation.name, description):
+        return GroupChanged(group, (), load_roster(connection, user), ())
+    members = _members(connection, group)
+    users = lock_users(connection, members)
+    connection.execute(
+        "UPDATE conversations SET name = ?, description = ? WHERE id = ?",
+        (operation.name, description, group),
+    )
+    renamed = [(EntryKind.RENAMED, users[user])]
+    entries = append_membership(
+        connection, group, head, renamed, operation.at_ms, text=operation.name
+    )
+    touched = raise_versions(connection, members)
+    return GroupChanged(group, entries, load_roster(connection, user), touched)
 
 
 def read_members(connection: DatabaseConnection, operation: ReadMembers) -> MembersRead:
@@ -128,6 +152,11 @@ def _open_group(
         "SELECT role FROM members WHERE conversation_id = ? AND user_id = ?", (group, user)
     )
     return rows[0][0], (roles[0][0] if roles else None)
+
+
+def _members(connection: DatabaseConnection, group: int) -> list[int]:
+    rows = connection.query("SELECT user_id FROM members WHERE conversation_id = ?", (group,))
+    return [member for (member,) in rows]
 
 
 def _successor(connection: DatabaseConnection, owner: int, group: int) -> int | None:

@@ -131,15 +131,16 @@ def append_membership(
     head: int,
     changes: Sequence[tuple[EntryKind, User]],
     at_ms: int,
+    text: str = "",
 ) -> tuple[LogEntry, ...]:
-    """Appends entries without text or key. The conversation's row must be locked, its head read
+    """Appends entries without a key. The conversation's row must be locked, its head read
     under the lock."""
     entries = tuple(
-        LogEntry(conversation, seq, kind, user.id, user.name, "", at_ms)
+        LogEntry(conversation, seq, kind, user.id, user.name, text, at_ms)
         for seq, (kind, user) in enumerate(changes, head + 1)
     )
     rows = [
-        (conversation, entry.seq, str(entry.kind.value), entry.sender, "", at_ms, None)
+        (conversation, entry.seq, str(entry.kind.value), entry.sender, text, at_ms, None)
         for entry in entries
     ]
     connection.insert_rows(INSERT_ENTRIES, rows)

@@ -161,3 +161,24 @@ def test_a_group_that_is_made_or_joined_is_not_read_from_the_log(house: NodeHarn
         for effect in effects
         if isinstance(effect, Query) and isinstance(effect.operation, ReadLog)
     ]
+
+
+def test_a_group_that_is_renamed_is_told_by_its_log_and_by_rosters(house: NodeHarness) -> None:
+    house.register("ann", "bob")
+    ann, bob = house.login("ann", 0), house.login("bob", 1)
+    group = ann.call("create_group", name="gophers", description="burrows")["group"]["id"]
+    bob.call("join_group", group=group)
+    assert bob.call("rename_group", group=group, name="moles")["code"] == "forbidden"
+    assert ann.call("rename_group", group=group, name="moles")["type"] == "done"
+    for peer in (ann, bob):
+        renamed = peer.pushes("message")[-1]
+        assert (renamed["kind"], renamed["text"], renamed["from"]["name"]) == (
+            "renamed",
+            "moles",
+            "ann",
+        )
+        changed = peer.pushes("group")[-1]["group"]
+        assert (changed["name"], changed["description"]) == ("moles", "burrows")
+    bob.forget()
+    assert ann.call("rename_group", group=group, name="moles")["type"] == "done"
+    assert not bob.got

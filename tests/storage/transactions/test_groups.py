@@ -17,6 +17,7 @@ from chat.core.ports.operations import (
     ReadHistory,
     ReadMembers,
     Refused,
+    RenameGroup,
     StoreOperation,
     Touched,
 )
@@ -115,6 +116,35 @@ def test_the_last_to_leave_closes_the_group(store: DatabaseConnection) -> None:
     assert len(read_all(store, group)) == 2
 
 
+def test_a_new_name_is_an_entry_and_in_every_member_s_roster(store: DatabaseConnection) -> None:
+    ann, bob, cyd = register_users(store, 3)
+    group = make_group(store, ann, bob)
+    outcome = changed(store, RenameGroup(ann, group, "moles", None, NOW_MS))
+    assert told(outcome) == [(3, EntryKind.RENAMED, ann)]
+    assert outcome.entries[0].text == "moles"
+    assert [one.user for one in outcome.touched] == [ann, bob]
+    (row,) = roster(store, bob).groups
+    assert (row.name, row.seq) == ("moles", 3)
+    description = row.description
+    changed(store, RenameGroup(ann, group, "moles", "all about tunnels", NOW_MS))
+    (row,) = roster(store, bob).groups
+    assert (row.name, row.description) == ("moles", "all about tunnels") != ("moles", description)
+    for user, code in ((bob, "forbidden"), (cyd, "not_member")):
+        assert execute(store, RenameGroup(user, group, "x", "", NOW_MS)) == refused(code)
+
+
+def test_a_name_that_a_group_has_already_changes_nothing(store: DatabaseConnection) -> None:
+    (ann,) = register_users(store, 1)
+    group = make_group(store, ann)
+    changed(store, RenameGroup(ann, group, "moles", "tunnels", NOW_MS))
+    before = roster(store, ann)
+    for description in (None, "tunnels"):
+        outcome = changed(store, RenameGroup(ann, group, "moles", description, NOW_MS))
+        assert (outcome.entries, outcome.touched) == ((), ())
+        assert outcome.roster == before
+    assert len(read_all(store, group)) == 2
+
+
 def test_deleting_ends_the_group_for_all(store: DatabaseConnection) -> None:
     ann, bob, cyd = register_users(store, 3)
     group = make_group(store, ann, bob)
@@ -152,6 +182,7 @@ def act(action: GroupAction, user: int, group: int) -> StoreOperation:
         GroupAction.MARK_READ: MarkRead(user, group, 1),
         GroupAction.LEAVE_GROUP: LeaveGroup(user, group, NOW_MS),
         GroupAction.DELETE_GROUP: DeleteGroup(user, group, NOW_MS),
+        GroupAction.RENAME_GROUP: RenameGroup(user, group, "moles", None, NOW_MS),
     }
     return operations[action]
 

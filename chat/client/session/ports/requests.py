@@ -21,6 +21,7 @@ from chat.protocol.messages import (
     ProfileReply,
     ProfileRequest,
     RemoveFriendRequest,
+    RenameGroupRequest,
     SnapshotReply,
     SnapshotRequest,
     UnblockRequest,
@@ -39,6 +40,7 @@ QueuedRequest = (
     | JoinGroupRequest
     | LeaveGroupRequest
     | DeleteGroupRequest
+    | RenameGroupRequest
 )
 """`id` is given by the session; the value that a new request has there is replaced."""
 
