@@ -9,71 +9,20 @@ was rolled back, so nothing of it is stored. What is raised is a StoreError, eac
 whether anything may be stored, or, for a bug, any other exception after a rollback.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from collections.abc import Sequence
+from typing import Final, cast
 
-from chat.core.ports.operations import (
-    AddFriend,
-    Append,
-    Block,
-    CloseDevice,
-    CreateGroup,
-    CreateUser,
-    DeleteGroup,
-    FindAccount,
-    FindDevice,
-    JoinGroup,
-    LeaveGroup,
-    MarkRead,
-    OpenDevice,
-    ReadHeads,
-    ReadHistory,
-    ReadLog,
-    ReadMembers,
-    ReadProfile,
-    ReadRoster,
-    Refused,
-    RemoveFriend,
-    RenameGroup,
-    StoreOperation,
-    StoreOutcome,
-    Unblock,
-)
+from chat.core.ports.operations import Append, Refused, StoreOperation, StoreOutcome
 from chat.storage.append.batch import append_batch
 from chat.storage.append.cache import AppendCache
 from chat.storage.backends.connection import DatabaseConnection, in_transaction
 from chat.storage.transactions import accounts, friendships, groups, log, rosters
 from chat.storage.transactions.access import Refusal
+from chat.storage.transactions.tables import BatchReads, Transactions
 
-# The functions of the first table carry out all the reads of one type together.
-_READS_TOGETHER: Final[dict[type, Callable[[DatabaseConnection, Any], Sequence[StoreOutcome]]]] = {
-    FindDevice: accounts.find_devices,
-    ReadRoster: rosters.read_rosters,
-}
-_READS: Final[dict[type, Callable[[DatabaseConnection, Any], StoreOutcome]]] = {
-    FindAccount: accounts.find_account,
-    ReadProfile: rosters.read_profile,
-    ReadHeads: rosters.read_heads,
-    ReadLog: log.read_log,
-    ReadHistory: log.read_history,
-    ReadMembers: groups.read_members,
-}
-_WRITES: Final[dict[type, Callable[[DatabaseConnection, Any], StoreOutcome]]] = {
-    CreateUser: accounts.create_user,
-    OpenDevice: accounts.open_device,
-    CloseDevice: accounts.close_device,
-    AddFriend: friendships.add_friend,
-    RemoveFriend: friendships.remove_friend,
-    Block: friendships.block,
-    Unblock: friendships.unblock,
-    CreateGroup: groups.create_group,
-    JoinGroup: groups.join_group,
-    LeaveGroup: groups.leave_group,
-    DeleteGroup: groups.delete_group,
-    RenameGroup: groups.rename_group,
-    MarkRead: log.mark_read,
-}
-
+_READS_TOGETHER: Final[BatchReads] = accounts.READS_TOGETHER | rosters.READS_TOGETHER
+_READS: Final[Transactions] = accounts.READS | groups.READS | log.READS | rosters.READS
+_WRITES: Final[Transactions] = accounts.WRITES | friendships.WRITES | groups.WRITES | log.WRITES
 
 READS: Final[frozenset[type]] = frozenset(_READS) | frozenset(_READS_TOGETHER)
 """The types of the operations that change nothing, so that they may run beside the writes."""

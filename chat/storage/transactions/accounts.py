@@ -1,6 +1,7 @@
 """Accounts, and the devices that hold a token of one."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from chat.core.ports.operations import (
     Account,
@@ -23,6 +24,7 @@ from chat.storage.backends.sql import marks
 from chat.storage.errors import DuplicateKey
 from chat.storage.transactions.access import Refusal
 from chat.storage.transactions.rosters import load_roster
+from chat.storage.transactions.tables import BatchReads, Transactions
 
 
 def create_user(connection: DatabaseConnection, operation: CreateUser) -> UserCreated:
@@ -85,3 +87,16 @@ def find_devices(
 def close_device(connection: DatabaseConnection, operation: CloseDevice) -> Done:
     connection.execute("DELETE FROM devices WHERE token_sha256 = ?", (operation.token_sha256,))
     return Done()
+
+
+READS_TOGETHER: Final[BatchReads] = {
+    FindDevice: find_devices,
+}
+READS: Final[Transactions] = {
+    FindAccount: find_account,
+}
+WRITES: Final[Transactions] = {
+    CreateUser: create_user,
+    OpenDevice: open_device,
+    CloseDevice: close_device,
+}

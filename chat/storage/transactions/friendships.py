@@ -10,6 +10,8 @@ users. So the relationship of two users cannot change under any one of these loc
 needs only the conversation's.
 """
 
+from typing import Final
+
 from chat.core.ports.operations import (
     AddFriend,
     Block,
@@ -23,6 +25,7 @@ from chat.protocol.rules import DirectAction
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.transactions.access import MEMBER, Relationship, allow_direct, read_relationship
 from chat.storage.transactions.rosters import find_user, load_roster, lock_users, raise_versions
+from chat.storage.transactions.tables import Transactions
 
 
 def add_friend(connection: DatabaseConnection, operation: AddFriend) -> FriendshipChanged:
@@ -138,3 +141,11 @@ def _raise_access_version(connection: DatabaseConnection, conversation: int | No
             "UPDATE conversations SET access_version = access_version + 1 WHERE id = ?",
             (conversation,),
         )
+
+
+WRITES: Final[Transactions] = {
+    AddFriend: add_friend,
+    RemoveFriend: remove_friend,
+    Block: block,
+    Unblock: unblock,
+}

@@ -8,6 +8,8 @@ order of joining. When an owner leaves, the member with the lowest becomes the o
 An open group has exactly one owner. A closed one has no members and its log has ended.
 """
 
+from typing import Final
+
 from chat.core.ports.operations import (
     CreateGroup,
     DeleteGroup,
@@ -26,6 +28,7 @@ from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.transactions.access import MEMBER, OWNER, Refusal, allow_group
 from chat.storage.transactions.log import append_membership
 from chat.storage.transactions.rosters import load_roster, lock_users, raise_versions
+from chat.storage.transactions.tables import Transactions
 
 _INSERT_MEMBER = (
     "INSERT INTO members (conversation_id, user_id, role, since_seq, read_seq)"
@@ -170,3 +173,15 @@ def _successor(connection: DatabaseConnection, owner: int, group: int) -> int | 
 
 def _close(connection: DatabaseConnection, group: int) -> None:
     connection.execute("UPDATE conversations SET closed = 1 WHERE id = ?", (group,))
+
+
+READS: Final[Transactions] = {
+    ReadMembers: read_members,
+}
+WRITES: Final[Transactions] = {
+    CreateGroup: create_group,
+    JoinGroup: join_group,
+    LeaveGroup: leave_group,
+    DeleteGroup: delete_group,
+    RenameGroup: rename_group,
+}

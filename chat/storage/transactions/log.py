@@ -29,6 +29,7 @@ from chat.storage.backends.connection import (
     word,
 )
 from chat.storage.transactions.access import Refusal, allow_direct, allow_group, read_relationship
+from chat.storage.transactions.tables import Transactions
 
 GROUP: Final = "group"
 """The kind of a group's conversation in its table; the other kind is `direct`."""
@@ -194,3 +195,12 @@ def _read_entries(
         LogEntry(conversation, seq, _KINDS[kind], sender, name, text, at_ms, key or None)
         for seq, kind, sender, name, at_ms, key, text in rows
     ]
+
+
+READS: Final[Transactions] = {
+    ReadLog: read_log,
+    ReadHistory: read_history,
+}
+WRITES: Final[Transactions] = {
+    MarkRead: mark_read,
+}

@@ -35,6 +35,7 @@ from chat.storage.backends.connection import (
 )
 from chat.storage.backends.sql import CHUNK, marks, query_in_chunks
 from chat.storage.transactions.access import Refusal
+from chat.storage.transactions.tables import BatchReads, Transactions
 
 _ACCOUNT: Final = Columns(integer("id"), integer("roster_version"), word("name"))
 _FRIEND: Final = Columns(
@@ -204,3 +205,12 @@ def read_heads(connection: DatabaseConnection, operation: ReadHeads) -> HeadsRea
         connection, "SELECT id, roster_version FROM users WHERE id IN", operation.users
     )
     return HeadsRead(dict(conversations), dict(users))
+
+
+READS_TOGETHER: Final[BatchReads] = {
+    ReadRoster: read_rosters,
+}
+READS: Final[Transactions] = {
+    ReadProfile: read_profile,
+    ReadHeads: read_heads,
+}
