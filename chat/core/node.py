@@ -286,7 +286,7 @@ class Node:
         self._subscriptions.bus_down()
 
     def _bus_message(self, event: BusMessageReceived) -> None:
-        message = event.envelope
+        message = event.message
         if isinstance(message, EntryBusMessage):
             self._fan_out.entry(message.entry)
             return

@@ -378,7 +378,7 @@ class Driver:
 
     def _publish(self, effect: Publish) -> None:
         for channel in effect.channels:
-            self._bus.publish(channel, effect.envelope)
+            self._bus.publish(channel, effect.message)
 
     def _query(self, effect: Query) -> None:
         operation = effect.operation

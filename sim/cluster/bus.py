@@ -232,7 +232,7 @@ class BusPort:
             port._pass_on(BusMessageReceived(channel, envelope))
 
     def _pass_on(self, event: BusMessageReceived) -> None:
-        bus, envelope = self._bus, event.envelope
+        bus, envelope = self._bus, event.message
         self._reached(Phase.PUBLISHED, envelope)
         if not self.hears or bus.injects("lost", self._node, envelope, Phase.PUBLISHED):
             return

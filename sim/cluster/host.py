@@ -225,7 +225,7 @@ class Host:
             self._query(effect)
         elif isinstance(effect, fx.Publish):
             for channel in effect.channels:
-                self.port.publish(channel, effect.envelope)
+                self.port.publish(channel, effect.message)
         elif isinstance(effect, fx.Close):
             self._close(effect)
         elif isinstance(effect, (fx.PauseReading, fx.ResumeReading)):

@@ -125,8 +125,8 @@ class Facts:
         elif isinstance(event, ev.Answers):
             self._answered(view, event.answers, effects)
         elif isinstance(event, ev.BusMessageReceived):
-            if isinstance(event.envelope, EntryBusMessage):
-                self._bus_entry(view, event.envelope.entry, effects)
+            if isinstance(event.message, EntryBusMessage):
+                self._bus_entry(view, event.message.entry, effects)
         elif isinstance(event, ev.WriteBufferDrained):
             if any(True for _ in _asked(effects, op.ReadLog)):
                 self.count("slow_reader")

@@ -79,7 +79,7 @@ def test_a_channel_is_heard_from_the_confirmation_to_the_unsubscription(
             ann.publish("u:1", news(3))
             ann.publish("u:2", news(4))
             await bob.hears(BusMessageReceived("u:2", news(4)))
-            assert [event.envelope for event in bob.envelopes()] == [news(2), news(4)]
+            assert [event.message for event in bob.envelopes()] == [news(2), news(4)]
 
     run(work())
 

@@ -232,7 +232,7 @@ class NodeHarness:
                 if not self.lose_envelopes(channel):
                     for node in self.nodes:
                         if channel in node.subscribed and node is not host:
-                            node.feed(ev.BusMessageReceived(channel, effect.envelope))
+                            node.feed(ev.BusMessageReceived(channel, effect.message))
         else:
             host.online |= set(effect.online)
             host.online -= set(effect.offline)

@@ -57,7 +57,7 @@ class Publish(Effect, frozen=True):
     """Tell the other nodes, on each of the channels."""
 
     channels: tuple[str, ...]
-    envelope: AnyBusMessage
+    message: AnyBusMessage
 
 
 class Subscribe(Effect, frozen=True):

@@ -70,7 +70,7 @@ class BusMessageReceived(Event, frozen=True):
     """A hint from the bus. It may be repeated, late, out of order, or never come."""
 
     channel: str
-    envelope: AnyBusMessage
+    message: AnyBusMessage
 
 
 class Subscribed(Event, frozen=True):

@@ -249,9 +249,9 @@ class Builder:
             parts = [self._answered(*answer, node, point) for answer in event.answers]
             self.points[point].label = labels.short(f"is answered: {'; '.join(parts)}", 160)
         elif isinstance(event, ev.BusMessageReceived):
-            label = labels.bus_message(event.envelope)
+            label = labels.bus_message(event.message)
             self.points[point].label = f"receives on {event.channel}: {label.text}"
-            source = self._passed.get((id(event.envelope), event.channel), NOWHERE)
+            source = self._passed.get((id(event.message), event.channel), NOWHERE)
             self._arrived("bus", label, source, "bus", point)
         for effect in record.effects:
             self._effect(effect, node, point)
@@ -320,10 +320,10 @@ class Builder:
         elif isinstance(effect, fx.Query):
             self._query(effect, node, point)
         elif isinstance(effect, fx.Publish):
-            label = labels.bus_message(effect.envelope)
+            label = labels.bus_message(effect.message)
             for channel in effect.channels:
                 arrow = self._leave("bus", label, point, "bus")
-                self._published[id(effect.envelope), channel] = arrow
+                self._published[id(effect.message), channel] = arrow
 
     def _write(self, data: bytes, connections: tuple[int, ...], node: str, point: int) -> None:
         lines = data.splitlines(keepends=True)

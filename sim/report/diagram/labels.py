@@ -190,7 +190,7 @@ def effect(wanted: AnyEffect) -> str:
     if isinstance(wanted, fx.Query):
         return f"query {wanted.ticket}: {operation(wanted.operation).text}"
     if isinstance(wanted, fx.Publish):
-        return f"publish on {', '.join(wanted.channels)}: {bus_message(wanted.envelope).text}"
+        return f"publish on {', '.join(wanted.channels)}: {bus_message(wanted.message).text}"
     return in_full(wanted)
 
 

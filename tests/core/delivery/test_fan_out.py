@@ -26,12 +26,12 @@ class UnreliableHouse(NodeHarness):
 
     def carry_out(self, host: NodeHost, effect: fx.AnyEffect) -> None:
         if isinstance(effect, fx.Publish) and isinstance(
-            effect.envelope, EntryBusMessage | RosterBusMessage
+            effect.message, EntryBusMessage | RosterBusMessage
         ):
             for channel in effect.channels:
                 for node in self.nodes:
                     if channel in node.subscribed:
-                        event = ev.BusMessageReceived(channel, effect.envelope)
+                        event = ev.BusMessageReceived(channel, effect.message)
                         self.envelopes.append((node, event))
         else:
             super().carry_out(host, effect)
