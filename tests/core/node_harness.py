@@ -13,6 +13,7 @@ from chat.core.ports import events as ev
 from chat.core.ports import operations as op
 from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
+from chat.core.ports.routing import Parties, route
 from chat.core.state.config import NodeConfig
 from chat.protocol.errors import ErrorCode
 from chat.protocol.rules import State
@@ -113,13 +114,13 @@ class NodeHost:
     def _next(self) -> AnyEvent:
         """The next event; answers that stand together are one, as those of a commit are."""
         event = self.events.popleft()
-        answers: list[tuple[int, op.AnyOutcome]] = []
-        while isinstance(event, ev.Answer):
-            answers.append((event.ticket, event.outcome))
-            if not self.events or not isinstance(self.events[0], ev.Answer):
-                break
-            event = self.events.popleft()
-        return ev.Answers(tuple(answers)) if len(answers) > 1 else event
+        if not isinstance(event, ev.Answer):
+            return event
+        answers = [(event.ticket, event.outcome)]
+        while self.events and isinstance(answer := self.events[0], ev.Answer):
+            answers.append((answer.ticket, answer.outcome))
+            self.events.popleft()
+        return ev.answer_event(answers)
 
 
 class NodeHarness:
@@ -139,6 +140,11 @@ class NodeHarness:
         ]
         self._connections = 0
         self._tokens = 0
+        self._parties = Parties[op.AnyOutcome](
+            lambda ticket, operation: execute(self.store, operation),
+            self._answer_password,
+            self._find_presence,
+        )
         if bus:
             for node in self.nodes:
                 node.feed(ev.BusUp())
@@ -257,16 +263,18 @@ class NodeHarness:
         failure = self.fail(operation)
         if failure is not None:
             return failure
+        return route(self._parties, 0, operation)
+
+    def _answer_password(self, ticket: int, operation: op.PasswordOperation) -> op.AnyOutcome:
         if isinstance(operation, op.HashPassword):
             return op.PasswordHashed(f"hash of {operation.password}")
-        if isinstance(operation, op.CheckPassword):
-            self._tokens += 1
-            matches = operation.password_hash == f"hash of {operation.password}"
-            return op.PasswordChecked(matches, f"{self._tokens:064x}" if matches else "")
-        if isinstance(operation, op.FindPresence):
-            online = set().union(*(node.online for node in self.nodes))
-            return op.PresenceFound(tuple(u for u in operation.users if u in online))
-        return execute(self.store, operation)
+        self._tokens += 1
+        matches = operation.password_hash == f"hash of {operation.password}"
+        return op.PasswordChecked(matches, f"{self._tokens:064x}" if matches else "")
+
+    def _find_presence(self, ticket: int, operation: op.PresenceOperation) -> op.AnyOutcome:
+        online = set().union(*(node.online for node in self.nodes))
+        return op.PresenceFound(tuple(u for u in operation.users if u in online))
 
 
 def check_tables(node: Node) -> None:

@@ -4,6 +4,8 @@
 events; they come beside them, as `now_ms`.
 """
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from chat.core.ports.bus_messages import AnyBusMessage
@@ -113,3 +115,8 @@ AnyEvent = (
     | Tick
     | Drain
 )
+
+
+def answer_event(answers: Sequence[tuple[int, AnyOutcome]]) -> Answer | Answers:
+    """The event for outcomes that came together, each with its ticket; at least one."""
+    return Answer(*answers[0]) if len(answers) == 1 else Answers(tuple(answers))
