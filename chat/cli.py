@@ -142,7 +142,8 @@ async def _serve(options: argparse.Namespace) -> int:
         store = await _open_store(choice, driver, wait_until)
         if store is None:
             return EXIT_OK
-        driver.store, driver.vault = store, (vault := PasswordHasher(driver.answer_threadsafe))
+        driver.store = store
+        driver.password_hasher = hasher = PasswordHasher(driver.answer_threadsafe)
         try:
             bus.start(driver.feed, store.cluster)
             await _serve_from_now(server, options.host, port)
@@ -161,7 +162,7 @@ async def _serve(options: argparse.Namespace) -> int:
         finally:
             driver.stop()
             await bus.close()
-            vault.close()
+            hasher.close()
             store.close()
             if recorder is not None:
                 recorder.close()

@@ -1,28 +1,31 @@
 """A simulated machine that runs a node: the real `Node`, and what its effects reach.
 
-It does what chat/net/driver.py does, on the world's clock: events are handled one after the
-other, effects carried out in order, deadlines waited for. A machine can crash (everything it knew
-is gone, its connections break or are left half-open), be paused (everything waits), be drained,
-and have its clock set ahead.
+It does what chat/net/driver.py does, on the world's clock: events are handled one after another,
+effects carried out in order, writes coalesced by the core's class and flushed in a call of their
+own, deadlines waited for. A machine can crash (all its memory is gone, its connections break or are
+left half-open), be paused (everything waits), be drained, and have its clock set ahead.
 """
 
 from collections import deque
 from collections.abc import Callable
 
+from chat.core.delivery.write_coalescing import WriteCoalescer
 from chat.core.node import Node
 from chat.core.ports import effects as fx
 from chat.core.ports import events as ev
 from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
 from chat.core.ports.operations import (
-    AnyOutcome,
-    CheckPassword,
-    FindPresence,
     HashPassword,
     PasswordChecked,
     PasswordHashed,
+    PasswordOperation,
+    PasswordOutcome,
+    PresenceOperation,
+    StoreOperation,
     StoreOutcome,
 )
+from chat.core.ports.routing import Parties, route
 from chat.core.state.config import NodeConfig
 from sim.cluster.bus import BusPort, SimBus
 from sim.cluster.injection_points import InjectionTarget, Phase
@@ -32,6 +35,9 @@ from sim.cluster.trace import AcceptRecord, StartRecord
 from sim.cluster.world import Call, World
 
 PASSWORD_HASHER_MS = (1, 30)
+"""How long the password hasher takes."""
+SHARED_FROM, LARGE_FROM, LARGE_PER_FLUSH = 2, 4, 2
+"""Small thresholds of the write coalescer, so that a few devices meet them."""
 ENTRY = b'{"type":"message"'
 TEXT = b'"kind":"text"'
 Observer = Callable[["Host", AnyEvent, list[AnyEffect]], None]
@@ -70,6 +76,11 @@ class Host:
         self._timer: Call | None = None
         self._last_number = 0
         self._full: set[int] = set()
+        self._coalescer = WriteCoalescer()
+        self._flushing = False
+        """A flush is due at this instant."""
+        self._unanswered_jobs = 0
+        self._parties = Parties(self._ask_store, self._ask_password_hasher, self._ask_presence)
 
     # ------------------------------------------------------------------ being there or not
 
@@ -78,6 +89,11 @@ class Host:
         assert self.node is None
         self.draining = False
         self.node = Node(self._config)
+        self._coalescer = WriteCoalescer(
+            shared_from=SHARED_FROM, large_from=LARGE_FROM, large_per_flush=LARGE_PER_FLUSH
+        )
+        self._flushing = False
+        self._unanswered_jobs = 0
         self._store.trace.note(StartRecord(self.world.now_ms, self.name))
         self.store_link = self._store.link(self.name, self._answer)
         self.port = BusPort(self._bus, self.name, self.feed)
@@ -145,6 +161,7 @@ class Host:
     def _lost(self, node: Node, number: int) -> None:
         if self.node is node and self.connections.pop(number, None) is not None:
             self._full.discard(number)
+            self._coalescer.drop(number)
             self.feed(ev.ConnectionLost(number))
 
     def _buffered(self, node: Node, number: int, size: int) -> None:
@@ -170,24 +187,26 @@ class Host:
             self._handle_all()
 
     def _answer(self, answers: list[tuple[int, StoreOutcome]]) -> None:
-        self.feed(ev.Answer(*answers[0]) if len(answers) == 1 else ev.Answers(tuple(answers)))
+        self._unanswered_jobs -= len(answers)
+        self.feed(ev.answer_event(answers))
 
     def _handle_all(self) -> None:
         self._handling = True
         while self._events and self.node is not None and not self.paused:
             event = self._events.popleft()
             effects = self.node.handle(event, self.world.now_ms + self.ahead_ms)
-            for bug in self.node.take_internal_errors():
-                raise bug
+            for error in self.node.take_internal_errors():
+                raise error
             self._observe(self, event, effects)
             for effect in effects:
                 self._carry_out(effect)
         self._handling = False
+        self._flush_if_due()
         self._set_timer()
 
     def _set_timer(self) -> None:
-        """Sees to it that the node is woken when something is due. A timer that is set too early
-        stays and is set anew when it is over, as most are moved again and again."""
+        """Has the node woken at its next deadline. A timer that is set too early stays and is set
+        anew when it is over, as most deadlines are moved again and again."""
         if self.node is None:
             return
         due_ms = self.node.next_deadline_ms()
@@ -215,14 +234,13 @@ class Host:
 
     def _carry_out(self, effect: AnyEffect) -> None:
         if isinstance(effect, fx.Send):
-            self._delivering(effect.connection, effect.data)
-            self._write(effect.connection, effect.data)
+            self._reach_delivery(effect.connection, effect.data)
+            self._coalescer.send(effect)
         elif isinstance(effect, fx.Deliver):
-            self._delivering(effect.connections[0], effect.data)
-            for connection in effect.connections:
-                self._write(connection, effect.data)
+            self._reach_delivery(effect.connections[0], effect.data)
+            self._coalescer.deliver(effect)
         elif isinstance(effect, fx.Query):
-            self._query(effect)
+            route(self._parties, effect.ticket, effect.operation)
         elif isinstance(effect, fx.Publish):
             for channel in effect.channels:
                 self.port.publish(channel, effect.message)
@@ -241,7 +259,7 @@ class Host:
         else:
             self.port.announce(effect.online, effect.offline)
 
-    def _delivering(self, connection: int, data: bytes) -> None:
+    def _reach_delivery(self, connection: int, data: bytes) -> None:
         injection_points = self._store.injection_points
         if injection_points.awaited(Phase.DELIVERED) and data.startswith(ENTRY) and TEXT in data:
             conn = self.connections.get(connection)
@@ -250,35 +268,71 @@ class Host:
                     Phase.DELIVERED, InjectionTarget(self.name, connection=conn)
                 )
 
-    def _write(self, connection: int, data: bytes) -> None:
-        conn = self.connections.get(connection)
-        if conn is not None:
-            conn.down.write(data)
-
     def _close(self, effect: fx.Close) -> None:
+        data = self._coalescer.close(effect)
         conn = self.connections.get(effect.connection)
         if conn is None:
             return
         if effect.abort:
             conn.abort_by_node()
-        else:
-            conn.close_by_node()
+            return
+        if data:
+            conn.down.write(data)
+        conn.close_by_node()
 
-    def _query(self, effect: fx.Query) -> None:
-        operation = effect.operation
-        if isinstance(operation, FindPresence):
-            self.port.find_presence(effect.ticket, operation.users)
-        elif isinstance(operation, (HashPassword, CheckPassword)):
-            assert self.node is not None
-            delay_ms = self._rng.randint(*PASSWORD_HASHER_MS)
-            event = ev.Answer(effect.ticket, self._hash_password(operation))
-            self.world.later(delay_ms, self._of, self.node, event)
-        else:
-            self.store_link.submit(effect.ticket, operation)
+    def _ask_store(self, ticket: int, operation: StoreOperation) -> None:
+        self._unanswered_jobs += 1
+        self.store_link.submit(ticket, operation)
 
-    def _hash_password(self, operation: HashPassword | CheckPassword) -> AnyOutcome:
+    def _ask_password_hasher(self, ticket: int, operation: PasswordOperation) -> None:
+        self._unanswered_jobs += 1
+        delay_ms = self._rng.randint(*PASSWORD_HASHER_MS)
+        outcome = self._hash_password(operation)
+        self.world.later(delay_ms, self._hashed, self.node, ticket, outcome)
+
+    def _hashed(self, node: Node | None, ticket: int, outcome: PasswordOutcome) -> None:
+        if self.node is node:
+            self._unanswered_jobs -= 1
+            self.feed(ev.Answer(ticket, outcome))
+
+    def _hash_password(self, operation: PasswordOperation) -> PasswordOutcome:
         if isinstance(operation, HashPassword):
             return PasswordHashed(f"hash of {operation.password}")
         matches = operation.password_hash == f"hash of {operation.password}"
         token = f"{self.world.random_stream('tokens').getrandbits(256):064x}" if matches else ""
         return PasswordChecked(matches, token)
+
+    def _ask_presence(self, ticket: int, operation: PresenceOperation) -> None:
+        self.port.find_presence(ticket, operation.users)
+
+    # ------------------------------------------------------------------ writes
+
+    def _flush_if_due(self) -> None:
+        if self._coalescer.flush_due and not self._flushing and self.node is not None:
+            self._flushing = True
+            self.world.later(0, self._flush, self.node)
+
+    def _flush(self, node: Node) -> None:
+        if self.node is not node:
+            return
+        self._flushing = False
+        if self.paused:
+            return
+        flush = self._coalescer.flush(self._unanswered_jobs)
+        if flush.pause_ms is not None:
+            self.world.later(flush.pause_ms, self._end_pause, node)
+        for connection in flush.shared:
+            self._write(connection, flush.shared_data)
+        for connection, data in flush.writes.items():
+            self._write(connection, data)
+        self._flush_if_due()
+
+    def _end_pause(self, node: Node) -> None:
+        if self.node is node:
+            self._coalescer.end_pause()
+            self._flush_if_due()
+
+    def _write(self, connection: int, data: bytes) -> None:
+        conn = self.connections.get(connection)
+        if conn is not None:
+            conn.down.write(data)

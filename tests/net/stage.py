@@ -1,4 +1,4 @@
-"""A whole node in this process: the real driver, store, vault, bus and sockets."""
+"""A whole node in this process: the real driver, store, password hasher, bus and sockets."""
 
 import asyncio
 import contextlib
@@ -168,7 +168,7 @@ async def stage(
     recorder = recorder_type(recording, config) if recording is not None else None
     driver = Driver(node, bus, recorder)
     driver.store = service = StoreService(lambda: open_sqlite(store), driver.answer_threadsafe)
-    driver.vault = vault = PasswordHasher(driver.answer_threadsafe)
+    driver.password_hasher = hasher = PasswordHasher(driver.answer_threadsafe)
     service.start()
     server = await listen(
         driver,
@@ -193,7 +193,7 @@ async def stage(
         await driver.drain(retry_after_ms=0, limit_ms=5_000)
         driver.stop()
         await bus.close()
-        vault.close()
+        hasher.close()
         service.close()
         if recorder is not None:
             recorder.close()

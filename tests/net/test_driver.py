@@ -1,5 +1,5 @@
-"""The driver by itself: order, one write a turn, time, and bugs of the node that stay where they
-are. Its sockets are lists; its node is the real one, or one with a bug put in."""
+"""The driver by itself: the order of writes, one write a turn, time, and internal errors of the
+node. Its sockets are lists; its node is the real one, or one that raises."""
 
 import asyncio
 import json
@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.bus.local import LocalBus
+from chat.core.delivery.write_coalescing import WriteCoalescer
 from chat.core.node import Node
 from chat.core.ports.effects import AnyEffect, Close, Deliver, Query, Send
 from chat.core.ports.events import (
@@ -27,9 +27,12 @@ from chat.core.ports.events import (
 )
 from chat.core.ports.operations import ReadProfile, StoreOperation
 from chat.core.state.config import NodeConfig
-from chat.net.driver import CROWD, CROWD_A_TURN, Driver
+from chat.net.driver import Driver
 from tests.net.loops import Run
 from tests.net.stage import WatchedNode, stage
+
+LARGE_FROM, LARGE_PER_FLUSH = 500, 32
+"""The write coalescer's defaults."""
 
 
 class ListTransport:
@@ -122,40 +125,42 @@ def test_one_delivery_is_one_write_a_socket_beside_what_else_is_sent(run: Run) -
     run(work())
 
 
-def test_a_crowd_is_written_to_turn_by_turn_and_holds_nobody_up(run: Run) -> None:
+def test_a_large_fan_out_is_written_in_parts_and_delays_no_other_write(run: Run) -> None:
     async def work() -> None:
         script: list[AnyEffect] = []
         driver = Driver(ScriptedNode(lambda event: script), LocalBus())
-        everybody = [ListTransport() for _ in range(CROWD + 1)]
-        *crowd, other = [driver.connected(transport) for transport in everybody]
+        everybody = [ListTransport() for _ in range(LARGE_FROM + 1)]
+        *large, other = [driver.connected(transport) for transport in everybody]
         script[:] = [
-            Deliver(tuple(crowd), b"to all\n"),
+            Deliver(tuple(large), b"to all\n"),
             Send(other, b"to one\n"),
-            Send(crowd[-1], b"and to the last\n"),
+            Send(large[-1], b"and to the last\n"),
         ]
         driver.feed(Tick())
         await turn()
         written = [transport for transport in everybody if transport.calls]
-        assert len(written) == CROWD_A_TURN + 1
+        assert len(written) == LARGE_PER_FLUSH + 1
         assert everybody[-1].calls == [b"to one\n"]
-        for _ in range(CROWD // CROWD_A_TURN):
+        for _ in range(LARGE_FROM // LARGE_PER_FLUSH):
             await turn()
-        assert [transport.calls for transport in everybody[:-2]] == [[b"to all\n"]] * (CROWD - 1)
+        assert [transport.calls for transport in everybody[:-2]] == [[b"to all\n"]] * (
+            LARGE_FROM - 1
+        )
         assert everybody[-2].calls == [b"to all\nand to the last\n"]
 
     run(work())
 
 
-class PatientStore:
+class SilentStore:
     """Never answers."""
 
     def submit_all(self, jobs: Sequence[tuple[int, StoreOperation]]) -> None:
         pass
 
 
-def test_a_crowd_is_written_to_even_if_the_store_never_answers(run: Run) -> None:
+def test_a_large_fan_out_is_written_even_if_the_store_never_answers(run: Run) -> None:
     async def work() -> None:
-        count = 3 * CROWD_A_TURN + CROWD
+        count = 3 * LARGE_PER_FLUSH + LARGE_FROM
         written = asyncio.Event()
         left = set(range(1, count + 1))
 
@@ -169,7 +174,7 @@ def test_a_crowd_is_written_to_even_if_the_store_never_answers(run: Run) -> None
             Deliver(tuple(left), b"to all\n"),
         ]
         driver = Driver(ScriptedNode(lambda event: script), LocalBus())
-        driver.store = PatientStore()
+        driver.store = SilentStore()
         for connection in sorted(left):
             driver.connected(ListTransport(partial(wrote, connection)))
         driver.feed(Tick())
@@ -187,7 +192,7 @@ AUDIENCES = (*[(one,) for one in range(1, 8)], (1, 2), (3, 4, 5), (2, 3, 4), (1,
     ),
     full=st.sets(st.integers(1, 7)),
 )
-def test_everything_keeps_its_place_however_many_it_is_for(
+def test_each_connection_gets_its_effects_in_order_whatever_their_size(
     turns: list[list[tuple[int, ...] | int]], full: set[int]
 ) -> None:
     """A tuple: delivered to these; a number: that one is closed."""
@@ -214,7 +219,8 @@ def test_everything_keeps_its_place_however_many_it_is_for(
         return scripts.popleft() if isinstance(event, Tick) else []
 
     async def work() -> None:
-        driver = Driver(ScriptedNode(handle), LocalBus())
+        coalescer = WriteCoalescer(shared_from=2, large_from=6, large_per_flush=2)
+        driver = Driver(ScriptedNode(handle), LocalBus(), coalescer=coalescer)
         everybody: list[ListTransport] = []
         for number in range(1, 8):
             hear = partial(driver.feed, WriteBufferFull(number)) if number in full else None
@@ -232,12 +238,7 @@ def test_everything_keeps_its_place_however_many_it_is_for(
             got = b"".join(call for call in calls if isinstance(call, bytes)).splitlines(True)
             assert [*got, *["close"] * ("close" in calls)] == said[number]
 
-    with (
-        patch("chat.net.driver.PARCEL", 2),
-        patch("chat.net.driver.CROWD", 6),
-        patch("chat.net.driver.CROWD_A_TURN", 2),
-    ):
-        asyncio.run(work())
+    asyncio.run(work())
 
 
 def test_what_was_sent_before_a_close_is_written_before_it(run: Run) -> None:
@@ -325,11 +326,11 @@ def test_the_node_is_never_entered_while_it_is_in(run: Run) -> None:
     run(work())
 
 
-# ---------------------------------------------------------------------------- bugs
+# ---------------------------------------------------------------------------- internal errors
 
 
-class BuggyNode(WatchedNode):
-    """Falls over whatever has `boom` in it."""
+class FailingNode(WatchedNode):
+    """Raises for each BytesReceived with `boom` in it."""
 
     def handle(self, event: AnyEvent, now_ms: int) -> list[AnyEffect]:
         if isinstance(event, BytesReceived) and b"boom" in event.data:
@@ -337,11 +338,11 @@ class BuggyNode(WatchedNode):
         return super().handle(event, now_ms)
 
 
-def test_a_bug_costs_the_connection_that_brought_it_out_and_no_more(
+def test_an_internal_error_ends_the_connection_of_its_event_and_no_other(
     run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db", node_type=BuggyNode) as up:
+        async with stage(tmp_path / "chat.db", node_type=FailingNode) as up:
             ann, bob = await up.connect(), await up.connect()
             await ann.write(b'{"type":"boom","secret":"hunter2"}\n')
             assert await ann.rest() == b""
@@ -354,11 +355,13 @@ def test_a_bug_costs_the_connection_that_brought_it_out_and_no_more(
     assert record.levelno == logging.ERROR
     assert record.exc_info is not None
     assert record.exc_info[0] is ZeroDivisionError
-    assert record.getMessage() == "A bug in the node, at BytesReceived {'connection': 1}"
+    assert record.getMessage() == "internal error at BytesReceived {'connection': 1}"
     assert "hunter2" not in caplog.text
 
 
-def test_a_bug_at_every_tick_does_not_spin(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_internal_error_at_every_tick_does_not_spin(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
     ticks = 0
 
     class StuckNode(Node):

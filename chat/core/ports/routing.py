@@ -27,7 +27,7 @@ class Parties(NamedTuple, Generic[Result]):
     presence_directory: Callable[[int, PresenceOperation], Result]
 
 
-PARTY_OF: Final[dict[type[Operation], int]] = {
+PARTY_OF: Final[dict[type[Operation[Any]], int]] = {
     **dict.fromkeys(get_args(StoreOperation), 0),
     **dict.fromkeys(get_args(PasswordOperation), 1),
     PresenceOperation: 2,
