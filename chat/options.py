@@ -15,6 +15,7 @@ from chat.bus.base import Bus
 from chat.bus.local import LocalBus
 from chat.bus.none import NoBus
 from chat.bus.redis import RedisBus
+from chat.bus.redis_address import RedisAddress
 from chat.core.state.config import NodeConfig
 from chat.net.proxy_protocol import Balancers
 from chat.net.tcp import NO_BALANCERS
@@ -173,7 +174,7 @@ def _bus(text: str) -> BusChoice:
         return BusChoice("none: what others write is looked for each second", NoBus)
     if text.startswith(("redis://", "rediss://", "unix://")):
         with contextlib.suppress(ValueError):
-            return BusChoice(f"Redis at {RedisBus(text).address}", partial(RedisBus, text))
+            return BusChoice(f"Redis at {RedisAddress.parse(text)}", partial(RedisBus, text))
     raise argparse.ArgumentTypeError("that is no bus; give local, none or redis://HOST:PORT/0")
 
 

@@ -1,2 +1,6 @@
-"""The bus between nodes: wake-up hints and the presence directory. It decides nothing; whatever it
-loses is found again by the core's anti-entropy."""
+"""The bus between nodes: bus messages, which are hints, and the presence directory.
+
+A bus is a client of something that the nodes share (Redis, one process, nothing). It decides
+nothing: what it loses is found again by the core's anti-entropy. It imports the core's ports, and
+nothing of chat/net or chat/storage.
+"""

@@ -1,8 +1,8 @@
 """The bus of one process: channels and presence in memory.
 
-It keeps the manners of a real one. What is published is heard later, in a turn of the loop of its
-own, by every other node that was subscribed at the time of publishing; a subscription is confirmed
-by an event. Several nodes may share one `LocalHub`.
+It behaves like the one on Redis. What is published is fed later, in another turn of the loop, to
+every other node that was subscribed at the time of publishing; a subscription is confirmed by an
+event. Several nodes may share one `LocalHub`.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from chat.core.ports.operations import PresenceFound
 
 
 class LocalHub:
-    """What the nodes of one process share: who hears which channel, and who is online where."""
+    """What the nodes of one process share: the subscribers by channel, and the nodes by user."""
 
     def __init__(self) -> None:
         self.channels: dict[str, dict[LocalBus, None]] = {}
@@ -22,22 +22,22 @@ class LocalHub:
 
 
 class LocalBus:
-    """One node's place at a hub."""
+    """One node's client of a hub."""
 
     def __init__(self, hub: LocalHub | None = None) -> None:
         self._hub = hub or LocalHub()
-        self._feed: Feed = _unheard
+        self._feed: Feed = _drop
         self._later: list[AnyEvent] = []
 
     def start(self, feed: Feed, cluster: str) -> None:
         self._feed = feed
         self._tell(BusUp())
 
-    def publish(self, channel: str, envelope: AnyBusMessage) -> None:
-        listeners = self._hub.channels.get(channel)
-        if listeners and (len(listeners) > 1 or self not in listeners):
-            event = BusMessageReceived(channel, envelope)
-            for bus in listeners:
+    def publish(self, channel: str, message: AnyBusMessage) -> None:
+        subscribers = self._hub.channels.get(channel)
+        if subscribers and (len(subscribers) > 1 or self not in subscribers):
+            event = BusMessageReceived(channel, message)
+            for bus in subscribers:
                 if bus is not self:
                     bus._tell(event)
 
@@ -46,10 +46,10 @@ class LocalBus:
         self._tell(Subscribed(ticket))
 
     def unsubscribe(self, channel: str) -> None:
-        listeners = self._hub.channels.get(channel)
-        if listeners is not None:
-            listeners.pop(self, None)
-            if not listeners:
+        subscribers = self._hub.channels.get(channel)
+        if subscribers is not None:
+            subscribers.pop(self, None)
+            if not subscribers:
                 del self._hub.channels[channel]
 
     def announce(self, online: tuple[int, ...], offline: tuple[int, ...]) -> None:
@@ -66,9 +66,9 @@ class LocalBus:
         self._tell(Answer(ticket, PresenceFound(online)))
 
     async def close(self) -> None:
-        """Takes the node from the hub; it hears nothing more."""
-        self._feed = _unheard
-        for channel in [c for c, listeners in self._hub.channels.items() if self in listeners]:
+        """Takes the node from the hub; nothing more is fed to it."""
+        self._feed = _drop
+        for channel in [c for c, buses in self._hub.channels.items() if self in buses]:
             self.unsubscribe(channel)
         self.announce((), tuple(self._hub.online))
 
@@ -83,5 +83,5 @@ class LocalBus:
             self._feed(event)
 
 
-def _unheard(event: AnyEvent) -> None:
+def _drop(event: AnyEvent) -> None:
     """Where events go before the start and after the end."""

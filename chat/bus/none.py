@@ -1,19 +1,18 @@
-"""`--bus none`: a bus that is down for ever. The node finds by its sweep what others wrote, each
-second, and knows who is online only of its own users."""
+"""`--bus none`: a bus that is never up.
+
+The node finds what others wrote by its anti-entropy, each second, and knows only of its own users
+whether they are online.
+"""
 
 import asyncio
 
-from chat.bus.base import Feed
+from chat.bus.base import UNAVAILABLE, Feed
 from chat.core.ports.bus_messages import AnyBusMessage
 from chat.core.ports.events import Answer, AnyEvent
-from chat.core.ports.operations import Refused
-from chat.protocol.errors import ErrorCode
-
-UNAVAILABLE = Refused(ErrorCode.UNAVAILABLE)
 
 
 class NoBus:
-    """Takes everything, confirms nothing, and finds nobody."""
+    """Drops what is published, confirms no subscription, and refuses to look for presence."""
 
     def __init__(self) -> None:
         self._feed: Feed | None = None
@@ -21,17 +20,17 @@ class NoBus:
     def start(self, feed: Feed, cluster: str) -> None:
         self._feed = feed
 
-    def publish(self, channel: str, envelope: AnyBusMessage) -> None:
-        """Nobody hears it."""
+    def publish(self, channel: str, message: AnyBusMessage) -> None:
+        """Drops it."""
 
     def subscribe(self, channel: str, ticket: int) -> None:
-        """It is not confirmed."""
+        """Is never confirmed."""
 
     def unsubscribe(self, channel: str) -> None:
-        """There is nothing to leave."""
+        """Does nothing."""
 
     def announce(self, online: tuple[int, ...], offline: tuple[int, ...]) -> None:
-        """There is no directory."""
+        """Does nothing: there is no directory."""
 
     def find_presence(self, ticket: int, users: tuple[int, ...]) -> None:
         asyncio.get_running_loop().call_soon(self._tell, Answer(ticket, UNAVAILABLE))

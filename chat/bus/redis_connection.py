@@ -1,52 +1,56 @@
 """One connection to Redis: commands go out in batches, replies come back in their order.
 
-Whatever is sent within one turn of the loop goes out in one write. While the socket takes no more
-the rest waits here, so nobody blocks; whoever can do without asks `backlog` first. The wire is
-of one use: when it breaks, `run` raises what broke it, everyone who waits for a reply gets
-`ConnectionError`, and a new wire is made.
+Theory of operation
+-------------------
 
-A server that has gone silent is found by PING: one is sent whenever a look finds nothing under
-way, and so many looks in a row without a byte break the wire. Looks are counted, not time, so a
-process that was itself suspended does not blame the server. Each PING bears a number that comes
-back in its place: if another reply does, something was lost on the way and the wire is no good.
+The connection speaks RESP2 (the Redis serialization protocol, version 2) with hiredis' packer and
+reader. Commands of one turn of the loop go out in one write. While the socket takes no more, the
+rest waits here: no caller is blocked, and a caller that can do without a command asks `backlog`
+first.
+
+Replies have the order of the commands. A command of `call` has its replies collected; a command of
+`send` has its reply dropped, and logged if it is an error. Once `stream_to` was called the
+connection is one of pub/sub, and every reply goes to its receiver instead.
+
+The connection is of one use. When it breaks, for whatever reason, `broken` raises that reason,
+pending calls raise ConnectionError, and a new connection must be opened.
+
+A silent server is found by PING. One is sent at a check that finds something received since the
+check before; `SILENT_CHECKS` checks in a row that find nothing break the connection. Checks are
+counted and not time, so a process that was itself suspended does not blame the server. Each PING
+has a number that comes back in its place; if another reply does, some reply was lost on the way,
+and the connection is broken.
 """
 
 import asyncio
 import logging
-import math
 from collections import deque
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, NoReturn, TypeAlias, cast
 
-from hiredis import pack_command
-from redis._parsers.hiredis import NOT_ENOUGH_DATA, _AsyncHiredisParser
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+from hiredis import HiredisError, Reader, ReplyError, pack_command
+
+from chat.bus.redis_address import RedisAddress
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
 Reply: TypeAlias = object
-Heard: TypeAlias = Callable[[Reply], None]
+"""bytes, int, None, a list of replies, or a hiredis.ReplyError."""
+Receiver: TypeAlias = Callable[[Reply], None]
+"""Raises ConnectionError to break the connection."""
 
-LOOK_S = 1.0
-LOOKS = 4
-"""Looks without a byte, after a PING, until the server is taken for gone."""
-BATCH = 512
-"""Commands in one write."""
+CHECK_S: Final = 1.0
+"""How often a connection is checked for silence."""
+SILENT_CHECKS = 4
+COMMANDS_PER_WRITE: Final = 512
+CLOSE_S: Final = 1.0
+"""How long the end of a connection is waited for."""
 
+_NOT_ENOUGH_DATA: Final = object()
 _log = logging.getLogger("chat.redis")
 
 
-def _buffered(connection: AbstractConnection) -> Callable[[bool], Reply] | None:
-    """What gives the next reply that the library has read already, or NOT_ENOUGH_DATA; a tenth of
-    the cost of asking the library for each of them. None if this library has no such thing inside:
-    then it is asked."""
-    parser = getattr(connection, "_parser", None)
-    gets: Callable[[bool], Reply] | None = getattr(getattr(parser, "_reader", None), "gets", None)
-    return gets if isinstance(parser, _AsyncHiredisParser) else None
-
-
-class _Question:
-    """Replies that somebody waits for."""
+class _PendingReplies:
+    """The replies of one call: the future has them once all have come."""
 
     __slots__ = ("future", "missing", "replies")
 
@@ -56,122 +60,203 @@ class _Question:
         self.replies: list[Reply] = []
 
 
-class Wire:
-    """Takes commands without blocking. With `heard` every reply goes there: that is how pub/sub is
-    listened to. Without, each reply belongs to a command, in order."""
+class RedisConnection(asyncio.Protocol):
+    """See the module. `open_connection` makes one that is logged in."""
 
-    def __init__(self, connection: AbstractConnection, heard: Heard | None = None) -> None:
-        self._connection = connection
-        self._heard = heard
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reader = Reader(notEnoughData=_NOT_ENOUGH_DATA)
+        self._transport: asyncio.Transport
         self._out: deque[Command] = deque()
-        self._wake = asyncio.Event()
-        self._expected: deque[_Question | bytes | None] = deque()
-        self._silent = 0
+        self._write_paused = False
+        self._writing = False
+        """A write comes at the end of this turn of the loop."""
+        self._pending: deque[_PendingReplies | bytes | None] = deque()
+        """What becomes of each reply: part of a call's; this one as it stands here; dropped."""
+        self._receive: Receiver = self._replied
+        self._is_stream = False
+        self._silent_checks = 0
         self._pings = 0
-        self._broken = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._error: Exception | None = None
+        """Why the connection is broken; None while it is not."""
+        self._broken = asyncio.Event()
+        self._lost = asyncio.Event()
+
+    # ------------------------------------------------------------------ commands
 
     @property
     def backlog(self) -> int:
         """Commands that have not been written yet."""
         return len(self._out)
 
-    def tell(self, *commands: Command) -> None:
-        """Sends; an error that comes back is logged."""
-        if not self._out:
-            self._wake.set()
+    def send(self, *commands: Command) -> None:
+        """Sends commands whose replies are not needed."""
+        if self._error is not None:
+            return
+        if not self._is_stream:
+            self._pending.extend([None] * len(commands))
+        self._send(commands)
+
+    async def call(self, *commands: Command) -> list[Reply]:
+        """Sends commands; their replies, of which some may be a ReplyError. Raises ConnectionError
+        if the connection breaks before they have come."""
+        if self._error is not None:
+            raise ConnectionError("the connection is broken") from self._error
+        future: asyncio.Future[list[Reply]] = self._loop.create_future()
+        self._pending.extend([_PendingReplies(future, len(commands))] * len(commands))
+        self._send(commands)
+        return await future
+
+    def stream_to(self, receiver: Receiver) -> None:
+        """From now on every reply goes to the receiver. All calls must have been answered."""
+        self._receive = receiver
+        self._is_stream = True
+        self._pending.clear()
+
+    def _send(self, commands: tuple[Command, ...]) -> None:
         self._out.extend(commands)
-        if self._heard is None:
-            self._expected.extend([None] * len(commands))
+        if not self._writing:
+            self._writing = True
+            self._loop.call_soon(self._write)
 
-    def push(self, command: Command) -> None:
-        """`tell` for one command, cheaper."""
-        if not self._out:
-            self._wake.set()
-        self._out.append(command)
-        if self._heard is None:
-            self._expected.append(None)
+    def _write(self) -> None:
+        self._writing = False
+        out = self._out
+        while out and not self._write_paused:
+            batch = [out.popleft() for _ in range(min(len(out), COMMANDS_PER_WRITE))]
+            # The library's stub allows tuples of one.
+            self._transport.write(b"".join(map(pack_command, batch)))  # type: ignore[arg-type]
 
-    async def ask(self, *commands: Command) -> list[Reply]:
-        """Sends; the replies, of which some may be a ResponseError. Raises ConnectionError."""
-        if self._broken:
-            raise ConnectionError("the connection is gone")
-        self.tell(*commands)
-        future = asyncio.get_running_loop().create_future()
-        question = _Question(future, len(commands))
-        for place in range(len(commands)):
-            self._expected[-1 - place] = question
-        replies: list[Reply] = await future
-        return replies
+    # ------------------------------------------------------------------ the end
 
-    async def run(self) -> None:
-        """Reads, writes and looks until the wire breaks. Raises an ExceptionGroup."""
+    async def broken(self) -> NoReturn:
+        """Waits until the connection is broken, and raises why."""
+        await self._broken.wait()
+        raise cast(Exception, self._error)
+
+    async def close(self) -> None:
+        """Ends the connection; what was not written is dropped."""
+        self._break(ConnectionError("the connection was closed"))
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._write())
-                group.create_task(self._read())
-                group.create_task(self._look())
-        finally:
-            self.give_up()
+            await asyncio.wait_for(self._lost.wait(), CLOSE_S)
+        except TimeoutError:
+            _log.debug("a connection to Redis did not end in time")
 
-    def give_up(self) -> None:
-        """Nobody waits for a reply any more."""
-        self._broken = True
-        for question in self._expected:
-            if isinstance(question, _Question) and not question.future.done():
-                question.future.set_exception(ConnectionError("the connection broke"))
-        self._expected.clear()
+    def _break(self, error: Exception) -> None:
+        if self._error is not None:
+            return
+        self._error = error
+        for pending in self._pending:
+            if isinstance(pending, _PendingReplies) and not pending.future.done():
+                pending.future.set_exception(ConnectionError(f"the connection broke: {error}"))
+                # A caller that was cancelled meanwhile does not take it.
+                pending.future.exception()
+        self._pending.clear()
         self._out.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._transport.abort()
+        self._broken.set()
 
-    async def _write(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._out:
-                size = min(len(self._out), BATCH)
-                batch = [self._out.popleft() for _ in range(size)]
-                # The library's stub allows tuples of one.
-                packed = b"".join(map(pack_command, batch))  # type: ignore[arg-type]
-                await self._connection.send_packed_command(packed, check_health=False)
+    # ------------------------------------------------------------------ from the loop
 
-    async def _read(self) -> None:
-        read, take = self._connection.read_response, self._heard or self._replied
-        buffered = _buffered(self._connection)
-        while True:
-            reply: Reply
-            try:
-                reply = await read(disable_decoding=True, timeout=math.inf)
-            except ResponseError as error:
-                reply = error
-            self._silent = 0
-            take(reply)
-            if buffered is not None:
-                while (reply := buffered(False)) is not NOT_ENOUGH_DATA:
-                    if isinstance(reply, ConnectionError):
-                        raise reply
-                    take(reply)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._timer = self._loop.call_later(CHECK_S, self._check)
+
+    def data_received(self, data: bytes) -> None:
+        self._silent_checks = 0
+        self._reader.feed(data)
+        next_reply = self._reader.gets
+        try:
+            while self._error is None and (reply := next_reply()) is not _NOT_ENOUGH_DATA:
+                self._receive(reply)
+        except HiredisError as error:
+            self._break(ConnectionError(f"Redis sent what is no reply: {error}"))
+        except Exception as error:
+            self._break(error)
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._write()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._break(exc or ConnectionError("Redis closed the connection"))
+        self._lost.set()
+
+    # ------------------------------------------------------------------ replies
 
     def _replied(self, reply: Reply) -> None:
-        question = self._expected.popleft()
-        if isinstance(question, bytes):
-            if reply != question:
-                raise ConnectionError("replies are missing")
-        elif question is not None:
-            question.replies.append(reply)
-            question.missing -= 1
-            if not question.missing and not question.future.done():
-                question.future.set_result(question.replies)
-        elif isinstance(reply, ResponseError):
-            _log.warning("Redis refused a command: %s", reply)
+        if not self._pending:
+            raise ConnectionError(f"Redis sent a reply to no command: {reply!r}")
+        pending = self._pending.popleft()
+        if pending is None:
+            if isinstance(reply, ReplyError):
+                _log.warning("Redis refused a command: %s", reply)
+        elif isinstance(pending, bytes):
+            if reply != pending:
+                raise ConnectionError("replies of Redis are missing")
+        else:
+            pending.replies.append(reply)
+            pending.missing -= 1
+            if not pending.missing and not pending.future.done():
+                pending.future.set_result(pending.replies)
 
-    async def _look(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_S)
-            if self._silent == 0:
-                self._pings += 1
-                token = b"%d" % self._pings
-                self.push(("PING", token))
-                if self._heard is None:
-                    self._expected[-1] = token
-            elif self._silent >= LOOKS:
-                raise TimeoutError("Redis does not answer")
-            self._silent += 1
+    def _check(self) -> None:
+        """Finds out whether the server is silent."""
+        if self._silent_checks == 0:
+            self._pings += 1
+            number = b"%d" % self._pings
+            if not self._is_stream:
+                self._pending.append(number)
+            self._send((("PING", number),))
+        elif self._silent_checks >= SILENT_CHECKS:
+            self._break(TimeoutError("Redis does not answer"))
+            return
+        self._silent_checks += 1
+        self._timer = self._loop.call_later(CHECK_S, self._check)
+
+
+async def open_connection(address: RedisAddress) -> RedisConnection:
+    """Connects and logs in. Raises OSError if that fails; the text of a ConnectionError says what
+    Redis refused."""
+    loop = asyncio.get_running_loop()
+    if address.path is not None:
+        _, connection = await loop.create_unix_connection(RedisConnection, address.path)
+    else:
+        context = None if address.tls is None else address.tls.context()
+        _, connection = await loop.create_connection(
+            RedisConnection, address.host, address.port, ssl=context
+        )
+    try:
+        await _log_in(connection, address)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def _log_in(connection: RedisConnection, address: RedisAddress) -> None:
+    username, password = address.username, address.password
+    if username:
+        (reply,) = await connection.call(("AUTH", username, password or ""))
+        if isinstance(reply, ReplyError) and "wrong number of arguments" in str(reply):
+            # Before Redis 6 there were no user names.
+            (reply,) = await connection.call(("AUTH", password or ""))
+        check_reply(reply)
+    elif password:
+        check_reply(*await connection.call(("AUTH", password)))
+    if address.client_name:
+        check_reply(*await connection.call(("CLIENT", "SETNAME", address.client_name)))
+    if address.db:
+        check_reply(*await connection.call(("SELECT", address.db)))
+
+
+def check_reply(reply: Reply) -> None:
+    """Raises ConnectionError if the reply is an error."""
+    if isinstance(reply, ReplyError):
+        raise ConnectionError(str(reply))

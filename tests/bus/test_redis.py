@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from chat.bus import redis_connection as redis_wire
-from chat.bus.redis import TIMES, UNAVAILABLE, RedisBus, Times
+from chat.bus import redis_connection
+from chat.bus.base import UNAVAILABLE
+from chat.bus.redis import TIMES, RedisBus
+from chat.bus.redis_presence import Times
 from chat.core.ports.bus_messages import RosterBusMessage
 from chat.core.ports.events import Answer, AnyEvent, BusDown, BusMessageReceived, BusUp, Subscribed
 from chat.core.ports.operations import PresenceFound
@@ -32,9 +34,9 @@ def fixture_proxy(redis: Redis) -> Iterator[Proxy]:
 
 @pytest.fixture(name="often")
 def fixture_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks whether Redis is still there come one after the other more quickly."""
-    assert redis_wire.LOOK_S * (redis_wire.LOOKS + 2) < WAIT_S
-    monkeypatch.setattr(redis_wire, "LOOK_S", 0.2)
+    """A silent Redis is noticed sooner."""
+    assert redis_connection.CHECK_S * (redis_connection.SILENT_CHECKS + 2) < WAIT_S
+    monkeypatch.setattr(redis_connection, "CHECK_S", 0.2)
 
 
 @asynccontextmanager
@@ -51,18 +53,6 @@ async def port_at(
 
 def news(number: int) -> RosterBusMessage:
     return RosterBusMessage(user=1, version=number)
-
-
-def test_what_the_library_has_read_is_taken_at_once(redis: Redis) -> None:
-    """It reaches into the library for that; a new release of it may look different inside."""
-
-    async def script() -> None:
-        connection = RedisBus(f"redis://{HOST}:{redis.port}/0")._connection()
-        await connection.connect()  # type: ignore[no-untyped-call]
-        assert redis_wire._buffered(connection) is not None
-        await connection.disconnect()
-
-    asyncio.run(script())
 
 
 def test_clusters_that_share_a_redis_do_not_hear_each_other(redis: Redis) -> None:

@@ -1,0 +1,1 @@
+from tests.net.loops import fixture_run as fixture_run
