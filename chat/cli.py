@@ -1,4 +1,4 @@
-"""`chat-node`: the composition root, where node, sockets, store and bus are put together.
+"""`chat-node`: the composition root, where node, sockets, store and bus are connected.
 
 Exit codes: 0 stopped as asked, 1 a bug, 2 wrong usage, 3 the port cannot be had, 4 the store cannot
 be opened, 5 the bus cannot be reached.
@@ -45,20 +45,21 @@ from chat.storage.service import StoreService
 from chat.workers import Workers
 
 RETRY_AFTER_MS = 1_000
-"""What clients of a node that stops are told to wait."""
+"""How long the clients of a node that stops are told to wait."""
 WAIT_S = 0.5
-"""How often something that is waited for is looked for."""
+"""How often a store or bus that is waited for is tried."""
 SWITCH_S = 0.0005
-"""The store's threads let go of the interpreter at every step; they get it back sooner."""
+"""The interpreter's switch interval. The store's threads release the interpreter at every step, and
+get it back sooner with a short one."""
 
 GC_THRESHOLD = (20_000, 20, 20)
-"""What people do leaves hardly any cycles, and a turn of the loop makes thousands of objects."""
+"""Requests leave hardly any cycles, and a turn of the loop makes thousands of objects."""
 
 _log = logging.getLogger("chat")
 
 
 def node_main(argv: list[str] | None = None) -> int:
-    """Runs a node until it is told to stop; its exit code."""
+    """Runs a node until it is told to stop; gives its exit code."""
     options = parser().parse_args(argv)
     logging.basicConfig(
         level=options.log_level.upper(),
@@ -97,24 +98,24 @@ async def _supervise(options: argparse.Namespace, arguments: Sequence[str]) -> i
         raise Failure("this system cannot share a port; leave --workers out.", EXIT_USAGE)
     if options.store is None or not options.store.shared or options.bus.alone:
         raise Failure(
-            "--workers needs what workers can share; give --store mysql://... and"
+            "--workers needs a store and a bus that workers can share; give --store mysql://... and"
             " --bus redis://... as well.",
             EXIT_USAGE,
         )
     port = _bindable_port(options.host, options.port)
 
     def ready(processes: Sequence[int]) -> None:
-        _say_hello(options, port, options.name or f"node-{port}", options.store, processes)
+        _print_banner(options, port, options.name or f"node-{port}", options.store, processes)
 
     workers = Workers(
         options.workers,
         lambda number: [*arguments, "--worker", str(number), str(port)],
-        tell=_say,
+        tell=_print,
         ready=ready,
     )
     code = await workers.run(stop_s=options.drain_ms / 1000)
     if code == EXIT_OK:
-        _say("stopped")
+        _print("stopped")
     return code
 
 
@@ -127,7 +128,7 @@ async def _serve(options: argparse.Namespace) -> int:
         name = f"{options.name or f'node-{port}'}-{number}"
         if options.record is not None:
             options.record = options.record.with_name(f"{options.record.name}.{number}")
-        stop.with_input()
+        stop.watch_input()
     given = {
         field: getattr(options, field) for field in NodeConfig.__struct_fields__ if field in options
     }
@@ -146,19 +147,19 @@ async def _serve(options: argparse.Namespace) -> int:
         driver.password_hasher = hasher = PasswordHasher(driver.answer_threadsafe)
         try:
             bus.start(driver.feed, store.cluster)
-            await _serve_from_now(server, options.host, port)
-            _say_hello(options, port, name, choice)
+            await _start_serving(server, options.host, port)
+            _print_banner(options, port, name, choice)
             sys.setswitchinterval(SWITCH_S)
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLD)
             await stop.asked.wait()
             server.close()
-            _say("stopping: finishing what is under way (once more to stop at once)")
+            _print("stopping: finishing what is under way (once more to stop at once)")
             clean = await stop.unless_again(
                 driver.drain(retry_after_ms=RETRY_AFTER_MS, limit_ms=options.drain_ms)
             )
-            _say("stopped" if clean else "stopped before all was finished")
+            _print("stopped" if clean else "stopped before all was finished")
         finally:
             driver.stop()
             await bus.close()
@@ -172,34 +173,34 @@ async def _serve(options: argparse.Namespace) -> int:
 async def _open_store(
     choice: StoreChoice, driver: Driver, wait_until: "_Stop | None"
 ) -> StoreService | None:
-    """The store at work; None if the node is to stop before it is there."""
+    """The store, started; None if the node is to stop before it can be reached."""
     store = StoreService(choice.open, driver.answer_threadsafe)
 
     async def start() -> None:
         await asyncio.to_thread(store.start)
 
     try:
-        return store if await _there(start, StoreNotThere, EXIT_STORE, wait_until) else None
+        return store if await _reach(start, StoreNotThere, EXIT_STORE, wait_until) else None
     except StoreError as error:
         raise Failure(str(error), EXIT_STORE) from error
 
 
 async def _reach_bus(bus: Bus, wait_until: "_Stop | None") -> bool:
-    """Whether it is there; not if the node is to stop before it is."""
+    """Whether the bus was reached before the node is to stop."""
     if isinstance(bus, RedisBus):
-        return await _there(bus.check, BusUnreachable, EXIT_BUS, wait_until)
+        return await _reach(bus.check, BusUnreachable, EXIT_BUS, wait_until)
     return True
 
 
-async def _there(
+async def _reach(
     reach: Callable[[], Coroutine[None, None, None]],
     absent: type[Exception],
     code: int,
     wait_until: "_Stop | None",
 ) -> bool:
-    """Reaches what the node cannot do without. If it is absent it is waited for, or until the node
-    is to stop, which makes it False; a Failure if nothing is to be waited for."""
-    told = False
+    """Calls `reach` until it does not raise `absent`; False if the node is to stop first. Without
+    `wait_until`, it is called once, and a Failure with that code is raised."""
+    printed = False
     while True:
         try:
             await reach()
@@ -207,9 +208,9 @@ async def _there(
         except absent as error:
             if wait_until is None:
                 raise Failure(str(error), code) from error
-            if not told:
-                _say(f"waiting: {error}")
-            told = True
+            if not printed:
+                _print(f"waiting: {error}")
+            printed = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(wait_until.asked.wait(), WAIT_S)
             return False
@@ -231,7 +232,7 @@ async def _listen(
         raise _cannot_listen(options.host, port, error) from error
 
 
-async def _serve_from_now(server: asyncio.Server, host: str, port: int) -> None:
+async def _start_serving(server: asyncio.Server, host: str, port: int) -> None:
     try:
         await server.start_serving()
     except OSError as error:
@@ -239,8 +240,8 @@ async def _serve_from_now(server: asyncio.Server, host: str, port: int) -> None:
 
 
 def _bindable_port(host: str, port: int) -> int:
-    """The port, if it can be had now; for 0 one that can, the same for all addresses that the host
-    has."""
+    """The port, if it can be bound; for 0 a free one, the same for all addresses of the host.
+    Raises Failure."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -277,7 +278,7 @@ def _recorder(path: Path | None, config: NodeConfig) -> Recorder | None:
         ) from error
 
 
-def _say_hello(
+def _print_banner(
     options: argparse.Namespace,
     port: int,
     name: str,
@@ -299,11 +300,11 @@ def _say_hello(
     if record is not None:
         lines.append(f"  records all events, passwords too, to {record.absolute()}")
     lines.append(f"ready: connect with  {_client_program()} {_reachable(host)} {port}")
-    _say("\n".join(lines))
+    _print("\n".join(lines))
 
 
 def _client_program() -> str:
-    """What to type for the client that belongs to this node."""
+    """The command that runs the client of this installation."""
     beside = Path(sys.executable).with_name("chat-client")
     found = shutil.which("chat-client")
     if not beside.exists() or (found is not None and Path(found).samefile(beside)):
@@ -316,14 +317,14 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
-def _say(text: str) -> None:
-    """To whoever started the node, if they still listen."""
+def _print(text: str) -> None:
+    """Prints to standard output, if its reader is still there."""
     with contextlib.suppress(OSError):
         print(text, flush=True)
 
 
 class _Stop:
-    """SIGTERM and Ctrl-C: the first asks to stop, the second to stop at once."""
+    """SIGTERM and SIGINT: the first signal asks to stop, the second to stop at once."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -332,11 +333,12 @@ class _Stop:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask)
 
-    def with_input(self) -> None:
-        """The end of the input asks to stop as well: whoever held its other end is gone."""
-        self._loop.add_reader(sys.stdin.fileno(), self._input)
+    def watch_input(self) -> None:
+        """The end of standard input asks to stop as well: the parent process, which holds the other
+        end, is gone."""
+        self._loop.add_reader(sys.stdin.fileno(), self._read_input)
 
-    def _input(self) -> None:
+    def _read_input(self) -> None:
         if not os.read(sys.stdin.fileno(), 1):
             self._loop.remove_reader(sys.stdin.fileno())
             self.asked.set()
@@ -345,7 +347,7 @@ class _Stop:
         (self._again if self.asked.is_set() else self.asked).set()
 
     async def unless_again(self, work: Coroutine[None, None, bool]) -> bool:
-        """The result of the work, or False once the signal has come again."""
+        """The result of the work, or False if the second signal comes first."""
         task = asyncio.ensure_future(work)
         again = asyncio.ensure_future(self._again.wait())
         await asyncio.wait({task, again}, return_when=asyncio.FIRST_COMPLETED)

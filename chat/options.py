@@ -1,4 +1,4 @@
-"""The options of `chat-node`, and what they stand for."""
+"""The options of `chat-node`, and the store, bus and limits that they choose."""
 
 import argparse
 import contextlib
@@ -29,7 +29,7 @@ DRAIN_MS = 10_000
 
 
 class Failure(Exception):
-    """Something that a person can mend: one sentence, and an exit code."""
+    """An error that the operator can fix: one sentence, and an exit code."""
 
     def __init__(self, sentence: str, code: int) -> None:
         super().__init__(sentence)
@@ -46,27 +46,27 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("host", metavar="HOST", help="address to listen on, such as 127.0.0.1")
     options.add_argument("port", metavar="PORT", type=_port, help="port; 0 takes a free one")
     options.add_argument("--version", action="version", version=f"chat-node {__version__}")
-    options.add_argument("--name", help="what the node calls itself (default: node-PORT)")
+    options.add_argument("--name", help="the name of the node (default: node-PORT)")
     options.add_argument(
         "--store",
         type=_store,
         metavar="sqlite:PATH or mysql://USER:PASSWORD@HOST:PORT/DATABASE",
-        help="where all is kept: a file of this node alone, or a database that nodes share, "
+        help="where data is kept: a file of this node alone, or a database that nodes share, "
         "with mysql+mysqlclient:// through that driver, if it is installed "
         "(default: a file by port, in the folder chat-node of the user's data folder)",
     )
     options.add_argument(
         "--wait",
         action="store_true",
-        help="wait for a database or a Redis that is not there yet",
+        help="wait for a database or a Redis that cannot be reached yet",
     )
     options.add_argument(
         "--bus",
         type=_bus,
         default=_bus("local"),
         metavar="local, none or redis://[USER:PASSWORD@]HOST:PORT/0",
-        help="how nodes hear each other: local: this node is alone (default); a Redis they "
-        "share; none: not at all, so what others write is found within about a second",
+        help="how nodes notify each other: local: there is one node only (default); a Redis they "
+        "share; none: not at all, so what other nodes write is found within about a second",
     )
     options.add_argument(
         "--proxy-from",
@@ -74,23 +74,23 @@ def parser() -> argparse.ArgumentParser:
         default=NO_BALANCERS,
         metavar="ADDRESS[,ADDRESS...]",
         help="balancers, by address or network (10.0.0.0/24), that begin each connection with a "
-        "PROXY header, version 1 or 2; it is required of them and believed of nobody else",
+        "PROXY header, version 1 or 2; it is required from them and not accepted from others",
     )
     options.add_argument(
         "--workers",
         type=_count,
         default=1,
         metavar="N",
-        help="so many nodes on the one port, each a process, to use as many cores; they need a "
-        "database and a bus that they share; limits count for each (default 1)",
+        help="run N nodes on the port, each a process, to use N cores; they need a "
+        "database and a bus that they share; limits apply to each (default 1)",
     )
     options.add_argument("--worker", nargs=2, type=_count, help=argparse.SUPPRESS)
     options.add_argument(
         "--record",
         type=Path,
         metavar="FILE",
-        help="write all events to FILE, "
-        "what people wrote and passwords included, to play them again; worker K writes to FILE.K",
+        help="write all events to FILE, passwords and messages included, to replay them; "
+        "worker K writes to FILE.K",
     )
     options.add_argument(
         "--drain-ms",
@@ -134,8 +134,8 @@ def _count(text: str) -> int:
 
 
 class StoreChoice(NamedTuple):
-    """Where all is kept, in words, how to open a connection to it, and whether nodes can share
-    it."""
+    """Where data is kept, for people to read; how to open a connection to it; whether nodes can
+    share it."""
 
     text: str
     open: Callable[[], DatabaseConnection]
@@ -160,7 +160,7 @@ def _store(text: str) -> StoreChoice:
 
 
 class BusChoice(NamedTuple):
-    """The bus in words, how to make it, and whether nobody else can be on it."""
+    """The bus, for people to read; how to make it; whether no other node can be on it."""
 
     text: str
     open: Callable[[], Bus]
@@ -171,7 +171,7 @@ def _bus(text: str) -> BusChoice:
     if text == "local":
         return BusChoice("local: this node alone", LocalBus, alone=True)
     if text == "none":
-        return BusChoice("none: what others write is looked for each second", NoBus)
+        return BusChoice("none: what other nodes write is looked for each second", NoBus)
     if text.startswith(("redis://", "rediss://", "unix://")):
         with contextlib.suppress(ValueError):
             return BusChoice(f"Redis at {RedisAddress.parse(text)}", partial(RedisBus, text))

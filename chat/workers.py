@@ -3,21 +3,20 @@
 Theory of operation
 -------------------
 
-Each worker is a whole node in a process of its own, as if it stood on another machine. All of them
-listen on the port (SO_REUSEPORT), and the system deals out the connections among them. The parent
-serves nobody; it starts the workers, starts those again that die, and ends them.
+Each worker is a whole node in a process of its own, as if it ran on another machine. All workers
+listen on the port (SO_REUSEPORT), and the kernel distributes the connections among them. The parent
+accepts no connection; it starts the workers, replaces a worker that dies, and stops them.
 
-The first worker is started alone. Whatever a person has to mend, they hear once, from it, and its
-exit code is the parent's. Once all are ready a worker that dies is replaced, after a pause that
-doubles for those who do not live long.
+The first worker is started alone, so that an error which the operator must fix is printed once; the
+exit code of a worker that cannot start is the parent's. Once all workers are ready, one that dies
+is replaced after a pause, which doubles while workers do not live long.
 
-A worker's standard input is a pipe of which the parent has the other end. Nothing is ever written
-to it: it ends when the parent does, however that came about, and a worker whose input has ended
-stops as if it were asked to. So no worker is left behind.
+A worker's standard input is a pipe whose other end the parent holds. Nothing is ever written to it.
+It ends when the parent does, for whatever reason, and a worker whose input has ended stops as if it
+were asked to. So no worker outlives its parent.
 
-Workers are in sessions of their own, for a Ctrl-C at a terminal reaches all processes there, and
-the second one a worker gets means that it shall stop at once. The parent passes on what it is
-asked.
+Workers are in sessions of their own: a Ctrl-C at a terminal reaches all processes of a session, and
+the second signal that a worker gets stops it at once. The parent passes on the signals it gets.
 """
 
 import asyncio
@@ -29,21 +28,21 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 STABLE_S = 10.0
-"""A worker that lived so long died of something new."""
+"""After a life this long the pause before the next worker is short again."""
 FIRST_PAUSE_S = 0.5
 MOST_PAUSE_S = 10.0
 PATIENCE_S = 12.0
-"""How much longer than they may take for stopping workers are waited for. A call to a database that
-is silent takes 10 s."""
+"""How long workers are waited for beyond `stop_s`. A call to a silent database takes 10 s."""
 READY, WAITING = "ready:", "waiting:"
-"""How the lines begin that a worker says when it serves, and when it waits for what it needs."""
+"""How the lines begin that a worker prints when it serves, and when it waits for store or bus."""
 
 _log = logging.getLogger("chat")
 
 
 class Workers:
-    """`arguments` gives what a worker is started with, by its number from 1. `tell` gets what the
-    first says it waits for; `ready` is called once all are, with their process numbers."""
+    """`arguments` gives the command line of a worker by its number, from 1. `tell` gets the lines
+    in which the first worker says what it waits for. `ready` is called with the process ids once
+    all workers are ready."""
 
     def __init__(
         self,
@@ -59,14 +58,14 @@ class Workers:
         self._ready = ready
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._up = {number: asyncio.Event() for number in self._numbers}
-        """Who has been ready."""
+        """By number: set once a worker of that number was ready."""
         self._over = asyncio.Event()
         """The workers are to stop, or one could not start."""
         self._code = 0
 
     async def run(self, *, stop_s: float) -> int:
-        """Until a signal comes, or a worker cannot start; the exit code. `stop_s` is how long a
-        worker may take for stopping."""
+        """Runs the workers until a signal comes or a worker cannot start; gives the exit code.
+        `stop_s` is how long a worker may take to stop."""
         loop = asyncio.get_running_loop()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_number, self._ask)
@@ -82,13 +81,13 @@ class Workers:
         self._end_all()
         _, late = await asyncio.wait(keepers, timeout=stop_s + PATIENCE_S)
         if late:
-            _log.error("workers did not stop in time; they are killed")
+            _log.error("workers did not stop in time and are killed")
             self._end_all(kill=True)
         await asyncio.gather(*keepers)
         return self._code
 
     def _ask(self) -> None:
-        """The first time it is time to stop; the next time, to stop at once."""
+        """The first signal stops the workers; the next one, at once."""
         if self._over.is_set():
             self._end_all()
         self._over.set()
@@ -110,7 +109,7 @@ class Workers:
     # ------------------------------------------------------------------ one worker
 
     async def _keep(self, number: int) -> None:
-        """Has a worker of that number running until it is over."""
+        """Keeps a worker of that number running until all are to stop."""
         pause_s = FIRST_PAUSE_S
         while not self._over.is_set():
             started_s = monotonic()
@@ -131,7 +130,7 @@ class Workers:
             pause_s = min(2 * pause_s, MOST_PAUSE_S)
 
     async def _run_one(self, number: int) -> int:
-        """Starts it, and waits until it ends; its exit code, or minus the signal that ended it."""
+        """Runs one process of a worker; gives its exit code, or minus the signal that ended it."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "chat.cli", *self._arguments(number)),

@@ -294,7 +294,7 @@ class Story:
     def _cut_one_way(self, verb: str, name: str) -> None:
         host = self._host(name)
         if host.node is not None and not host.port.cut:
-            host.port.cut_off(hears=verb == "mute", is_heard=verb == "deafen")
+            host.port.cut_off(receives=verb == "mute", sends=verb == "deafen")
 
     def _lose(self, verb: str, what: str) -> None:
         likely = 1.0 if verb == "lose" else 0.0

@@ -14,8 +14,8 @@ import pytest
 from chat.cli import node_main
 from chat.options import EXIT_USAGE
 from deploy.servers import Redis, free_port
-from tests.net.test_cli import HOST, chat_node, said
 from tests.processes import ClientProcess, Process
+from tests.test_cli import HOST, chat_node, said
 from tests.test_kill import enter
 
 WORKERS = 2

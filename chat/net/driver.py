@@ -229,7 +229,7 @@ class Driver:
         try:
             recorder.record(event, now_ms)
         except OSError as error:
-            _log.error("the recording ends here, as it cannot be written: %s", error)
+            _log.error("The recording ends here, for it cannot be written: %s", error)
             self._recorder = None
 
     # ------------------------------------------------------------------ time

@@ -1,9 +1,10 @@
-"""Passwords and tokens: what costs CPU or needs chance, off the loop.
+"""The password hasher: password hashes and session tokens, on threads of its own.
 
-argon2id with 19 MiB, two passes and one lane (the OWASP password storage recommendation), on as
-many threads as there are cores. What waits is bounded; past that a caller is told that the node
-is busy. For a user that does not exist a dummy hash is checked, so that it takes as long to say
-no.
+The core may neither burn CPU nor draw random numbers, so it asks for both here. Passwords are
+hashed with argon2id: 19 MiB, two passes, one lane (the OWASP password storage recommendation), on
+as many threads as there are cores. The queue is bounded; an operation that finds it full is refused
+with `busy`. For a user that does not exist a dummy hash is checked, so that the refusal takes as
+long.
 """
 
 import logging
@@ -26,47 +27,48 @@ from chat.core.ports.operations import (
 )
 from chat.protocol.errors import ErrorCode
 
-Answers = Callable[[Sequence[tuple[int, PasswordOutcome]]], None]
+AnswerCallback = Callable[[Sequence[tuple[int, PasswordOutcome]]], None]
+"""Takes outcomes, each with the ticket of its operation."""
 
 _BUSY = Refused(ErrorCode.BUSY)
 _log = logging.getLogger(__name__)
 
 
 class PasswordHasher:
-    """`submit` never blocks; `answers` is called from the vault's threads, or, when the queue is
-    full, from within `submit`."""
+    """`submit` never blocks. `answer` is called from the hasher's threads, or from within `submit`
+    if the queue is full. At most `max_waiting` operations wait for a thread."""
 
     def __init__(
-        self, answers: Answers, *, threads: int | None = None, max_waiting: int = 64
+        self, answer: AnswerCallback, *, threads: int | None = None, max_waiting: int = 64
     ) -> None:
-        self._answers = answers
+        self._answer = answer
         threads = threads or os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="vault")
-        self._room = threading.Semaphore(threads + max_waiting)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="password-hasher")
+        self._slots = threading.Semaphore(threads + max_waiting)
         self._hasher = argon2.PasswordHasher(
             time_cost=2, memory_cost=19 * 1024, parallelism=1, type=argon2.Type.ID
         )
         self._dummy_hash = self._hasher.hash(secrets.token_hex(16))
 
     def submit(self, ticket: int, operation: PasswordOperation) -> None:
-        if self._room.acquire(blocking=False):
+        if self._slots.acquire(blocking=False):
             self._pool.submit(self._work, ticket, operation)
         else:
-            self._answers([(ticket, _BUSY)])
+            self._answer([(ticket, _BUSY)])
 
     def close(self) -> None:
-        """Waits for what is being worked on; what only waits is never answered."""
+        """Waits for the operations that are being worked on; the queue is never answered."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _work(self, ticket: int, operation: PasswordOperation) -> None:
         try:
             outcome = self._carry_out(operation)
         except Exception:
-            _log.exception("A bug in the vault")
+            _log.exception("internal error in the password hasher")
             outcome = Refused(ErrorCode.UNAVAILABLE)
         finally:
-            self._room.release()
-        self._answers([(ticket, outcome)])
+            self._slots.release()
+        self._answer([(ticket, outcome)])
 
     def _carry_out(self, operation: PasswordOperation) -> PasswordOutcome:
         if isinstance(operation, HashPassword):

@@ -1,12 +1,13 @@
-"""The PROXY protocol, versions 1 and 2: who is behind a balancer. Pure: bytes in, address out.
+"""The PROXY protocol, versions 1 and 2: the peer's address behind a balancer. Pure: bytes in,
+address out. The protocol is specified in HAProxy's doc/proxy-protocol.txt.
 
-A balancer that speaks it begins each connection with one header that names the real peer. Whoever
-may send such a header may claim to be anyone, so it is looked for on connections from balancers
-that are trusted by name, and it is required there.
+A balancer that speaks it begins each connection with one header that has the address of the real
+peer. A sender of such headers can claim any address, so they are accepted only from balancers that
+are configured, and required there.
 
-`parse_header` is given all that has come so far. Its answer depends on the bytes alone and not on
-how they were cut: what it refuses stays refused, and what it accepts stays accepted, whatever
-follows. It reads nothing past the header's end.
+`parse_header` gets all bytes received so far. Its result depends on the bytes alone and not on how
+they were cut: what it refuses stays refused, and what it accepts stays accepted, whatever follows.
+It reads nothing past the header's end.
 """
 
 import ipaddress
@@ -15,9 +16,9 @@ from typing import Final, NamedTuple, TypeAlias
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 V1_MAX_BYTES: Final = 107
-"""The longest header of version 1, with its line end; the protocol says so."""
+"""The longest header of version 1, with its line end, as the protocol says."""
 V2_MAX_BYTES: Final = 4_096
-"""The longest header of version 2 that is taken. The protocol allows 64 KiB of additions."""
+"""The longest header of version 2 that is accepted. The protocol allows 64 KiB."""
 
 _V1_START: Final = b"PROXY "
 _V1_FAMILIES: Final = {"TCP4": 4, "TCP6": 6}
@@ -25,23 +26,23 @@ _V2_START: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _V2_FIXED_BYTES: Final = 16
 _V2_LOCAL, _V2_PROXY = 0, 1
 _V2_ADDRESSES: Final = {0x11: (4, 12), 0x21: (16, 36)}
-"""TCP over IPv4 and IPv6: the bytes of one address, and of all that is said of both ends."""
+"""TCP over IPv4 and IPv6: the bytes of one address, and of both addresses and ports."""
 _V2_MAX_FAMILY, _V2_MAX_TRANSPORT = 3, 2
 
 
 class BadHeader(ValueError):
-    """This is no PROXY header; the text says why."""
+    """The bytes are no PROXY header; the text says why."""
 
 
 class Header(NamedTuple):
-    """`address` is None where the balancer speaks for itself (LOCAL) or does not know (UNKNOWN)."""
+    """`address` is None for the balancer's own connections (LOCAL) and unknown peers (UNKNOWN)."""
 
     address: str | None
     length_bytes: int
 
 
 class Balancers:
-    """The addresses whose PROXY headers are required and believed."""
+    """The addresses from which a PROXY header is required and trusted."""
 
     def __init__(self, networks: tuple[Network, ...] = ()) -> None:
         self._networks = networks
@@ -139,8 +140,7 @@ def _address(text: str, version: int) -> str:
 def _plain(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The same host has one address, however it was reached: IPv4 that is written as IPv6 is
-    IPv4."""
+    """The address with which a host is counted: IPv4 that is mapped to IPv6 is IPv4."""
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address

@@ -1,9 +1,9 @@
-"""Events written down, and played again.
+"""Recordings: the events of a node in a file, and their replay.
 
-A recording is a file of records: the length in four bytes, most significant first, then
-[now_ms, event] as MessagePack. The first record is the node's configuration. A node of the same
-version gives the same effects for it, byte for byte. It holds all that people wrote, passwords
-too: it is for looking into one's own node, not for handing around.
+A recording is a sequence of records: each is its length in four bytes, most significant first, and
+then MessagePack. The first record is the node's configuration, every other one [now_ms, event]. A
+node of the same version gives the same effects for it, byte for byte. A recording holds everything
+that users wrote, passwords too: it is for debugging one's own node, and not to be passed on.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _LENGTH_BYTES = 4
 
 
 class Recorder:
-    """Appends each event to a file, as it is handled. Raises OSError if it cannot be written."""
+    """Appends each event to a file as it is handled. Raises OSError if it cannot be written."""
 
     def __init__(self, path: Path, config: NodeConfig) -> None:
         self._file = path.open("wb")
@@ -40,9 +40,9 @@ class Recorder:
 
 
 def replay(path: Path) -> Iterator[tuple[int, AnyEvent, list[AnyEffect]]]:
-    """Feeds a recording to a new node: time, event and effects, one by one.
+    """Feeds a recording to a new node; gives time, event and effects, one by one.
 
-    A last record that was cut off by a crash is left out.
+    A last record that was cut short by a crash is left out.
     """
     records = _records(path.read_bytes())
     node = Node(msgspec.msgpack.decode(next(records), type=NodeConfig))

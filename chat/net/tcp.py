@@ -1,14 +1,17 @@
-"""Sockets: bytes in as events, bytes out as the driver writes them.
+"""TCP: the bytes of a socket become events, and what the driver writes goes out.
 
-One `Connection` a socket. Its outbound buffer has two marks, `write_buffer_bytes` and a quarter
-of it: past the first the node is told that it is full, under the second that it drained, and in
-between every few seconds while it shrinks, so that the node can tell slow from dead.
+There is one `Connection` for each socket. Its outbound buffer has two marks, `write_buffer_bytes`
+and a quarter of it. Above the first, WriteBufferFull is fed; below the second, WriteBufferDrained;
+in between, WriteBufferDrained every few seconds while the buffer shrinks, so that the node can tell
+a slow peer from a dead one.
 
-A peer that has shut down its side (`nc -N` does) is answered what it asked, and then closed.
+A peer that has shut down its side (`nc -N` does) gets the replies to its requests, and then the
+connection is closed.
 
-From a balancer that is trusted the first bytes are a PROXY header, and the node hears of the
-connection only when that has come: with the address in it, and never if there is none in time.
-From anybody else no header is looked for, so that nobody can claim to be another.
+A connection from a trusted balancer begins with a PROXY header. Its ConnectionOpened is fed when
+the header has come, with the address in it; if none comes in time, the connection is aborted and
+the node never sees it. On other connections a header is not looked for, so a peer cannot claim an
+address.
 """
 
 import asyncio
@@ -29,9 +32,9 @@ from chat.net.driver import Driver
 from chat.net.proxy_protocol import BadHeader, Balancers, parse_header
 
 PROGRESS_S = 5.0
-"""How often a full buffer is looked at."""
+"""How often a full buffer is checked for progress."""
 CLOSE_S = 5.0
-"""How long a connection that was closed, by either side, may take to be sent what is left."""
+"""How long the rest of a buffer may take to be sent once either side has closed."""
 NO_BALANCERS = Balancers()
 
 _log = logging.getLogger(__name__)
@@ -41,14 +44,14 @@ class Connection(asyncio.Protocol):
     """One socket between a peer and the driver."""
 
     __slots__ = (
+        "_abort_timer",
         "_balancers",
         "_buffered_bytes",
         "_close_s",
-        "_cut_off",
         "_driver",
         "_header",
-        "_header_late",
         "_header_s",
+        "_header_timer",
         "_high_bytes",
         "_loop",
         "_low_bytes",
@@ -60,7 +63,7 @@ class Connection(asyncio.Protocol):
         "write",
     )
     write: Callable[[bytes], None]
-    """The transport's own, until the peer has said its last."""
+    """The transport's own, until the peer has shut down its side."""
 
     def __init__(
         self,
@@ -81,12 +84,12 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._loop = asyncio.get_running_loop()
         self._progress: asyncio.TimerHandle | None = None
-        self._cut_off: asyncio.TimerHandle | None = None
+        self._abort_timer: asyncio.TimerHandle | None = None
         self._buffered_bytes = 0
         self._peer = ""
         self._header: bytes | None = None
-        """What has come of a PROXY header; None if none is awaited."""
-        self._header_late: asyncio.TimerHandle | None = None
+        """The received part of a PROXY header; None if no header is expected."""
+        self._header_timer: asyncio.TimerHandle | None = None
 
     # ------------------------------------------------------------------ from the loop
 
@@ -102,7 +105,7 @@ class Connection(asyncio.Protocol):
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
         if self._balancers.trusts(self._peer):
             self._header = b""
-            self._header_late = self._loop.call_later(self._header_s, self._no_header)
+            self._header_timer = self._loop.call_later(self._header_s, self._no_header)
         else:
             self._driver.feed(ConnectionOpened(self._number, self._peer))
 
@@ -113,37 +116,37 @@ class Connection(asyncio.Protocol):
             self._driver.feed(BytesReceived(self._number, data))
 
     def eof_received(self) -> bool:
-        """Whether the socket stays open: as long as there is an answer to come, within limits."""
+        """Whether the socket stays open: while a request is unanswered, at most `close_s`."""
         if self._driver.all_answered(self._number):
             return False
         self.write = self._write_last
-        self._cut_off_later()
+        self._abort_later()
         return True
 
     def pause_writing(self) -> None:
         self._buffered_bytes = self._transport.get_write_buffer_size()
-        self._look_later()
+        self._check_progress_later()
         self._driver.feed(WriteBufferFull(self._number))
 
     def resume_writing(self) -> None:
-        self._look_no_more()
+        self._stop_progress_checks()
         buffered_bytes = self._transport.get_write_buffer_size()
         self._driver.feed(WriteBufferDrained(self._number, buffered_bytes))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._look_no_more()
-        if self._cut_off is not None:
-            self._cut_off.cancel()
+        self._stop_progress_checks()
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
         self._driver.disconnected(self._number)
         if self._header is None:
             self._driver.feed(ConnectionLost(self._number))
         else:
-            self._await_header_no_more()
+            self._stop_header_timer()
 
     # ------------------------------------------------------------------ the PROXY header
 
     def _take_header(self, data: bytes) -> bytes:
-        """The connection opens once its header has come; what followed it."""
+        """Opens the connection once its header is complete; gives the bytes behind it."""
         self._header = data
         try:
             header = parse_header(data)
@@ -154,7 +157,7 @@ class Connection(asyncio.Protocol):
         if header is None:
             return b""
         self._header = None
-        self._await_header_no_more()
+        self._stop_header_timer()
         self._driver.feed(ConnectionOpened(self._number, header.address or self._peer))
         return data[header.length_bytes :]
 
@@ -164,31 +167,31 @@ class Connection(asyncio.Protocol):
         )
         self._transport.abort()
 
-    def _await_header_no_more(self) -> None:
-        if self._header_late is not None:
-            self._header_late.cancel()
-            self._header_late = None
+    def _stop_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
 
     # ------------------------------------------------------------------ from the driver
 
     def _write_last(self, data: bytes) -> None:
-        """Writes to a peer that says no more, and closes once all is answered."""
+        """Writes to a peer that has shut down its side; closes once every request is answered."""
         self._transport.write(data)
         if self._driver.all_answered(self._number):
             self.close()
 
     def close(self) -> None:
-        """Sends what is buffered, then ends; a peer that takes too long is cut off."""
-        self._cut_off_later()
+        """Sends what is buffered, then closes; aborts after `close_s`."""
+        self._abort_later()
         self._transport.close()
 
-    def _cut_off_later(self) -> None:
-        if self._cut_off is None:
-            self._cut_off = self._loop.call_later(self._close_s, self.abort)
+    def _abort_later(self) -> None:
+        if self._abort_timer is None:
+            self._abort_timer = self._loop.call_later(self._close_s, self.abort)
 
     def abort(self) -> None:
-        # What is dropped now would look like progress.
-        self._look_no_more()
+        # The bytes that are dropped now would look like progress.
+        self._stop_progress_checks()
         self._transport.abort()
 
     def pause_reading(self) -> None:
@@ -199,19 +202,19 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------------ progress
 
-    def _look_later(self) -> None:
-        self._progress = self._loop.call_later(self._progress_s, self._look)
+    def _check_progress_later(self) -> None:
+        self._progress = self._loop.call_later(self._progress_s, self._check_progress)
 
-    def _look(self) -> None:
+    def _check_progress(self) -> None:
         before_bytes, self._buffered_bytes = (
             self._buffered_bytes,
             self._transport.get_write_buffer_size(),
         )
-        self._look_later()
+        self._check_progress_later()
         if self._buffered_bytes < before_bytes:
             self._driver.feed(WriteBufferDrained(self._number, self._buffered_bytes))
 
-    def _look_no_more(self) -> None:
+    def _stop_progress_checks(self) -> None:
         if self._progress is not None:
             self._progress.cancel()
             self._progress = None
@@ -228,9 +231,10 @@ async def listen(
     progress_s: float = PROGRESS_S,
     close_s: float = CLOSE_S,
 ) -> asyncio.Server:
-    """Takes the port, with `shared_port` beside others who share it; nobody is let in before
-    `start_serving`. Each of the two raises OSError if the port cannot be had. `balancers` are
-    asked for a PROXY header."""
+    """Binds the port; with `shared_port` other processes may bind it too. No connection is accepted
+    before `start_serving` of the server that is returned; both raise OSError if the port cannot be
+    had. Connections from `balancers` must begin with a PROXY header. `progress_s` and `close_s` are
+    PROGRESS_S and CLOSE_S."""
     return await asyncio.get_running_loop().create_server(
         lambda: Connection(driver, config, balancers, progress_s, close_s),
         host,

@@ -1,14 +1,14 @@
 """The bus of a simulated cluster: a model of Redis pub/sub with presence leases.
 
-A `SimBus` is the server, a `BusPort` one node's client of it, which keeps the conditions of
-chat/bus/base.py: what is published is heard by every other node that is subscribed at that
-instant, in order; a subscription is confirmed; after a break everything is subscribed to
-again, confirmed, and only then the node is told that the bus is up.
+A `SimBus` is the server. A `BusPort` is one node's client of it and behaves as chat/bus/base.py
+says: every other node that is subscribed at the instant of publishing receives the message, in
+order; a subscription is confirmed; after a break all subscriptions are made again and confirmed,
+and only then the node is told that the bus is up.
 
-What goes wrong: envelopes are lost, repeated, late or out of order; the server restarts and
-knows no subscription and no lease any more; a node's link to it is cut, both ways or one way, which
-the node notices at once or after a while. A lease that is not renewed runs out, and its users with
-it.
+Faults: messages are lost, repeated, late or out of order; the server restarts and has lost all
+subscriptions and leases; a node's connection to it is cut, both ways or one way, which the node
+notices at once or after a while. A lease that is not renewed expires, and with it the presence of
+its users.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from sim.cluster.world import World
 RENEW_MS = 5_000
 LEASE_MS = 15_000
 NOTICE_MS = (0, 2_000)
-"""How long a node takes to notice that its link to the server is gone."""
+"""How long a node takes to notice that its connection to the server is gone."""
 RETRY_MS = (100, 1_000)
 FIND_LIMIT_MS = 2_000
 
@@ -35,7 +35,7 @@ UNAVAILABLE = Refused(ErrorCode.UNAVAILABLE)
 
 @dataclass
 class BusFaults:
-    """How often each fault strikes an envelope, 0 to 1; and how long the ways take."""
+    """How likely each fault strikes a message, 0 to 1; and how long a message travels."""
 
     lost: float = 0.0
     repeated: float = 0.0
@@ -45,15 +45,15 @@ class BusFaults:
     stale_ms: tuple[int, int] = (500, 20_000)
     counts: dict[str, int] = field(default_factory=dict)
     phases: dict[tuple[str, Phase], int] = field(default_factory=dict)
-    """How often each struck a text that was there."""
+    """How often each struck a message with a text, by its phase."""
 
 
-def is_text(envelope: AnyBusMessage) -> bool:
-    return isinstance(envelope, EntryBusMessage) and envelope.entry.kind is EntryKind.TEXT
+def is_text(message: AnyBusMessage) -> bool:
+    return isinstance(message, EntryBusMessage) and message.entry.kind is EntryKind.TEXT
 
 
 class SimBus:
-    """The server: who is subscribed to what, and who is online where until when."""
+    """The server: the subscribers by channel, and the leases by node."""
 
     def __init__(self, world: World, injection_points: InjectionPoints, trace: Trace) -> None:
         self.world = world
@@ -66,20 +66,20 @@ class SimBus:
         self.leases: dict[BusPort, tuple[int, set[int]]] = {}
         self.ports: list[BusPort] = []
 
-    def injects(self, fault: str, node: str, envelope: AnyBusMessage, phase: Phase) -> bool:
+    def injects(self, fault: str, node: str, message: AnyBusMessage, phase: Phase) -> bool:
         likely: float = getattr(self.faults, fault)
         if not likely or self.rng.random() >= likely:
             return False
         faults = self.faults
         faults.counts[fault] = faults.counts.get(fault, 0) + 1
-        if is_text(envelope):
+        if is_text(message):
             faults.phases[fault, phase] = faults.phases.get((fault, phase), 0) + 1
         now_ms, parties = self.world.now_ms, (node, "bus")
         self.trace.note(FaultRecord(now_ms, f"envelope_{fault}", parties, now_ms))
         return True
 
     def stop(self) -> None:
-        """The server is gone, and all it knew."""
+        """The server stops and loses all subscriptions and leases."""
         self.up = False
         self.channels.clear()
         self.leases.clear()
@@ -90,7 +90,7 @@ class SimBus:
         self.up = True
 
     def online(self) -> set[int]:
-        """Everyone on a node whose lease is good."""
+        """All users on nodes whose lease is good."""
         now_ms = self.world.now_ms
         return set().union(
             *(users for until_ms, users in self.leases.values() if until_ms > now_ms)
@@ -105,40 +105,40 @@ class BusPort:
         self._node = node
         self._world = bus.world
         self._feed = feed
-        self._wanted: dict[str, int] = {}
+        self._tickets: dict[str, int] = {}
         self._online: set[int] = set()
         self._connected = False
         self._dead = False
         self._generation = 0
         self._last_ms = 0
         self._last_sent_ms = 0
-        self.hears = True
-        """What the server sends arrives here."""
-        self.is_heard = True
-        """What is sent from here arrives at the server."""
+        self.receives = True
+        """What the server sends arrives at the node."""
+        self.sends = True
+        """What the node sends arrives at the server."""
         bus.ports.append(self)
         self._world.later(0, self._connect)
         self._world.later(RENEW_MS, self._renew)
 
     # ------------------------------------------------------------------ what the node asks for
 
-    def publish(self, channel: str, envelope: AnyBusMessage) -> None:
-        self._reached(Phase.ANSWERED, envelope)
+    def publish(self, channel: str, message: AnyBusMessage) -> None:
+        self._reached(Phase.ANSWERED, message)
         if not self._connected:
             return
-        if self._bus.injects("lost", self._node, envelope, Phase.ANSWERED):
+        if self._bus.injects("lost", self._node, message, Phase.ANSWERED):
             return
         at_ms = max(self._last_sent_ms, self._world.now_ms + self._way_ms())
         self._last_sent_ms = at_ms
-        self._world.later(at_ms - self._world.now_ms, self._published, channel, envelope)
+        self._world.later(at_ms - self._world.now_ms, self._published, channel, message)
 
     def subscribe(self, channel: str, ticket: int) -> None:
-        self._wanted[channel] = ticket
-        if self._connected and self.is_heard:
+        self._tickets[channel] = ticket
+        if self._connected and self.sends:
             self._world.later(self._way_ms(), self._subscribed, channel, ticket, self._generation)
 
     def unsubscribe(self, channel: str) -> None:
-        self._wanted.pop(channel, None)
+        self._tickets.pop(channel, None)
         self._bus.channels.get(channel, {}).pop(self, None)
 
     def announce(self, online: tuple[int, ...], offline: tuple[int, ...]) -> None:
@@ -150,7 +150,7 @@ class BusPort:
         self._world.later(self._way_ms(), self._found, ticket, users)
 
     def kill(self) -> None:
-        """The node is gone; its subscriptions go with its connection, its lease runs out."""
+        """The node died: its subscriptions end with its connection, its lease expires."""
         self._dead = True
         self._bus.ports.remove(self)
         self._forget()
@@ -159,20 +159,20 @@ class BusPort:
 
     @property
     def cut(self) -> bool:
-        """Something does not get through."""
-        return not (self.hears and self.is_heard)
+        """Whether the connection is cut, in one direction at least."""
+        return not (self.receives and self.sends)
 
-    def cut_off(self, *, hears: bool = False, is_heard: bool = False) -> None:
-        """The link carries nothing, or one way only, until `mend`. The node notices in a while;
-        until then the server takes it for connected, if it still hears it."""
-        self.hears, self.is_heard = hears, is_heard
+    def cut_off(self, *, receives: bool = False, sends: bool = False) -> None:
+        """Cuts the connection, in both directions or in one, until `mend`. The node notices in a
+        while; until then it is connected for the server, if that still receives from it."""
+        self.receives, self.sends = receives, sends
         self._lose()
 
     def mend(self) -> None:
-        self.hears = self.is_heard = True
+        self.receives = self.sends = True
 
     def server_lost(self) -> None:
-        """The server is gone. The node notices in a while."""
+        """The server stopped. The node notices in a while."""
         self._forget()
         self._generation += 1
         self._lose()
@@ -198,61 +198,61 @@ class BusPort:
         self._connected = True
         self._generation += 1
         self._write_lease()
-        for channel, ticket in self._wanted.items():
+        for channel, ticket in self._tickets.items():
             self._subscribed(channel, ticket, self._generation)
         self._feed(BusUp())
 
     def _subscribed(self, channel: str, ticket: int, generation: int) -> None:
-        current = self._wanted.get(channel) == ticket
-        if self._dead or generation != self._generation or not self.is_heard or not current:
+        current = self._tickets.get(channel) == ticket
+        if self._dead or generation != self._generation or not self.sends or not current:
             return
         self._bus.channels.setdefault(channel, {})[self] = None
-        if self.hears:
+        if self.receives:
             self._feed(Subscribed(ticket))
 
     def _forget(self) -> None:
-        for listeners in self._bus.channels.values():
-            listeners.pop(self, None)
+        for subscribers in self._bus.channels.values():
+            subscribers.pop(self, None)
 
-    # ------------------------------------------------------------------ envelopes
+    # ------------------------------------------------------------------ messages
 
-    def _published(self, channel: str, envelope: AnyBusMessage) -> None:
-        """The instant at which the server passes it on. What a node had not sent off when it died
-        is lost, and so is what it sent into a cut link."""
-        if not self.is_heard or (self._dead and self._bus.rng.random() < 0.5):
+    def _published(self, channel: str, message: AnyBusMessage) -> None:
+        """The instant at which the server passes a message on. What a node had not sent when it
+        died is lost, and so is what it sent into a cut connection."""
+        if not self.sends or (self._dead and self._bus.rng.random() < 0.5):
             return
         if not self._bus.up:
             return
         others = [port for port in self._bus.channels.get(channel, {}) if port is not self]
         if self._bus.trace.keep:
             now_ms = self._world.now_ms
-            note = BusRecord(now_ms, self._node, channel, envelope, len(others))
+            note = BusRecord(now_ms, self._node, channel, message, len(others))
             self._bus.trace.note(note)
         for port in others:
-            port._pass_on(BusMessageReceived(channel, envelope))
+            port._pass_on(BusMessageReceived(channel, message))
 
     def _pass_on(self, event: BusMessageReceived) -> None:
-        bus, envelope = self._bus, event.message
-        self._reached(Phase.PUBLISHED, envelope)
-        if not self.hears or bus.injects("lost", self._node, envelope, Phase.PUBLISHED):
+        bus, message = self._bus, event.message
+        self._reached(Phase.PUBLISHED, message)
+        if not self.receives or bus.injects("lost", self._node, message, Phase.PUBLISHED):
             return
         at_ms = self._world.now_ms + self._way_ms()
-        if not bus.injects("reordered", self._node, envelope, Phase.PUBLISHED):
+        if not bus.injects("reordered", self._node, message, Phase.PUBLISHED):
             at_ms = self._last_ms = max(at_ms, self._last_ms)
-        self._world.later(at_ms - self._world.now_ms, self._hear, event, self._generation)
+        self._world.later(at_ms - self._world.now_ms, self._receive, event, self._generation)
         for fault in ("repeated", "stale"):
-            if bus.injects(fault, self._node, envelope, Phase.PUBLISHED):
+            if bus.injects(fault, self._node, message, Phase.PUBLISHED):
                 again_ms = bus.rng.randint(*bus.faults.stale_ms)
-                self._world.later(again_ms, self._hear, event, self._generation)
+                self._world.later(again_ms, self._receive, event, self._generation)
 
-    def _hear(self, event: BusMessageReceived, generation: int) -> None:
-        if not self._dead and generation == self._generation and self.hears:
+    def _receive(self, event: BusMessageReceived, generation: int) -> None:
+        if not self._dead and generation == self._generation and self.receives:
             self._feed(event)
 
-    def _reached(self, phase: Phase, envelope: AnyBusMessage) -> None:
-        if isinstance(envelope, EntryBusMessage) and is_text(envelope):
+    def _reached(self, phase: Phase, message: AnyBusMessage) -> None:
+        if isinstance(message, EntryBusMessage) and is_text(message):
             self._bus.injection_points.reached(
-                phase, InjectionTarget(self._node, envelope.entry.sender)
+                phase, InjectionTarget(self._node, message.entry.sender)
             )
 
     # ------------------------------------------------------------------ presence
@@ -263,7 +263,7 @@ class BusPort:
             self._world.later(RENEW_MS, self._renew)
 
     def _write_lease(self) -> None:
-        if self._connected and self.is_heard and self._bus.up:
+        if self._connected and self.sends and self._bus.up:
             self._bus.leases[self] = (self._world.now_ms + LEASE_MS, set(self._online))
 
     def _found(self, ticket: int, users: tuple[int, ...]) -> None:

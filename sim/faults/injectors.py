@@ -363,21 +363,21 @@ def bus_restart(injection: Injection) -> bool:
 @injector
 def bus_cut(injection: Injection) -> bool:
     """A node and the bus do not reach each other."""
-    return _cut_bus(injection, hears=False, is_heard=False)
+    return _cut_bus(injection, receives=False, sends=False)
 
 
 @injector
 def bus_cut_one_way(injection: Injection) -> bool:
-    """A node hears the bus and is not heard, or the other way round."""
-    hears = injection.rng.random() < 0.5
-    return _cut_bus(injection, hears=hears, is_heard=not hears)
+    """A node receives from the bus and cannot send to it, or the other way round."""
+    receives = injection.rng.random() < 0.5
+    return _cut_bus(injection, receives=receives, sends=not receives)
 
 
-def _cut_bus(injection: Injection, *, hears: bool, is_heard: bool) -> bool:
+def _cut_bus(injection: Injection, *, receives: bool, sends: bool) -> bool:
     host = injection.node()
     if host is None or host.port.cut:
         return False
-    host.port.cut_off(hears=hears, is_heard=is_heard)
+    host.port.cut_off(receives=receives, sends=sends)
     cut_ms = injection.duration_ms(200, 10_000)
     injection.show(host.name, "bus", length_ms=cut_ms)
     injection.later(cut_ms, host.port.mend)

@@ -1,5 +1,5 @@
-"""Ports on every bus that there is, for scripts that hold for all: the bus of one process, the
-simulated one on its own clock, Redis as fakeredis plays it, and Redis."""
+"""Nodes' clients of every kind of bus, for tests that hold for all: the bus of one process, the
+simulated one on its own clock, Redis as fakeredis models it, and Redis."""
 
 import asyncio
 import itertools
@@ -25,13 +25,13 @@ from sim.cluster.world import World
 
 WAIT_S = 10.0
 FIRST_TICKET = 1_000_000
-"""The tickets of `finds` begin here, so that scripts may number their own from 1."""
+"""The tickets of `finds` begin here, so that tests may number their own from 1."""
 
 Found = TypeVar("Found")
 
 
 class Port:
-    """A node's place at a bus, and what it heard there. `step` lets simulated time go on."""
+    """A node's client of a bus, and the events it was fed. `step` advances simulated time."""
 
     def __init__(
         self, bus: Bus, step: Callable[[], None] | None = None, cluster: str = "tests"
@@ -39,7 +39,7 @@ class Port:
         self.bus = bus
         self.events: list[AnyEvent] = []
         self._step = step
-        self._heard = asyncio.Event()
+        self._fed = asyncio.Event()
         self._tickets = itertools.count(FIRST_TICKET)
         self.calling = False
         bus.start(self._feed, cluster)
@@ -47,39 +47,39 @@ class Port:
     def _feed(self, event: AnyEvent) -> None:
         assert not self.calling, "fed from within a call"
         self.events.append(event)
-        self._heard.set()
+        self._fed.set()
 
     async def until(self, look: Callable[[], Found | None]) -> Found:
-        """What is looked for, as soon as the events have it."""
+        """What `look` finds, as soon as the events have it."""
         async with asyncio.timeout(WAIT_S):
             while (found := look()) is None:
                 if self._step is not None:
                     self._step()
                     await asyncio.sleep(0)
                 else:
-                    self._heard.clear()
-                    await self._heard.wait()
+                    self._fed.clear()
+                    await self._fed.wait()
             return found
 
-    async def hears(self, event: AnyEvent, count: int = 1) -> None:
+    async def receives(self, event: AnyEvent, count: int = 1) -> None:
         await self.until(lambda: self.events.count(event) >= count or None)
 
     async def subscribes(self, channel: str, ticket: int) -> None:
         self.subscribe(channel, ticket)
-        await self.hears(Subscribed(ticket))
+        await self.receives(Subscribed(ticket))
 
     def subscribe(self, channel: str, ticket: int) -> None:
         self.calling = True
         self.bus.subscribe(channel, ticket)
         self.calling = False
 
-    def publish(self, channel: str, *envelopes: AnyBusMessage) -> None:
+    def publish(self, channel: str, *messages: AnyBusMessage) -> None:
         self.calling = True
-        for envelope in envelopes:
-            self.bus.publish(channel, envelope)
+        for message in messages:
+            self.bus.publish(channel, message)
         self.calling = False
 
-    def envelopes(self) -> list[BusMessageReceived]:
+    def messages(self) -> list[BusMessageReceived]:
         return [event for event in self.events if isinstance(event, BusMessageReceived)]
 
     async def asks(self, *users: int) -> Answer:
@@ -97,7 +97,7 @@ class Port:
         return await self.until(look)
 
     async def finds(self, online: tuple[int, ...], *users: int) -> None:
-        """The directory says, sooner or later, that these of the users are online."""
+        """The directory says in the end that exactly these of the users are online."""
         async with asyncio.timeout(WAIT_S):
             while (await self.asks(*users)).outcome != PresenceFound(online):
                 await asyncio.sleep(0.01)
@@ -121,7 +121,7 @@ async def local_ports(count: int) -> AsyncIterator[list[Port]]:
 
 
 class _SimulatedBus:
-    """A BusPort with the beginning and the end that a bus has."""
+    """A BusPort with the `start` and the `close` that a bus has."""
 
     def __init__(self, bus: SimBus, name: str) -> None:
         self._bus = bus
@@ -174,7 +174,7 @@ async def simulated_ports(count: int) -> AsyncIterator[list[Port]]:
 async def redis_ports(url: str, count: int) -> AsyncIterator[list[Port]]:
     ports = [Port(RedisBus(url)) for _ in range(count)]
     for port in ports[1:]:
-        await port.hears(BusUp())
+        await port.receives(BusUp())
     try:
         yield ports
     finally:

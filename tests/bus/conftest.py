@@ -1,1 +1,1 @@
-from tests.net.loops import fixture_run as fixture_run
+from tests.loops import fixture_run as fixture_run

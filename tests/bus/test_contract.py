@@ -1,4 +1,4 @@
-"""What every bus does: the same scripts on each."""
+"""What every bus does: the same tests on each."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.bus.buses import (
     simulated_ports,
 )
 from tests.conftest import need
-from tests.net.loops import Run
+from tests.loops import Run
 
 BUSES = {"local": local_ports, "simulated": simulated_ports, "fakeredis": fake_redis_ports}
 
@@ -38,48 +38,48 @@ def test_it_comes_up_by_itself(run: Run, open_ports: OpenPorts) -> None:
     async def work() -> None:
         async with open_ports(1) as (port,):
             assert not port.events
-            await port.hears(BusUp())
+            await port.receives(BusUp())
 
     run(work())
 
 
-def test_all_others_who_subscribed_hear_in_order(run: Run, open_ports: OpenPorts) -> None:
+def test_all_other_subscribers_receive_in_order(run: Run, open_ports: OpenPorts) -> None:
     async def work() -> None:
         async with open_ports(3) as ports:
             for number, port in enumerate(ports):
                 await port.subscribes("g:1", number)
             ports[0].publish("g:1", *[news(number) for number in range(100)])
             for port in ports[1:]:
-                await port.hears(BusMessageReceived("g:1", news(99)))
-                assert port.envelopes() == [
+                await port.receives(BusMessageReceived("g:1", news(99)))
+                assert port.messages() == [
                     BusMessageReceived("g:1", news(number)) for number in range(100)
                 ]
             ports[1].publish("g:1", news(100))
-            await ports[0].hears(BusMessageReceived("g:1", news(100)))
-            assert len(ports[0].envelopes()) == 1
+            await ports[0].receives(BusMessageReceived("g:1", news(100)))
+            assert len(ports[0].messages()) == 1
 
     run(work())
 
 
-def test_a_channel_is_heard_from_the_confirmation_to_the_unsubscription(
+def test_a_channel_is_received_from_the_confirmation_to_the_unsubscription(
     run: Run, open_ports: OpenPorts
 ) -> None:
     async def work() -> None:
         async with open_ports(3) as (ann, bob, cyd):
             await cyd.subscribes("u:1", 1)
             await bob.subscribes("u:2", 1)
-            await ann.hears(BusUp())
+            await ann.receives(BusUp())
             ann.publish("u:1", news(1))
-            await cyd.hears(BusMessageReceived("u:1", news(1)))
+            await cyd.receives(BusMessageReceived("u:1", news(1)))
             await bob.subscribes("u:1", 2)
             ann.publish("u:1", news(2))
-            await bob.hears(BusMessageReceived("u:1", news(2)))
+            await bob.receives(BusMessageReceived("u:1", news(2)))
             bob.bus.unsubscribe("u:1")
             bob.bus.unsubscribe("u:7")
             ann.publish("u:1", news(3))
             ann.publish("u:2", news(4))
-            await bob.hears(BusMessageReceived("u:2", news(4)))
-            assert [event.message for event in bob.envelopes()] == [news(2), news(4)]
+            await bob.receives(BusMessageReceived("u:2", news(4)))
+            assert [event.message for event in bob.messages()] == [news(2), news(4)]
 
     run(work())
 
@@ -91,11 +91,11 @@ def test_the_latest_subscription_counts(run: Run, open_ports: OpenPorts) -> None
                 bob.subscribe("u:1", ticket)
                 bob.bus.unsubscribe("u:1")
             bob.subscribe("u:1", 6)
-            await bob.hears(Subscribed(6))
-            await ann.hears(BusUp())
+            await bob.receives(Subscribed(6))
+            await ann.receives(BusUp())
             ann.publish("u:1", news(1))
-            await bob.hears(BusMessageReceived("u:1", news(1)))
-            assert len(bob.envelopes()) == 1
+            await bob.receives(BusMessageReceived("u:1", news(1)))
+            assert len(bob.messages()) == 1
 
     run(work())
 
@@ -105,31 +105,33 @@ def test_thousands_of_channels_at_once(run: Run, open_ports: OpenPorts) -> None:
         async with open_ports(2) as (ann, bob):
             for number in range(10_000):
                 bob.subscribe(f"u:{number}", number)
-            await bob.hears(Subscribed(9_999))
+            await bob.receives(Subscribed(9_999))
             assert sum(isinstance(event, Subscribed) for event in bob.events) == 10_000
-            await ann.hears(BusUp())
+            await ann.receives(BusUp())
             ann.publish("u:7777", news(1))
-            await bob.hears(BusMessageReceived("u:7777", news(1)))
+            await bob.receives(BusMessageReceived("u:7777", news(1)))
 
     run(work())
 
 
-def test_a_second_subscription_is_confirmed_and_heard_once(run: Run, open_ports: OpenPorts) -> None:
+def test_a_second_subscription_is_confirmed_and_its_messages_come_once(
+    run: Run, open_ports: OpenPorts
+) -> None:
     async def work() -> None:
         async with open_ports(2) as (port, other):
             await port.subscribes("u:1", 1)
             await port.subscribes("u:1", 2)
             await port.subscribes("u:2", 3)
-            await other.hears(BusUp())
+            await other.receives(BusUp())
             other.publish("u:1", news(1))
             other.publish("u:2", news(2))
-            await port.hears(BusMessageReceived("u:2", news(2)))
-            assert len(port.envelopes()) == 2
+            await port.receives(BusMessageReceived("u:2", news(2)))
+            assert len(port.messages()) == 2
 
     run(work())
 
 
-def test_who_is_online_on_any_node(run: Run, open_ports: OpenPorts) -> None:
+def test_the_directory_has_the_users_of_all_nodes(run: Run, open_ports: OpenPorts) -> None:
     async def work() -> None:
         async with open_ports(2) as (ann, bob):
             ann.bus.announce((1, 2), ())
@@ -145,7 +147,7 @@ def test_who_is_online_on_any_node(run: Run, open_ports: OpenPorts) -> None:
     run(work())
 
 
-def test_thousands_are_online(run: Run, open_ports: OpenPorts) -> None:
+def test_the_directory_has_thousands_of_users(run: Run, open_ports: OpenPorts) -> None:
     async def work() -> None:
         async with open_ports(2) as (ann, bob):
             ann.bus.announce(tuple(range(0, 5_000, 2)), ())
@@ -154,7 +156,7 @@ def test_thousands_are_online(run: Run, open_ports: OpenPorts) -> None:
     run(work())
 
 
-def test_who_has_gone_hears_nothing(run: Run, open_ports: OpenPorts) -> None:
+def test_a_closed_bus_feeds_nothing(run: Run, open_ports: OpenPorts) -> None:
     async def work() -> None:
         async with open_ports(3) as (ann, bob, cyd):
             for port in (ann, bob, cyd):
@@ -162,7 +164,9 @@ def test_who_has_gone_hears_nothing(run: Run, open_ports: OpenPorts) -> None:
             await bob.bus.close()
             heard = list(bob.events)
             ann.publish("u:1", PresenceBusMessage(1, PresenceState.ONLINE))
-            await cyd.hears(BusMessageReceived("u:1", PresenceBusMessage(1, PresenceState.ONLINE)))
+            await cyd.receives(
+                BusMessageReceived("u:1", PresenceBusMessage(1, PresenceState.ONLINE))
+            )
             assert bob.events == heard
 
     run(work())

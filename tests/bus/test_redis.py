@@ -1,4 +1,4 @@
-"""What can happen to Redis and to the way to it, on a real one."""
+"""Faults of Redis and of the connection to it, on a real one."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ from chat.core.ports.events import Answer, AnyEvent, BusDown, BusMessageReceived
 from chat.core.ports.operations import PresenceFound
 from deploy.servers import HOST, Redis
 from tests.bus.buses import WAIT_S, Port
-from tests.net.loops import Run
+from tests.loops import Run
 from tests.proxy import Proxy
 
 pytestmark = pytest.mark.servers
@@ -45,7 +45,7 @@ async def port_at(
 ) -> AsyncIterator[Port]:
     port = Port(RedisBus(f"redis://{HOST}:{number}/0", times), cluster=cluster)
     try:
-        await port.hears(BusUp())
+        await port.receives(BusUp())
         yield port
     finally:
         await port.bus.close()
@@ -55,39 +55,39 @@ def news(number: int) -> RosterBusMessage:
     return RosterBusMessage(user=1, version=number)
 
 
-def test_clusters_that_share_a_redis_do_not_hear_each_other(redis: Redis) -> None:
+def test_clusters_that_share_a_redis_are_separate(redis: Redis) -> None:
     async def script() -> None:
         async with (
             port_at(redis.port, cluster="one") as ann,
             port_at(redis.port, cluster="one") as bob,
-            port_at(redis.port, cluster="two") as stranger,
+            port_at(redis.port, cluster="two") as other,
         ):
-            for ticket, port in enumerate((bob, stranger), 1):
+            for ticket, port in enumerate((bob, other), 1):
                 await port.subscribes("u:1", ticket)
             ann.bus.announce((1,), ())
-            stranger.bus.announce((2,), ())
+            other.bus.announce((2,), ())
             await bob.finds((1,), 1, 2)
-            await stranger.finds((2,), 1, 2)
+            await other.finds((2,), 1, 2)
             ann.publish("u:1", news(1))
-            await bob.hears(BusMessageReceived("u:1", news(1)))
-            # What came to Bob would have come to the stranger before this.
-            await stranger.subscribes("u:9", 9)
-            assert not stranger.envelopes()
+            await bob.receives(BusMessageReceived("u:1", news(1)))
+            # What came to Bob would have come to the other cluster before this.
+            await other.subscribes("u:9", 9)
+            assert not other.messages()
 
     asyncio.run(script())
 
 
 def command(redis: Redis, line: str) -> bytes:
-    """Has Redis do something; the beginning of what it says."""
+    """Sends Redis a command; gives the beginning of the reply."""
     with socket.create_connection((HOST, redis.port), 5) as caller:
         caller.sendall(line.encode() + b"\r\n")
         return caller.recv(65_536)
 
 
-async def comes_back(port: Port, tickets: set[int], strike: Callable[[], object]) -> None:
-    """After the blow: down, all subscribed again, and only then up."""
+async def comes_back(port: Port, tickets: set[int], fault: Callable[[], object]) -> None:
+    """After the fault: down, all subscribed again, and only then up."""
     since = len(port.events)
-    strike()
+    fault()
 
     def look() -> list[AnyEvent] | None:
         news = port.events[since:]
@@ -99,20 +99,20 @@ async def comes_back(port: Port, tickets: set[int], strike: Callable[[], object]
     assert {event.ticket for event in events if isinstance(event, Subscribed)} == tickets
 
 
-async def survives(ann: Port, bob: Port, strike: Callable[[], object]) -> None:
-    """Bob's way to the bus breaks and comes back, with all that he had on it."""
+async def survives(ann: Port, bob: Port, fault: Callable[[], object]) -> None:
+    """Bob's connection breaks and comes back, with all his subscriptions and his presence."""
     for number in range(1_200):
         bob.subscribe(f"u:{number}", number)
-    await bob.hears(Subscribed(1_199))
+    await bob.receives(Subscribed(1_199))
     bob.bus.announce((7,), ())
     await bob.finds((7,), 7)
     ups = ann.events.count(BusUp())
-    await comes_back(bob, set(range(1_200)), strike)
+    await comes_back(bob, set(range(1_200)), fault)
     await bob.finds((7,), 7)
     if BusDown() in ann.events:
-        await ann.hears(BusUp(), ups + 1)
+        await ann.receives(BusUp(), ups + 1)
     ann.publish("u:1100", news(1))
-    await bob.hears(BusMessageReceived("u:1100", news(1)))
+    await bob.receives(BusMessageReceived("u:1100", news(1)))
 
 
 def test_redis_is_killed_and_started(run: Run, redis: Redis) -> None:
@@ -129,7 +129,7 @@ def test_redis_is_killed_and_started(run: Run, redis: Redis) -> None:
 
 
 @pytest.mark.parametrize("kind", ["normal", "pubsub"])
-def test_a_client_is_thrown_out(run: Run, redis: Redis, kind: str) -> None:
+def test_redis_kills_a_client(run: Run, redis: Redis, kind: str) -> None:
     async def work() -> None:
         async with port_at(redis.port) as ann, port_at(redis.port) as bob:
             await survives(ann, bob, lambda: command(redis, f"CLIENT KILL TYPE {kind}"))
@@ -137,7 +137,7 @@ def test_a_client_is_thrown_out(run: Run, redis: Redis, kind: str) -> None:
     run(work())
 
 
-def test_the_way_is_cut(run: Run, redis: Redis, proxy: Proxy) -> None:
+def test_the_connection_is_cut(run: Run, redis: Redis, proxy: Proxy) -> None:
     async def work() -> None:
         async with port_at(redis.port) as ann, port_at(proxy.port) as bob:
             await survives(ann, bob, proxy.cut)
@@ -153,28 +153,30 @@ def test_a_silent_redis_is_noticed(run: Run, redis: Redis) -> None:
             await port.subscribes("u:1", 1)
             redis.suspend()
             asked = asyncio.ensure_future(port.asks(1))
-            await port.hears(BusDown())
+            await port.receives(BusDown())
             assert (await asked).outcome == UNAVAILABLE
             assert (await port.asks(1)).outcome == UNAVAILABLE
             redis.resume()
-            await port.hears(BusUp(), 2)
+            await port.receives(BusUp(), 2)
 
     run(work())
 
 
-def test_it_can_be_left_while_the_way_breaks(run: Run, redis: Redis, proxy: Proxy) -> None:
+def test_the_bus_can_be_closed_while_the_connection_breaks(
+    run: Run, redis: Redis, proxy: Proxy
+) -> None:
     async def work() -> None:
         async with port_at(redis.port), port_at(proxy.port) as port:
             proxy.passing.clear()
-            leaving = asyncio.ensure_future(port.bus.close())
+            closing = asyncio.ensure_future(port.bus.close())
             await asyncio.sleep(0)
             proxy.cut()
-            await asyncio.wait_for(leaving, WAIT_S)
+            await asyncio.wait_for(closing, WAIT_S)
 
     run(work())
 
 
-def test_whom_nobody_answers_is_told_so_in_time(run: Run, redis: Redis) -> None:
+def test_a_query_that_redis_does_not_answer_is_answered_in_time(run: Run, redis: Redis) -> None:
     async def work() -> None:
         async with port_at(redis.port, Times(find_ms=200)) as port:
             redis.suspend()
@@ -187,7 +189,7 @@ def test_whom_nobody_answers_is_told_so_in_time(run: Run, redis: Redis) -> None:
 
 
 @pytest.mark.usefixtures("often")
-def test_one_envelope_is_swallowed(run: Run, redis: Redis, proxy: Proxy) -> None:
+def test_one_publish_is_swallowed(run: Run, redis: Redis, proxy: Proxy) -> None:
     async def work() -> None:
         async with port_at(proxy.port) as ann, port_at(redis.port) as bob:
             await bob.subscribes("u:1", 1)
@@ -204,18 +206,18 @@ def test_one_envelope_is_swallowed(run: Run, redis: Redis, proxy: Proxy) -> None
             ann.publish("u:1", news(1))
             assert await asyncio.to_thread(swallowed.wait, 5)
             ann.publish("u:1", news(2))
-            await bob.hears(BusMessageReceived("u:1", news(2)))
+            await bob.receives(BusMessageReceived("u:1", news(2)))
             assert BusMessageReceived("u:1", news(1)) not in bob.events
-            # Who published has noticed that a reply is missing.
-            await ann.hears(BusDown())
-            await ann.hears(BusUp(), 2)
+            # The publisher has noticed that a reply is missing.
+            await ann.receives(BusDown())
+            await ann.receives(BusUp(), 2)
 
     run(work())
 
 
 @pytest.mark.usefixtures("often")
 def test_forgotten_subscriptions_are_noticed(run: Run, redis: Redis, proxy: Proxy) -> None:
-    """As by a proxy that goes on with another Redis, and tells nobody."""
+    """As by a proxy that goes on with another Redis."""
 
     async def work() -> None:
         async with port_at(redis.port) as ann, port_at(proxy.port) as bob:
@@ -228,10 +230,10 @@ def test_forgotten_subscriptions_are_noticed(run: Run, redis: Redis, proxy: Prox
 
             proxy.edit["up"] = forget
             await bob.subscribes("u:1", 1)
-            await bob.hears(BusDown())
-            await bob.hears(BusUp(), 2)
+            await bob.receives(BusDown())
+            await bob.receives(BusUp(), 2)
             ann.publish("u:1", news(1))
-            await bob.hears(BusMessageReceived("u:1", news(1)))
+            await bob.receives(BusMessageReceived("u:1", news(1)))
 
     run(work())
 
@@ -253,14 +255,14 @@ def test_forgotten_subscriptions_are_noticed_with_the_next_one(
             await bob.subscribes("u:1", 1)
             assert BusDown() not in bob.events
             bob.bus.subscribe("u:2", 2)
-            await bob.hears(BusDown())
+            await bob.receives(BusDown())
             proxy.edit.clear()
-            await bob.hears(BusUp(), 2)
+            await bob.receives(BusUp(), 2)
 
     run(work())
 
 
-def test_the_lease_of_the_dead_runs_out(run: Run, redis: Redis, proxy: Proxy) -> None:
+def test_the_lease_of_a_dead_node_expires(run: Run, redis: Redis, proxy: Proxy) -> None:
     async def work() -> None:
         async with port_at(redis.port, SHORT) as ann, port_at(proxy.port, SHORT) as bob:
             ann.bus.announce((1,), ())
@@ -274,7 +276,7 @@ def test_the_lease_of_the_dead_runs_out(run: Run, redis: Redis, proxy: Proxy) ->
     run(work())
 
 
-def test_what_a_redis_forgot_is_written_again(run: Run, redis: Redis) -> None:
+def test_presence_that_redis_forgot_is_written_again(run: Run, redis: Redis) -> None:
     async def work() -> None:
         async with port_at(redis.port, SHORT) as port:
             port.bus.announce((1, 2), ())
@@ -285,21 +287,21 @@ def test_what_a_redis_forgot_is_written_again(run: Run, redis: Redis) -> None:
     run(work())
 
 
-def test_what_is_no_envelope_is_passed_over(run: Run, redis: Redis) -> None:
+def test_what_is_no_bus_message_is_dropped(run: Run, redis: Redis) -> None:
     async def work() -> None:
         async with port_at(redis.port) as ann, port_at(redis.port) as bob:
             await bob.subscribes("u:1", 1)
             for text in ("x", "{}", "'123456789012 {}'", '"' + "[" * 900 + '"', '"\\xff\\x00"'):
                 assert command(redis, f"PUBLISH chat:tests:u:1 {text}").startswith(b":1")
             ann.publish("u:1", news(1))
-            await bob.hears(BusMessageReceived("u:1", news(1)))
-            assert len(bob.envelopes()) == 1
+            await bob.receives(BusMessageReceived("u:1", news(1)))
+            assert len(bob.messages()) == 1
             assert BusDown() not in bob.events
 
     run(work())
 
 
-def test_nothing_stays_behind(run: Run, redis: Redis) -> None:
+def test_a_closed_bus_leaves_nothing_in_redis(run: Run, redis: Redis) -> None:
     async def work() -> None:
         async with port_at(redis.port) as port:
             port.bus.announce((1,), ())

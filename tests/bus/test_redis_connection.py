@@ -14,7 +14,7 @@ from hiredis import Reader, ReplyError
 from chat.bus import redis_connection
 from chat.bus.redis_address import RedisAddress
 from chat.bus.redis_connection import Reply, open_connection
-from tests.net.loops import Run
+from tests.loops import Run
 
 HOST = "127.0.0.1"
 CERTIFICATE = Path(__file__).with_name("localhost.pem")

@@ -13,8 +13,8 @@ from chat.net.proxy_protocol import Balancers
 from deploy.cluster import nginx_conf
 from deploy.servers import HOST, Nginx, free_port
 from tests.conftest import need
-from tests.net.loops import Run
-from tests.net.loops import fixture_run as fixture_run
+from tests.loops import Run
+from tests.loops import fixture_run as fixture_run
 from tests.net.stage import Peer, Stage, stage
 
 pytestmark = pytest.mark.servers
@@ -48,7 +48,7 @@ def test_the_node_knows_who_is_behind_nginx(run: Run, tmp_path: Path) -> None:
         async with stage(tmp_path / "chat.db", balancers=Balancers.parse(HOST)) as up:
             with balancer(tmp_path, up.port) as nginx:
                 await dial(up, nginx.port)
-                (opened,) = up.node.heard(ConnectionOpened)
+                (opened,) = up.node.received(ConnectionOpened)
                 assert isinstance(opened, ConnectionOpened)
                 assert opened.address == CLIENT
 
@@ -67,7 +67,7 @@ def test_a_connection_goes_to_the_node_that_has_fewest(run: Run, tmp_path: Path)
             with balancer(tmp_path, one.port, two.port) as nginx:
                 for number in range(1, 9):
                     await dial(one, nginx.port)
-                    opened = [len(up.node.heard(ConnectionOpened)) for up in (one, two)]
+                    opened = [len(up.node.received(ConnectionOpened)) for up in (one, two)]
                     assert sorted(opened) == [number // 2, (number + 1) // 2]
 
     run(work())

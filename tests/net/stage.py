@@ -28,35 +28,35 @@ DEFAULTS = NodeConfig()
 
 
 class WatchedNode(Node):
-    """A node that remembers what it was told and what it answered, and can be waited for."""
+    """A node that keeps its events and effects, and whose events can be waited for."""
 
     def __init__(self, config: NodeConfig) -> None:
         super().__init__(config)
         self.events: list[AnyEvent] = []
         self.effects: list[AnyEffect] = []
-        self._heard = asyncio.Event()
+        self._fed = asyncio.Event()
 
     def handle(self, event: AnyEvent, now_ms: int) -> list[AnyEffect]:
         self.events.append(event)
-        self._heard.set()
+        self._fed.set()
         effects = super().handle(event, now_ms)
         self.effects.extend(effects)
         return effects
 
-    def heard(self, *kinds: type[AnyEvent]) -> list[AnyEvent]:
+    def received(self, *kinds: type[AnyEvent]) -> list[AnyEvent]:
         return [event for event in self.events if isinstance(event, kinds)]
 
-    async def hears(self, kind: type[AnyEvent], count: int = 1) -> list[AnyEvent]:
-        """The events of a kind, as soon as there are so many."""
+    async def receives(self, kind: type[AnyEvent], count: int = 1) -> list[AnyEvent]:
+        """The events of that type, as soon as there are `count`."""
         async with asyncio.timeout(WAIT_S):
-            while len(self.heard(kind)) < count:
-                self._heard.clear()
-                await self._heard.wait()
-        return self.heard(kind)
+            while len(self.received(kind)) < count:
+                self._fed.clear()
+                await self._fed.wait()
+        return self.received(kind)
 
 
 class Peer:
-    """The far end of a connection: takes nothing that it is not asked to take."""
+    """The far end of a connection. It reads only when it is told to."""
 
     def __init__(self, raw: socket.socket) -> None:
         self._socket = raw
@@ -70,7 +70,7 @@ class Peer:
         await self.write(json.dumps({"type": type, "id": id, **fields}).encode() + b"\n")
 
     async def read(self, most_bytes: int = 65_536) -> bytes:
-        """What has come, as soon as anything has; nothing at the end of the connection."""
+        """The bytes that have come, as soon as any have; none at the end of the connection."""
         async with asyncio.timeout(WAIT_S):
             try:
                 return await asyncio.get_running_loop().sock_recv(self._socket, most_bytes)
@@ -87,7 +87,7 @@ class Peer:
         return found
 
     async def line_of(self, type: str) -> dict[str, Any]:
-        """The next line of that type; what comes before it is dropped."""
+        """The next line of that type; lines before it are dropped."""
         while (line := await self.line())["type"] != type:
             pass
         return line
@@ -99,7 +99,7 @@ class Peer:
         return self._buffer
 
     def shut_down(self) -> None:
-        """Says no more, and goes on listening."""
+        """Ends its output, and goes on reading."""
         self._socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ class Stage:
         self._peers: list[Peer] = []
 
     async def connect(self, receive_bytes: int | None = None) -> Peer:
-        """A peer that has been welcomed; with `receive_bytes`, one with a small window."""
+        """A peer that got its `welcome`; with `receive_bytes`, one with a small window."""
         raw = socket.socket()
         raw.setblocking(False)
         if receive_bytes is not None:
@@ -127,13 +127,13 @@ class Stage:
         return peer
 
     def add(self, raw: socket.socket) -> Peer:
-        """A peer on a connection that was made elsewhere; it is closed with all others."""
+        """A peer on a connection that the caller made; it is closed with all others."""
         peer = Peer(raw)
         self._peers.append(peer)
         return peer
 
-    async def enter(self, name: str) -> Peer:
-        """A peer who registered and logged in."""
+    async def log_in(self, name: str) -> Peer:
+        """A peer that registered and logged in."""
         peer = await self.connect()
         await peer.ask("register", 1, name=name, password=f"secret-{name}")
         assert (await peer.line())["type"] == "registered"

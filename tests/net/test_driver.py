@@ -28,7 +28,7 @@ from chat.core.ports.events import (
 from chat.core.ports.operations import ReadProfile, StoreOperation
 from chat.core.state.config import NodeConfig
 from chat.net.driver import Driver
-from tests.net.loops import Run
+from tests.loops import Run
 from tests.net.stage import WatchedNode, stage
 
 LARGE_FROM, LARGE_PER_FLUSH = 500, 32
@@ -346,7 +346,7 @@ def test_an_internal_error_ends_the_connection_of_its_event_and_no_other(
             ann, bob = await up.connect(), await up.connect()
             await ann.write(b'{"type":"boom","secret":"hunter2"}\n')
             assert await ann.rest() == b""
-            await up.node.hears(ConnectionLost)
+            await up.node.receives(ConnectionLost)
             await bob.write(pings(1))
             assert (await bob.line())["type"] == "pong"
 
@@ -401,7 +401,7 @@ def test_after_the_stop_nothing_reaches_the_node(run: Run) -> None:
         driver.disconnected(connection)
         driver.feed(ConnectionLost(connection))
         assert transport.calls[-1] == "abort"
-        assert not node.heard(ConnectionLost)
+        assert not node.received(ConnectionLost)
 
     run(work())
 
@@ -415,7 +415,7 @@ def test_the_timer_wakes_the_node_when_something_is_due(run: Run, tmp_path: Path
             peer = await up.connect()
             assert (await peer.line())["code"] == "too_slow"
             assert await peer.rest() == b""
-            assert up.node.heard(Tick)
+            assert up.node.received(Tick)
 
     run(work())
 

@@ -1,4 +1,4 @@
-"""Passwords: what is stored, what matches, what happens when there is too much to do."""
+"""Passwords: what is stored, what matches, what happens when the queue is full."""
 
 import queue
 import re
@@ -23,12 +23,12 @@ from chat.protocol.errors import ErrorCode
 WAIT_S = 20.0
 
 
-class Office:
-    """A vault and the answers it gave."""
+class Asker:
+    """A password hasher and the answers it gave."""
 
     def __init__(self) -> None:
         self.answers: queue.Queue[tuple[int, PasswordOutcome]] = queue.Queue()
-        self.vault = PasswordHasher(self._answered, threads=1, max_waiting=2)
+        self.hasher = PasswordHasher(self._answered, threads=1, max_waiting=2)
         self._tickets = 0
 
     def _answered(self, answers: Sequence[tuple[int, PasswordOutcome]]) -> None:
@@ -37,7 +37,7 @@ class Office:
 
     def ask(self, operation: PasswordOperation) -> PasswordOutcome:
         self._tickets += 1
-        self.vault.submit(self._tickets, operation)
+        self.hasher.submit(self._tickets, operation)
         ticket, outcome = self.answers.get(timeout=WAIT_S)
         assert ticket == self._tickets
         return outcome
@@ -48,18 +48,18 @@ class Office:
         return outcome.password_hash
 
 
-@pytest.fixture(name="office")
-def fixture_office() -> Iterator[Office]:
-    office = Office()
-    yield office
-    office.vault.close()
+@pytest.fixture(name="asker")
+def fixture_asker() -> Iterator[Asker]:
+    asker = Asker()
+    yield asker
+    asker.hasher.close()
 
 
-def test_a_password_matches_its_hash_and_gets_a_new_token_each_time(office: Office) -> None:
-    password_hash = office.hash("correct horse")
+def test_a_password_matches_its_hash_and_gets_a_new_token_each_time(asker: Asker) -> None:
+    password_hash = asker.hash("correct horse")
     tokens = set()
     for _ in range(2):
-        outcome = office.ask(CheckPassword("correct horse", password_hash))
+        outcome = asker.ask(CheckPassword("correct horse", password_hash))
         assert isinstance(outcome, PasswordChecked)
         assert outcome.matches
         assert re.fullmatch("[0-9a-f]{64}", outcome.token)
@@ -67,33 +67,33 @@ def test_a_password_matches_its_hash_and_gets_a_new_token_each_time(office: Offi
     assert len(tokens) == 2
 
 
-def test_the_hash_is_argon2id_with_salt(office: Office) -> None:
-    hashes = {office.hash("pässwörd 🐴") for _ in range(2)}
+def test_the_hash_is_argon2id_with_salt(asker: Asker) -> None:
+    hashes = {asker.hash("pässwörd 🐴") for _ in range(2)}
     assert len(hashes) == 2
     for password_hash in hashes:
         assert password_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-        assert office.ask(CheckPassword("pässwörd 🐴", password_hash)) != PasswordChecked(False, "")
+        assert asker.ask(CheckPassword("pässwörd 🐴", password_hash)) != PasswordChecked(False, "")
 
 
 @pytest.mark.parametrize("password", ["correct horsE", "correct horse ", "", "x" * 128])
-def test_another_password_does_not_match(office: Office, password: str) -> None:
-    password_hash = office.hash("correct horse")
-    assert office.ask(CheckPassword(password, password_hash)) == PasswordChecked(False, "")
+def test_another_password_does_not_match(asker: Asker, password: str) -> None:
+    password_hash = asker.hash("correct horse")
+    assert asker.ask(CheckPassword(password, password_hash)) == PasswordChecked(False, "")
 
 
 @pytest.mark.parametrize("password_hash", [None, "", "no hash", "$argon2id$v=19$m=1,t=1,p=1$"])
-def test_nothing_matches_where_there_is_no_hash(office: Office, password_hash: str | None) -> None:
-    assert office.ask(CheckPassword("correct horse", password_hash)) == PasswordChecked(False, "")
+def test_nothing_matches_where_there_is_no_hash(asker: Asker, password_hash: str | None) -> None:
+    assert asker.ask(CheckPassword("correct horse", password_hash)) == PasswordChecked(False, "")
 
 
-def test_an_unknown_user_takes_as_long_as_a_wrong_password(office: Office) -> None:
-    password_hash = office.hash("correct horse")
+def test_an_unknown_user_takes_as_long_as_a_wrong_password(asker: Asker) -> None:
+    password_hash = asker.hash("correct horse")
 
     def least_s(operation: CheckPassword) -> float:
         times = []
         for _ in range(5):
             start_s = time.perf_counter()
-            office.ask(operation)
+            asker.ask(operation)
             times.append(time.perf_counter() - start_s)
         return min(times)
 
@@ -102,23 +102,25 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password(office: Office) -> No
     assert known_s / 3 < unknown_s < known_s * 3
 
 
-def test_what_finds_no_room_is_told_so_at_once_and_the_rest_is_done(office: Office) -> None:
+def test_what_finds_the_queue_full_is_refused_at_once_and_the_rest_is_done(asker: Asker) -> None:
     for ticket in range(50):
-        office.vault.submit(ticket, HashPassword("correct horse"))
-    answers = dict(office.answers.get(timeout=WAIT_S) for _ in range(50))
+        asker.hasher.submit(ticket, HashPassword("correct horse"))
+    answers = dict(asker.answers.get(timeout=WAIT_S) for _ in range(50))
     assert set(answers) == set(range(50))
     busy = [ticket for ticket, outcome in answers.items() if outcome == Refused(ErrorCode.BUSY)]
     hashed = [ticket for ticket in answers if isinstance(answers[ticket], PasswordHashed)]
     assert busy
     assert len(hashed) >= 3
     assert len(busy) + len(hashed) == 50
-    assert office.hash("there is room again")
+    assert asker.hash("there is room again")
 
 
 def test_closing_leaves_no_thread() -> None:
-    office = Office()
-    assert office.hash("correct horse")
+    asker = Asker()
+    assert asker.hash("correct horse")
     for ticket in range(3):
-        office.vault.submit(ticket, HashPassword("correct horse"))
-    office.vault.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vault")]
+        asker.hasher.submit(ticket, HashPassword("correct horse"))
+    asker.hasher.close()
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith("password-hasher")
+    ]

@@ -26,7 +26,7 @@ from chat.net.proxy_protocol import (
     Header,
     parse_header,
 )
-from tests.net.loops import Run
+from tests.loops import Run
 from tests.net.stage import Peer, Stage, stage
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -181,7 +181,7 @@ def test_balancers_are_addresses_and_networks() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "nginx", "10.0.0.5,", "10.0.0.5/24", "10.0.0.0/33"])
-def test_what_is_no_address_is_named(text: str) -> None:
+def test_the_error_names_what_is_no_address(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no address"):
         Balancers.parse(text)
 
@@ -228,7 +228,7 @@ BINARY = v2(ipaddress.ip_address("2001:db8::7"), ipaddress.ip_address("::1"), b"
     ],
     ids=["v1", "v2", "unknown", "local"],
 )
-def test_the_node_hears_of_the_address_in_the_header(
+def test_a_connection_opens_with_the_address_in_the_header(
     run: Run, tmp_path: Path, header: bytes, address: str
 ) -> None:
     async def work() -> None:
@@ -238,11 +238,11 @@ def test_the_node_hears_of_the_address_in_the_header(
             for id, peer in enumerate((together, single), 1):
                 assert (await peer.line())["type"] == "welcome"
                 assert await peer.line() == {"type": "pong", "re": id}
-            opened = up.node.heard(ConnectionOpened)
+            opened = up.node.received(ConnectionOpened)
             assert opened == [ConnectionOpened(1, address), ConnectionOpened(2, address)]
             heard = b"".join(
                 event.data
-                for event in up.node.heard(BytesReceived)
+                for event in up.node.received(BytesReceived)
                 if isinstance(event, BytesReceived) and event.connection == 1
             )
             assert heard == ping(1)
@@ -260,7 +260,7 @@ def test_what_is_no_header_closes_the_connection_and_is_logged(
         async with behind(tmp_path) as up:
             peer = await dial(up, data)
             assert await peer.rest() == b""
-            assert not up.node.heard(ConnectionOpened, ConnectionLost)
+            assert not up.node.received(ConnectionOpened, ConnectionLost)
 
     with caplog.at_level(logging.WARNING):
         run(work())
@@ -276,7 +276,7 @@ def test_a_header_that_does_not_come_in_time_closes_the_connection(
         async with behind(tmp_path, login_ms=100) as up:
             peer = await dial(up, data)
             assert await peer.rest() == b""
-            assert not up.node.heard(ConnectionOpened, ConnectionLost)
+            assert not up.node.received(ConnectionOpened, ConnectionLost)
 
     with caplog.at_level(logging.WARNING):
         run(work())
@@ -284,14 +284,14 @@ def test_a_header_that_does_not_come_in_time_closes_the_connection(
     assert "no PROXY header within 0.1 s" in record.getMessage()
 
 
-def test_a_balancer_that_only_knocks_is_not_spoken_of(
+def test_a_balancer_that_only_connects_is_not_logged(
     run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work() -> None:
         async with behind(tmp_path) as up:
             (await dial(up)).close()
             await (await dial(up, v1("203.0.113.7"))).line()
-            assert up.node.heard(ConnectionOpened, ConnectionLost) == [
+            assert up.node.received(ConnectionOpened, ConnectionLost) == [
                 ConnectionOpened(2, "203.0.113.7")
             ]
 
@@ -300,7 +300,7 @@ def test_a_balancer_that_only_knocks_is_not_spoken_of(
     assert not caplog.records
 
 
-def test_from_anyone_else_a_header_is_a_bad_line(run: Run, tmp_path: Path) -> None:
+def test_a_header_from_another_address_is_a_bad_line(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
         async with behind(tmp_path) as up:
             peer = await dial(up, v1("203.0.113.7") + ping(1), host="127.0.0.2")
@@ -310,12 +310,14 @@ def test_from_anyone_else_a_header_is_a_bad_line(run: Run, tmp_path: Path) -> No
                 "bad_frame",
                 "pong",
             ]
-            assert up.node.heard(ConnectionOpened) == [ConnectionOpened(1, "127.0.0.2")]
+            assert up.node.received(ConnectionOpened) == [ConnectionOpened(1, "127.0.0.2")]
 
     run(work())
 
 
-def test_strangers_are_counted_by_the_address_in_the_header(run: Run, tmp_path: Path) -> None:
+def test_unauthenticated_connections_are_counted_by_the_address_in_the_header(
+    run: Run, tmp_path: Path
+) -> None:
     async def work() -> None:
         async with behind(tmp_path) as up:
             for _ in range(20):

@@ -1,4 +1,4 @@
-"""The same events give the same effects: what a node did is written down and played again."""
+"""Recordings: replaying the events of a node gives the same effects."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ import pytest
 from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
 from chat.net.recorder import Recorder, replay
-from tests.net.loops import Run
+from tests.loops import Run
 from tests.net.stage import Stage, stage
 
 
 async def scene(up: Stage) -> None:
-    """Two friends, a group, a text, a mistake, a departure."""
-    ann, bob = await up.enter("ann"), await up.enter("bob")
+    """Two friends, a group, a text, a bad line, a logout."""
+    ann, bob = await up.log_in("ann"), await up.log_in("bob")
     await ann.ask("add_friend", 3, user="bob")
     await bob.line_of("friend_request")
     await bob.ask("add_friend", 3, user="ann")

@@ -1,4 +1,4 @@
-"""Real sockets: framing, slow readers, closing."""
+"""Real sockets: framing, slow readers, closing, half-close."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from chat.core.ports.events import (
     WriteBufferFull,
 )
 from chat.core.state.config import NodeConfig
-from tests.net.loops import Run
+from tests.loops import Run
 from tests.net.stage import Peer, Stage, WatchedNode, stage
 
 HIGH_BYTES = 65_536
@@ -26,7 +26,7 @@ SMALL_BUFFER = NodeConfig(write_buffer_bytes=HIGH_BYTES)
 NONSENSE = 60_000
 """Lines of nonsense, each answered by some 150 bytes: far more than the sockets themselves hold."""
 ONE_TURN = NodeConfig(write_buffer_bytes=HIGH_BYTES, request_quantum=NONSENSE)
-"""All of it is answered at once, and stands in the buffer."""
+"""All of it is answered in one turn, and is in the buffer."""
 
 
 def ping(id: int) -> bytes:
@@ -52,7 +52,7 @@ def test_a_request_cut_into_single_bytes_is_answered(run: Run, tmp_path: Path) -
             data = ping(7) + ping(8)
             for place in range(len(data)):
                 await peer.write(data[place : place + 1])
-                await up.node.hears(BytesReceived, place + 1)
+                await up.node.receives(BytesReceived, place + 1)
             assert [(await peer.line())["re"] for _ in range(2)] == [7, 8]
 
     run(work())
@@ -63,16 +63,18 @@ def test_each_connection_opens_and_is_lost_exactly_once(run: Run, tmp_path: Path
         async with stage(tmp_path / "chat.db") as up:
             for number in (1, 2, 3):
                 peer = await up.connect()
-                assert up.node.heard(ConnectionOpened)[-1] == ConnectionOpened(number, "127.0.0.1")
+                assert up.node.received(ConnectionOpened)[-1] == ConnectionOpened(
+                    number, "127.0.0.1"
+                )
                 await peer.write(b'{"type":')
                 peer.close()
-                await up.node.hears(ConnectionLost, number)
-        assert up.node.heard(ConnectionLost) == [ConnectionLost(n) for n in (1, 2, 3)]
+                await up.node.receives(ConnectionLost, number)
+        assert up.node.received(ConnectionLost) == [ConnectionLost(n) for n in (1, 2, 3)]
 
     run(work())
 
 
-def test_what_was_said_before_a_close_arrives(run: Run, tmp_path: Path) -> None:
+def test_what_was_sent_before_a_close_arrives(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
         async with stage(tmp_path / "chat.db") as up:
             peer = await up.connect()
@@ -80,27 +82,27 @@ def test_what_was_said_before_a_close_arrives(run: Run, tmp_path: Path) -> None:
             lines = [json.loads(line) for line in (await peer.rest()).splitlines()]
             assert lines[0] == {"type": "pong", "re": 1}
             assert [line.get("code") for line in lines[1:]] == ["too_long"]
-            await up.node.hears(ConnectionLost)
+            await up.node.receives(ConnectionLost)
 
     run(work())
 
 
-async def stuff(up: Stage) -> Peer:
-    """A peer who does not read, and to whom there is more to say than the buffers hold."""
+async def fill_buffers(up: Stage) -> Peer:
+    """A peer that does not read, with more sent to it than the buffers hold."""
     peer = await up.connect(receive_bytes=4_096)
     await peer.write(b"x\n" * NONSENSE)
-    await up.node.hears(WriteBufferFull)
+    await up.node.receives(WriteBufferFull)
     return peer
 
 
-def test_a_slow_reader_is_waited_for_and_gets_all(run: Run, tmp_path: Path) -> None:
+def test_a_slow_reader_gets_everything(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
         async with stage(tmp_path / "chat.db", SMALL_BUFFER) as up:
-            peer = await stuff(up)
+            peer = await fill_buffers(up)
             assert any(isinstance(effect, PauseReading) for effect in up.node.effects)
             for _ in range(NONSENSE):
                 assert (await peer.line())["code"] == "bad_frame"
-            last = (await up.node.hears(WriteBufferDrained))[-1]
+            last = (await up.node.receives(WriteBufferDrained))[-1]
             assert isinstance(last, WriteBufferDrained)
             assert last.buffered_bytes <= HIGH_BYTES // 4
             assert any(isinstance(effect, ResumeReading) for effect in up.node.effects)
@@ -110,31 +112,33 @@ def test_a_slow_reader_is_waited_for_and_gets_all(run: Run, tmp_path: Path) -> N
     run(work())
 
 
-def test_progress_of_a_slow_reader_is_told_before_it_is_done(run: Run, tmp_path: Path) -> None:
+def test_progress_of_a_slow_reader_is_reported_before_the_buffer_is_drained(
+    run: Run, tmp_path: Path
+) -> None:
     async def work() -> None:
         store = tmp_path / "chat.db"
         async with stage(store, ONE_TURN, progress_s=0.01, send_bytes=4_096) as up:
-            peer = await stuff(up)
-            while not up.node.heard(WriteBufferDrained):
+            peer = await fill_buffers(up)
+            while not up.node.received(WriteBufferDrained):
                 assert await peer.read(16_384)
-            first = up.node.heard(WriteBufferDrained)[0]
+            first = up.node.received(WriteBufferDrained)[0]
             assert isinstance(first, WriteBufferDrained)
             assert first.buffered_bytes > HIGH_BYTES // 4
 
     run(work())
 
 
-def test_nothing_is_told_of_a_reader_who_stands_still(run: Run, tmp_path: Path) -> None:
+def test_no_progress_is_reported_for_a_reader_that_stands_still(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
         config = replace(ONE_TURN, stall_ms=150)
         store = tmp_path / "chat.db"
         async with stage(store, config, progress_s=0.01, close_s=0.05, send_bytes=4_096) as up:
-            await stuff(up)
-            await up.node.hears(ConnectionLost)
+            await fill_buffers(up)
+            await up.node.receives(ConnectionLost)
             # The sockets themselves may have taken a little more.
             left_bytes = [
                 event.buffered_bytes
-                for event in up.node.heard(WriteBufferDrained)
+                for event in up.node.received(WriteBufferDrained)
                 if isinstance(event, WriteBufferDrained)
             ]
             assert left_bytes == sorted(set(left_bytes), reverse=True)
@@ -143,18 +147,18 @@ def test_nothing_is_told_of_a_reader_who_stands_still(run: Run, tmp_path: Path) 
     run(work())
 
 
-def test_a_closed_connection_that_takes_nothing_is_cut_off(run: Run, tmp_path: Path) -> None:
+def test_a_closed_connection_whose_peer_reads_nothing_is_aborted(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
         async with stage(tmp_path / "chat.db", SMALL_BUFFER, close_s=0.1, send_bytes=4_096) as up:
-            await stuff(up)
+            await fill_buffers(up)
             up.driver.feed(Drain(0))
-            assert not up.node.heard(ConnectionLost)
-            await up.node.hears(ConnectionLost)
+            assert not up.node.received(ConnectionLost)
+            await up.node.receives(ConnectionLost)
 
     run(work())
 
 
-def test_a_closed_connection_that_drains_and_then_stands_still_is_cut_off(
+def test_a_closed_connection_that_drains_and_then_stands_still_is_aborted(
     run: Run, tmp_path: Path
 ) -> None:
     async def work() -> None:
@@ -162,12 +166,12 @@ def test_a_closed_connection_that_drains_and_then_stands_still_is_cut_off(
         async with stage(tmp_path / "chat.db", config, close_s=0.5) as up:
             peer = await up.connect(receive_bytes=4_096)
             await peer.write(b"x\n" * 2 * NONSENSE)
-            await up.node.hears(WriteBufferFull)
+            await up.node.receives(WriteBufferFull)
             up.driver.feed(Drain(0))
-            while not up.node.heard(WriteBufferDrained, ConnectionLost):
+            while not up.node.received(WriteBufferDrained, ConnectionLost):
                 assert await peer.read(16_384)
                 await asyncio.sleep(0)
-            await up.node.hears(ConnectionLost)
+            await up.node.receives(ConnectionLost)
 
     run(work())
 
@@ -188,7 +192,7 @@ def test_a_peer_that_shut_down_its_side_gets_its_replies(run: Run, tmp_path: Pat
                 "profile",
                 "pong",
             ]
-            await up.node.hears(ConnectionLost)
+            await up.node.receives(ConnectionLost)
 
     run(work())
 
@@ -204,7 +208,7 @@ def test_a_peer_that_asked_for_several_turns_full_and_shut_down_its_side_gets_it
             peer.shut_down()
             replies = [json.loads(line) for line in (await peer.rest()).splitlines()]
             assert [reply["re"] for reply in replies] == list(range(many))
-            await up.node.hears(ConnectionLost)
+            await up.node.receives(ConnectionLost)
 
     run(work())
 
@@ -218,13 +222,13 @@ def test_a_peer_that_shut_down_its_side_in_a_line_is_closed_at_once(
             await peer.write(ping(1) + b'{"type":"ping"')
             peer.shut_down()
             assert await peer.rest() == b'{"type":"pong","re":1}\n'
-            await up.node.hears(ConnectionLost)
+            await up.node.receives(ConnectionLost)
 
     run(work())
 
 
 class ForgetfulNode(WatchedNode):
-    """A node that no answer reaches."""
+    """A node that drops every answer."""
 
     def handle(self, event: AnyEvent, now_ms: int) -> list[AnyEffect]:
         return [] if isinstance(event, Answer) else super().handle(event, now_ms)
@@ -238,9 +242,9 @@ def test_a_peer_that_shut_down_its_side_is_not_waited_for_without_end(
         async with stage(store, node_type=ForgetfulNode, close_s=0.1) as up:
             peer = await up.connect()
             await peer.ask("login", 1, user="ann", password="secret-ann")
-            await up.node.hears(BytesReceived)
+            await up.node.receives(BytesReceived)
             peer.shut_down()
             assert await peer.rest() == b""
-            await up.node.hears(ConnectionLost)
+            await up.node.receives(ConnectionLost)
 
     run(work())

@@ -1,4 +1,5 @@
-"""Two nodes with one store and one bus, in one process: it makes no difference where one is."""
+"""Two nodes with one store and one bus, in one process: it does not matter on which node a user
+is."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,11 +14,11 @@ from chat.bus.redis import RedisBus
 from chat.core.ports.events import BusDown, BusUp
 from chat.core.state.config import NodeConfig
 from deploy.servers import Redis
-from tests.net.loops import Run
+from tests.loops import Run
 from tests.net.stage import Peer, Stage, stage
 
-NO_SWEEP = NodeConfig(anti_entropy_ms=3_600_000)
-"""What arrives, arrives by the bus."""
+NO_ANTI_ENTROPY = NodeConfig(anti_entropy_ms=3_600_000)
+"""Without anti-entropy: what arrives, arrives by the bus."""
 
 
 @pytest.fixture(params=["local", pytest.param("redis", marks=pytest.mark.servers)], name="new_bus")
@@ -29,7 +30,7 @@ def fixture_new_bus(request: pytest.FixtureRequest) -> Callable[[], Bus]:
 
 
 async def befriend(left: Stage, right: Stage) -> tuple[Peer, Peer]:
-    ann, bob = await left.enter("ann"), await right.enter("bob")
+    ann, bob = await left.log_in("ann"), await right.log_in("bob")
     await ann.ask("add_friend", 3, user="bob")
     await bob.line_of("friend_request")
     await bob.ask("add_friend", 3, user="ann")
@@ -44,35 +45,35 @@ async def chat(ann: Peer, bob: Peer, number: int) -> None:
 
 
 @pytest.mark.servers
-def test_without_redis_it_goes_on_by_the_sweep(run: Run, tmp_path: Path, redis: Redis) -> None:
+def test_without_redis_anti_entropy_delivers(run: Run, tmp_path: Path, redis: Redis) -> None:
     async def work() -> None:
         store = tmp_path / "chat.db"
         async with (
-            stage(store, NO_SWEEP, bus=RedisBus(redis.url)) as left,
-            stage(store, NO_SWEEP, bus=RedisBus(redis.url)) as right,
+            stage(store, NO_ANTI_ENTROPY, bus=RedisBus(redis.url)) as left,
+            stage(store, NO_ANTI_ENTROPY, bus=RedisBus(redis.url)) as right,
         ):
-            await left.node.hears(BusUp)
-            await right.node.hears(BusUp)
+            await left.node.receives(BusUp)
+            await right.node.receives(BusUp)
             ann, bob = await befriend(left, right)
             await chat(ann, bob, 1)
             redis.kill()
-            await left.node.hears(BusDown)
-            await right.node.hears(BusDown)
+            await left.node.receives(BusDown)
+            await right.node.receives(BusDown)
             await chat(ann, bob, 2)
             redis.start()
-            await left.node.hears(BusUp, 2)
-            await right.node.hears(BusUp, 2)
+            await left.node.receives(BusUp, 2)
+            await right.node.receives(BusUp, 2)
             await chat(ann, bob, 3)
 
     run(work())
 
 
-def test_without_any_bus_it_goes_by_the_sweep(run: Run, tmp_path: Path) -> None:
+def test_without_a_bus_anti_entropy_delivers(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
         store = tmp_path / "chat.db"
         async with (
-            stage(store, NO_SWEEP, bus=NoBus()) as left,
-            stage(store, NO_SWEEP, bus=NoBus()) as right,
+            stage(store, NO_ANTI_ENTROPY, bus=NoBus()) as left,
+            stage(store, NO_ANTI_ENTROPY, bus=NoBus()) as right,
         ):
             ann, bob = await befriend(left, right)
             await chat(ann, bob, 1)
@@ -84,12 +85,12 @@ def test_friends_on_two_nodes_chat(run: Run, tmp_path: Path, new_bus: Callable[[
     async def work() -> None:
         store = tmp_path / "chat.db"
         async with (
-            stage(store, NO_SWEEP, bus=new_bus()) as left,
-            stage(store, NO_SWEEP, bus=new_bus()) as right,
+            stage(store, NO_ANTI_ENTROPY, bus=new_bus()) as left,
+            stage(store, NO_ANTI_ENTROPY, bus=new_bus()) as right,
         ):
-            await left.node.hears(BusUp)
-            await right.node.hears(BusUp)
-            ann, bob = await left.enter("ann"), await right.enter("bob")
+            await left.node.receives(BusUp)
+            await right.node.receives(BusUp)
+            ann, bob = await left.log_in("ann"), await right.log_in("bob")
             await ann.ask("add_friend", 3, user="bob")
             assert (await bob.line_of("friend_request"))["user"]["name"] == "ann"
             await bob.ask("add_friend", 3, user="ann")

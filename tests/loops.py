@@ -1,4 +1,4 @@
-"""Running what is asynchronous: on asyncio's own loop, and on uvloop."""
+"""Running asynchronous tests on asyncio's own loop and on uvloop."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -12,7 +12,7 @@ Run: TypeAlias = Callable[[Coroutine[None, None, None]], None]
 
 
 def runner(loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> Run:
-    """Runs to the end, or fails after LIMIT_S; what the loop could only log fails too."""
+    """Runs to the end, or fails after LIMIT_S; an error that the loop could only log fails too."""
 
     async def limited(work: Coroutine[None, None, None]) -> None:
         unhandled: list[str] = []
