@@ -162,11 +162,11 @@ def test_a_closed_bus_feeds_nothing(run: Run, open_ports: OpenPorts) -> None:
             for port in (ann, bob, cyd):
                 await port.subscribes("u:1", 1)
             await bob.bus.close()
-            heard = list(bob.events)
+            events = list(bob.events)
             ann.publish("u:1", PresenceBusMessage(1, PresenceState.ONLINE))
             await cyd.receives(
                 BusMessageReceived("u:1", PresenceBusMessage(1, PresenceState.ONLINE))
             )
-            assert bob.events == heard
+            assert bob.events == events
 
     run(work())

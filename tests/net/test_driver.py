@@ -223,8 +223,8 @@ def test_each_connection_gets_its_effects_in_order_whatever_their_size(
         driver = Driver(ScriptedNode(handle), LocalBus(), coalescer=coalescer)
         everybody: list[ListTransport] = []
         for number in range(1, 8):
-            hear = partial(driver.feed, WriteBufferFull(number)) if number in full else None
-            everybody.append(ListTransport(hear or (lambda: None)))
+            report = partial(driver.feed, WriteBufferFull(number)) if number in full else None
+            everybody.append(ListTransport(report or (lambda: None)))
             driver.connected(everybody[-1])
         while scripts:
             driver.feed(Tick())

@@ -240,12 +240,12 @@ def test_a_connection_opens_with_the_address_in_the_header(
                 assert await peer.line() == {"type": "pong", "re": id}
             opened = up.node.received(ConnectionOpened)
             assert opened == [ConnectionOpened(1, address), ConnectionOpened(2, address)]
-            heard = b"".join(
+            received = b"".join(
                 event.data
                 for event in up.node.received(BytesReceived)
                 if isinstance(event, BytesReceived) and event.connection == 1
             )
-            assert heard == ping(1)
+            assert received == ping(1)
 
     run(work())
 

@@ -138,8 +138,8 @@ def numbered(steps: Sequence[tuple[int, ...] | Close | int | str]) -> list[Step]
 def test_each_connection_gets_the_bytes_of_its_effects_in_order(
     steps: list[tuple[int, ...] | Close | int | str],
 ) -> None:
-    """A tuple: an effect for these connections; a number: a flush while so many jobs are
-    unanswered."""
+    """A tuple: an effect for these connections; a number: a flush with that number of unanswered
+    jobs."""
     run = Run()
     for step in numbered(steps):
         run.take(step)
