@@ -22,7 +22,7 @@
     cut store node-1, mend store node-1, cut bus node-1, mend bus node-1
     deafen node-1             it receives nothing from the bus; mute node-1: the bus gets nothing
     lose replies, keep replies        of commits, to the node that asked
-    lose envelopes, keep envelopes    messages of the bus
+    lose messages, keep messages    messages of the bus
     slow reads, fast reads            of the store: they take a second longer; no longer
     strike KIND               a fault of sim/faults/injectors.py; strike KIND at ann-1, at node-1
     begin KIND, end KIND      a probabilistic or standing fault: store_deadlock, delay
@@ -96,7 +96,7 @@ class Story:
             (r"(stop|start) (store|bus)", self._server),
             (r"(cut|mend) (store|bus) (node-\d)", self._cut),
             (r"(deafen|mute) (node-\d)", self._cut_one_way),
-            (r"(lose|keep) (replies|envelopes)", self._lose),
+            (r"(lose|keep) (replies|messages)", self._lose),
             (r"(slow|fast) reads", self._slow_reads),
             (r"strike (\w+)(?: at (\S+-\d+))?", self._strike),
             (r"(begin|end) (\w+)", self._begin),

@@ -104,7 +104,7 @@ async def until(holds: Callable[[], bool], seconds: float) -> None:
         await asyncio.sleep(0.01)
 
 
-def test_an_envelope_that_redis_never_gets_is_found_by_the_next_one_or_by_the_sweep(
+def test_a_bus_message_that_redis_never_gets_is_found_by_the_next_one_or_by_the_sweep(
     tmp_path: Path, database: str, redis: Redis
 ) -> None:
     pair = Pair(tmp_path, database, redis)

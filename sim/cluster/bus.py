@@ -75,7 +75,7 @@ class SimBus:
         if is_text(message):
             faults.phases[fault, phase] = faults.phases.get((fault, phase), 0) + 1
         now_ms, parties = self.world.now_ms, (node, "bus")
-        self.trace.note(FaultRecord(now_ms, f"envelope_{fault}", parties, now_ms))
+        self.trace.note(FaultRecord(now_ms, f"bus_message_{fault}", parties, now_ms))
         return True
 
     def stop(self) -> None:

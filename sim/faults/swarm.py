@@ -38,7 +38,7 @@ KINDS = sorted(
     [
         *INJECTORS,
         *(f"store_{fault}" for fault in STORE_FAULTS),
-        *(f"envelope_{fault}" for fault in BUS_FAULTS),
+        *(f"bus_message_{fault}" for fault in BUS_FAULTS),
         *STANDING,
     ]
 )
@@ -52,8 +52,8 @@ REACHABLE = frozenset(
             for fault in ("deadlock", "lock_timeout", "late_commit", "slow")
         ),
         *((f"store_{fault}", Phase.COMMITTED) for fault in ("lost_reply", "slow")),
-        *((f"envelope_{fault}", Phase.PUBLISHED) for fault in BUS_FAULTS),
-        ("envelope_lost", Phase.ANSWERED),
+        *((f"bus_message_{fault}", Phase.PUBLISHED) for fault in BUS_FAULTS),
+        ("bus_message_lost", Phase.ANSWERED),
     ]
 )
 """Which kinds can meet a text in which phase."""
@@ -69,7 +69,11 @@ class Faults:
         self._waiting: set[str] = set()
         self._counts: dict[str, int] = {}
         self._phases: dict[tuple[str, Phase], int] = {}
-        streams = {kind: cluster.world.random_stream(f"faults/{kind}") for kind in KINDS}
+        # Older names for the bus: other ones would make each seed another run.
+        streams = {
+            kind: cluster.world.random_stream(f"faults/{kind.replace('bus_message_', 'envelope_')}")
+            for kind in KINDS
+        }
         self._streams = streams
         drawn = [kind for kind in KINDS if streams[kind].random() < DRAWN]
         severities = {kind: streams[kind].choice((*SEVERITIES,)) for kind in KINDS}
@@ -87,7 +91,7 @@ class Faults:
     def counts(self) -> dict[str, int]:
         """By kind: how often it was injected."""
         store = {f"store_{kind}": n for kind, n in self._cluster.store.faults.counts.items()}
-        bus = {f"envelope_{kind}": n for kind, n in self._cluster.bus.faults.counts.items()}
+        bus = {f"bus_message_{kind}": n for kind, n in self._cluster.bus.faults.counts.items()}
         return self._counts | store | bus
 
     def phases(self) -> dict[tuple[str, Phase], int]:
@@ -95,7 +99,7 @@ class Faults:
         phases = dict(self._phases)
         for owner, counts in (
             ("store", self._cluster.store.faults.phases),
-            ("envelope", self._cluster.bus.faults.phases),
+            ("bus_message", self._cluster.bus.faults.phases),
         ):
             phases |= {(f"{owner}_{fault}", phase): n for (fault, phase), n in counts.items()}
         return phases
@@ -140,11 +144,10 @@ class Faults:
     def set_rate(self, kind: str, severity: float) -> None:
         """Sets the severity of a probabilistic or standing kind; 0 ends it."""
         cluster = self._cluster
-        owner, _, fault = kind.partition("_")
-        if owner == "store":
-            setattr(cluster.store.faults, fault, 0.1 * severity)
-        elif owner == "envelope":
-            setattr(cluster.bus.faults, fault, 0.3 * severity)
+        if kind.startswith("store_"):
+            setattr(cluster.store.faults, kind.removeprefix("store_"), 0.1 * severity)
+        elif kind.startswith("bus_message_"):
+            setattr(cluster.bus.faults, kind.removeprefix("bus_message_"), 0.3 * severity)
         elif kind == "bus_delay":
             cluster.bus.faults.delay_ms = (0, max(3, int(400 * severity)))
         elif kind == "delay":

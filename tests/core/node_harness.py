@@ -124,7 +124,7 @@ class NodeHost:
 
 
 class NodeHarness:
-    """Nodes that share a store and a bus. `answers` and `envelopes` may be held back or lost."""
+    """Nodes that share a store and a bus. `answers` and bus messages may be held back or lost."""
 
     def __init__(self, nodes: int = 1, *, bus: bool = True, **config: int) -> None:
         self.now_ms = 1_000_000
@@ -133,7 +133,7 @@ class NodeHarness:
         migrate(self.store)
         self.hold_answers: Callable[[op.AnyOperation], bool] = lambda operation: False
         self.held: deque[tuple[NodeHost, int, op.AnyOperation | Committed]] = deque()
-        self.lose_envelopes: Callable[[str], bool] = lambda channel: False
+        self.lose_messages: Callable[[str], bool] = lambda channel: False
         self.fail: Callable[[op.AnyOperation], op.AnyOutcome | None] = lambda operation: None
         self.nodes = [
             NodeHost(self, NodeConfig(f"node-{n}", alone=False, **config)) for n in range(nodes)
@@ -235,7 +235,7 @@ class NodeHarness:
             host.subscribed.discard(effect.channel)
         elif isinstance(effect, fx.Publish):
             for channel in effect.channels:
-                if not self.lose_envelopes(channel):
+                if not self.lose_messages(channel):
                     for node in self.nodes:
                         if channel in node.subscribed and node is not host:
                             node.feed(ev.BusMessageReceived(channel, effect.message))

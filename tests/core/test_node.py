@@ -204,7 +204,7 @@ def test_a_reply_that_is_lost_with_its_commit_ends_the_connection(house: NodeHar
 def test_a_sent_that_waits_for_its_place_does_not_follow_the_end(house: NodeHarness) -> None:
     befriended(house)
     ann, bob = house.login("ann", 0), house.login("bob", 1)
-    house.lose_envelopes = lambda channel: True
+    house.lose_messages = lambda channel: True
     bob.call("chat", to="ann", text="one", key="b1")
     house.fail = lambda operation: (
         UNAVAILABLE
@@ -233,10 +233,10 @@ def test_while_the_store_is_down_writes_are_unavailable_at_once(house: NodeHarne
 # ---------------------------------------------------------------------------- lost hints
 
 
-def test_a_lost_envelope_is_found_by_the_sweep(house: NodeHarness) -> None:
+def test_a_lost_bus_message_is_found_by_the_sweep(house: NodeHarness) -> None:
     conversation = befriended(house)
     ann, bob = house.login("ann", 0), house.login("bob", 1)
-    house.lose_envelopes = lambda channel: True
+    house.lose_messages = lambda channel: True
     ann.call("chat", to="bob", text="hi", key="k")
     assert bob.texts(conversation) == []
     for _ in range(3):
@@ -245,12 +245,12 @@ def test_a_lost_envelope_is_found_by_the_sweep(house: NodeHarness) -> None:
     assert bob.texts(conversation) == ["hi"]
 
 
-def test_a_lost_envelope_shows_as_a_gap_with_the_next(house: NodeHarness) -> None:
+def test_a_lost_bus_message_shows_as_a_gap_with_the_next(house: NodeHarness) -> None:
     conversation = befriended(house)
     ann, bob = house.login("ann", 0), house.login("bob", 1)
-    house.lose_envelopes = lambda channel: True
+    house.lose_messages = lambda channel: True
     ann.call("chat", to="bob", text="one", key="k1")
-    house.lose_envelopes = lambda channel: False
+    house.lose_messages = lambda channel: False
     ann.call("chat", to="bob", text="two", key="k2")
     assert bob.texts(conversation) == ["one", "two"]
 
@@ -258,7 +258,7 @@ def test_a_lost_envelope_shows_as_a_gap_with_the_next(house: NodeHarness) -> Non
 def test_lost_news_of_a_friend_is_found_by_the_sweep(house: NodeHarness) -> None:
     house.register("ann", "bob")
     ann, bob = house.login("ann", 0), house.login("bob", 1)
-    house.lose_envelopes = lambda channel: True
+    house.lose_messages = lambda channel: True
     ann.call("add_friend", user="bob")
     assert bob.pushes("friend_request") == []
     for _ in range(3):
@@ -271,7 +271,7 @@ def test_without_a_bus_everything_arrives_within_about_a_second() -> None:
     house = NodeHarness(nodes=2, bus=False)
     conversation = befriended(house)
     ann, bob = house.login("ann", 0), house.login("bob", 1)
-    house.lose_envelopes = lambda channel: True
+    house.lose_messages = lambda channel: True
     ann.call("chat", to="bob", text="hi", key="k")
     house.pass_time(1_100)
     assert bob.texts(conversation) == ["hi"]
@@ -281,7 +281,7 @@ def test_when_the_bus_is_back_heads_are_compared_at_once(house: NodeHarness) -> 
     conversation = befriended(house)
     ann, bob = house.login("ann", 0), house.login("bob", 1)
     house.nodes[1].feed(ev.BusDown())
-    house.lose_envelopes = lambda channel: True
+    house.lose_messages = lambda channel: True
     ann.call("chat", to="bob", text="hi", key="k")
     house.nodes[1].feed(ev.BusUp())
     house.run()

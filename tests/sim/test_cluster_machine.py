@@ -124,7 +124,7 @@ class Clusters(RuleBasedStateMachine):
 
     @rule(
         how=st.sampled_from(["lose", "keep"]),
-        what=st.sampled_from(["replies", "envelopes"]),
+        what=st.sampled_from(["replies", "messages"]),
     )
     def lose(self, how: str, what: str) -> None:
         self.do(f"{how} {what}")

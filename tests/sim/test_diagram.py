@@ -98,11 +98,11 @@ def test_a_fault_is_a_band_over_its_lanes(kind: str, lane: str) -> None:
 
 
 def test_lost_messages_never_arrive() -> None:
-    plan = Plan(3, steps_ms=30_000, faults=("envelope_lost", "store_lost_reply", "reset"))
+    plan = Plan(3, steps_ms=30_000, faults=("bus_message_lost", "store_lost_reply", "reset"))
     report = run_plan(plan, keep_trace=True)
     picture = diagram.of_plan(plan, report)
     kinds = {band.kind for band in picture.bands}
-    assert {"envelope lost", "store lost reply", "reset"} <= kinds
+    assert {"bus message lost", "store lost reply", "reset"} <= kinds
     assert any(arrow.target == NOWHERE for arrow in picture.arrows)
 
 

@@ -16,7 +16,7 @@ DESIGN = {
     "node": "node_crash node_restart node_pause node_drain clock_jump",
     "client–balancer": "delay reset half_open partition one_byte_fragments",
     "node–Redis": "bus_delay bus_cut bus_cut_one_way bus_restart",
-    "envelopes": "envelope_lost envelope_repeated envelope_stale envelope_reordered",
+    "bus messages": "bus_message_lost bus_message_repeated bus_message_stale bus_message_reordered",
     "store": "store_lost_reply store_late_commit store_deadlock store_lock_timeout store_restart"
     " store_slow store_cut",
     "clients": "slow_reader reconnect_storm many_devices old_cursors hostile_bytes",

@@ -108,8 +108,8 @@ class ContractMachine(RuleBasedStateMachine):
         self.harness.down ^= {node}
 
     @rule(on=st.booleans())
-    def lose_envelopes(self, on: bool) -> None:
-        self.harness.lose_envelopes = lambda channel: on
+    def lose_messages(self, on: bool) -> None:
+        self.harness.lose_messages = lambda channel: on
 
     @rule(fault=st.sampled_from(["none", "refuse", "refuse some", "unknown", "stored but unknown"]))
     def fail(self, fault: str) -> None:
@@ -148,7 +148,7 @@ class ContractMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         harness = self.harness
         harness.fail = lambda operation: None
-        harness.lose_envelopes = lambda channel: False
+        harness.lose_messages = lambda channel: False
         self.answer_held()
         harness.down.clear()
         for client in self.clients:

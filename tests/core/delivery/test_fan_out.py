@@ -18,10 +18,10 @@ NAMES = ("ann", "bob", "cyd")
 
 
 class UnreliableHouse(NodeHarness):
-    """Envelopes wait until somebody takes one, again or never; answers too, but in order."""
+    """Bus messages wait until somebody takes one, again or never; answers too, but in order."""
 
     def __init__(self, nodes: int) -> None:
-        self.envelopes: list[tuple[NodeHost, ev.BusMessageReceived]] = []
+        self.messages: list[tuple[NodeHost, ev.BusMessageReceived]] = []
         super().__init__(nodes, page_entries=3, sends_per_second=10_000, send_burst=10_000)
 
     def carry_out(self, host: NodeHost, effect: fx.AnyEffect) -> None:
@@ -32,7 +32,7 @@ class UnreliableHouse(NodeHarness):
                 for node in self.nodes:
                     if channel in node.subscribed:
                         event = ev.BusMessageReceived(channel, effect.message)
-                        self.envelopes.append((node, event))
+                        self.messages.append((node, event))
         else:
             super().carry_out(host, effect)
 
@@ -169,18 +169,18 @@ class Deliveries(RuleBasedStateMachine):
                 self.house.held[place] = (host, ticket, Committed(outcome))
                 break
 
-    @precondition(lambda self: self.house.envelopes)
+    @precondition(lambda self: self.house.messages)
     @rule(data=st.data(), again=st.booleans())
-    def envelope(self, data: st.DataObject, again: bool) -> None:
-        place = data.draw(st.integers(0, len(self.house.envelopes) - 1))
-        envelopes = self.house.envelopes
-        node, event = envelopes[place] if again else envelopes.pop(place)
+    def bus_message(self, data: st.DataObject, again: bool) -> None:
+        place = data.draw(st.integers(0, len(self.house.messages) - 1))
+        messages = self.house.messages
+        node, event = messages[place] if again else messages.pop(place)
         node.feed(event)
         self.look()
 
     @rule()
-    def lose_envelopes(self) -> None:
-        self.house.envelopes.clear()
+    def lose_messages(self) -> None:
+        self.house.messages.clear()
 
     @precondition(lambda self: self.devices)
     @rule(data=st.data(), full=st.booleans())
@@ -219,7 +219,7 @@ class Deliveries(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "devices"):
             return
-        self.house.envelopes.clear()
+        self.house.messages.clear()
         self.pages_fail(failing=False)
         for device in self.devices:
             device.peer.node.feed(drained(device.peer.connection))
