@@ -36,7 +36,7 @@ from sim.cluster.world import Call, World
 
 PASSWORD_HASHER_MS = (1, 30)
 """How long the password hasher takes."""
-SHARED_FROM, LARGE_FROM, LARGE_PER_FLUSH = 2, 4, 2
+SHARED_FROM, LARGE_FROM, LARGE_PER_FLUSH = 2, 3, 1
 """Small thresholds of the write coalescer, so that a few devices meet them."""
 ENTRY = b'{"type":"message"'
 TEXT = b'"kind":"text"'
