@@ -36,6 +36,7 @@ Invariants
 """
 
 from collections import deque
+from itertools import repeat
 
 from msgspec import Struct
 
@@ -48,7 +49,7 @@ class Flush(Struct, frozen=True, gc=False):
     writes: dict[int, bytes]
     """The data by connection."""
     shared: tuple[int, ...]
-    """The connections of a shared write; each gets `shared_data`."""
+    """Connections that all get `shared_data`."""
     shared_data: bytes
     pause_ms: int | None
     """If set, `end_pause` must be called after that time."""
@@ -150,8 +151,19 @@ class WriteCoalescer:
         """Takes what is to be written now. `unanswered_jobs` is the number of queries that the
         store and the password hasher have not answered yet."""
         self.flush_due = False
-        pause_ms = self._take_large(unanswered_jobs) if self._queue and not self._paused else None
-        shared, shared_data = self._take_shared() if self._shared else ((), b"")
+        shared: tuple[int, ...] = ()
+        shared_data = b""
+        pause_ms = None
+        if self._queue and not self._paused:
+            shared, shared_data = self._take_large()
+            if self._queue and unanswered_jobs:
+                self._paused = True
+                pause_ms = self._large_pause_ms
+            else:
+                self.flush_due = bool(self._queue)
+        if self._shared:
+            self._buffered.update(dict.fromkeys(shared, shared_data))
+            shared, shared_data = self._take_shared()
         writes, self._buffered = self._buffered, {}
         if self._pieces:
             for connection, pieces in self._pieces.items():
@@ -206,22 +218,21 @@ class WriteCoalescer:
         pieces, self._shared = self._shared, []
         self._buffer(self._shared_connections, b"".join(pieces))
 
-    def _take_large(self, unanswered_jobs: int) -> int | None:
-        """Moves the next connections of the queue into the next flush; the pause after it."""
-        large, buffered = self._large, self._buffered
-        for connection in self._queue.popleft():
-            data = large.pop(connection, None)
-            if data is not None:
-                buffered[connection] = data
-                if self._large_pieces and connection in self._large_pieces:
+    def _take_large(self) -> tuple[tuple[int, ...], bytes]:
+        """The next part of the queue. If it is the same data for all of it, as it nearly always is,
+        it is returned as a shared write; else it is moved to `_buffered`."""
+        part = self._queue.popleft()
+        # At the speed of C: there may be thousands of connections to go.
+        first_pieces = list(map(self._large.pop, part, repeat(None)))
+        data = first_pieces[0]
+        if data is not None and not self._large_pieces and first_pieces.count(data) == len(part):
+            return part, data
+        for connection, first in zip(part, first_pieces, strict=True):
+            if first is not None:
+                self._buffered[connection] = first
+                if connection in self._large_pieces:
                     self._pieces[connection] = self._large_pieces.pop(connection)
-        if not self._queue:
-            return None
-        if unanswered_jobs:
-            self._paused = True
-            return self._large_pause_ms
-        self.flush_due = True
-        return None
+        return (), b""
 
     def _take_shared(self) -> tuple[tuple[int, ...], bytes]:
         """The shared write and its connections. What is buffered for one of them must be written
