@@ -158,13 +158,6 @@ class Driver:
         self._coalescer.drop(connection)
         self._check_idle()
 
-    def all_answered(self, connection: int) -> bool:
-        """Whether every whole request that came on the connection has its reply written."""
-        if self._coalescer.holds(connection):
-            return False
-        session = self._node.session(connection)
-        return session is None or not (session.under_way or session.waiting)
-
     # ------------------------------------------------------------------ events
 
     def feed(self, event: AnyEvent) -> None:
