@@ -1,4 +1,4 @@
-"""The load generator notices whatever a server gets wrong."""
+"""The load generator notices every wrong answer of a server."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from bench.peer import Chat, Peer, Wrong, text
+from bench.load.peer import Chat, CheckFailed, Peer, text
 
 
 @contextmanager
@@ -45,13 +45,13 @@ def test_other_lines_in_between_are_no_harm() -> None:
 
 @pytest.mark.parametrize("numbers", [[0, 2], [0, 1, 1], [0, 2, 1], [1], [0, 1, 0]])
 def test_lost_repeated_and_swapped_texts_are_noticed(numbers: list[int]) -> None:
-    with _peer() as peer, pytest.raises(Wrong, match="came"):
+    with _peer() as peer, pytest.raises(CheckFailed, match="came"):
         peer.check(b"".join(_message(number) for number in numbers))
-    with _peer() as peer, pytest.raises(Wrong, match="texts"):
+    with _peer() as peer, pytest.raises(CheckFailed, match="texts"):
         peer.check(b"".join(_message(n, seq=place) for place, n in enumerate(numbers, 1)))
-    with _peer() as peer, pytest.raises(Wrong, match="seqs"):
+    with _peer() as peer, pytest.raises(CheckFailed, match="seqs"):
         peer.check(b"".join(_message(place, seq=n + 1) for place, n in enumerate(numbers)))
-    with _peer() as peer, pytest.raises(Wrong, match="replies"):
+    with _peer() as peer, pytest.raises(CheckFailed, match="replies"):
         peer.check(b"".join(_sent(n, seq=place) for place, n in enumerate(numbers, 1)))
 
 
@@ -65,5 +65,5 @@ def test_lost_repeated_and_swapped_texts_are_noticed(numbers: list[int]) -> None
     ],
 )
 def test_lines_that_must_not_come_are_noticed(line: bytes) -> None:
-    with _peer() as peer, pytest.raises(Wrong):
+    with _peer() as peer, pytest.raises(CheckFailed):
         peer.check(_message(0) + line)

@@ -1,7 +1,8 @@
-"""A group of thousands who are all there: a process of its own, lest it slows those who watch.
+"""Load on a group of thousands, as a separate process, so that it does not slow other measurements.
 
-It logs everybody in and says so; then each line of its input asks for one run, and is answered by
-a line with what was measured: `{"outstanding": 1, "seconds": 2}` or `{"every_s": 1, "seconds": 2}`.
+The process logs all members in and prints `{"ready": COUNT}`; then each line of its input requests
+one run, and is answered by a line with the measurement. A request is
+`{"outstanding": 1, "seconds": 2}` or `{"every_s": 1, "seconds": 2}`.
 """
 
 import asyncio
@@ -14,13 +15,13 @@ from contextlib import asynccontextmanager
 
 import uvloop
 
-from bench.entrances import SOURCES
-from bench.figures import values_of
-from bench.fixtures import token
-from bench.idle import open_many
-from bench.machine import LOAD_CORE, on_core
-from bench.peer import Chat, Peer, log_in
-from bench.traffic import Flow, Measured, Traffic
+from bench.load.peer import Chat, Peer, log_in
+from bench.load.traffic import Flow, Traffic
+from bench.results.machine import LOAD_CORE, on_core
+from bench.results.measurement import Measurement, values_of
+from bench.targets.fixtures import token
+from bench.workloads.authentication import SOURCES
+from bench.workloads.idle import open_many
 
 
 async def _serve(port: int, pid: int, group: int, first: int, count: int) -> None:
@@ -35,57 +36,57 @@ async def _serve(port: int, pid: int, group: int, first: int, count: int) -> Non
     traffic = Traffic([Flow(sender, receivers, group, wants_replies=True)], {"node": pid})
     print(json.dumps({"ready": count}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
-        asked = json.loads(line)
+        wanted = json.loads(line)
         measured = await (
-            traffic.run(asked["outstanding"], asked["seconds"])
-            if "outstanding" in asked
-            else traffic.run_paced(asked["every_s"], asked["seconds"])
+            traffic.run(wanted["outstanding"], wanted["seconds"])
+            if "outstanding" in wanted
+            else traffic.run_paced(wanted["every_s"], wanted["seconds"])
         )
         print(json.dumps([measured.seconds, measured.delivered, values_of(measured)]), flush=True)
     traffic.close()
 
 
-class Crowd:
-    """Such a process, as seen from outside."""
+class LargeGroup:
+    """Starts the process and requests runs from it."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @classmethod
     @asynccontextmanager
-    async def gathered(
+    async def started(
         cls, port: int, pid: int, group: int, first: int, count: int
-    ) -> AsyncIterator["Crowd"]:
-        """Begins when everybody is logged in, and sees the process to its end."""
+    ) -> AsyncIterator["LargeGroup"]:
+        """Enters when all members are logged in; the process is killed on exit."""
         with on_core(LOAD_CORE):
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "bench.crowd"),
+                *("-m", "bench.workloads.large_group_process"),
                 *map(str, (port, pid, group, first, count)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
             )
         try:
-            crowd = cls(process)
-            await crowd._answer()
-            yield crowd
+            large_group = cls(process)
+            await large_group._read_line()
+            yield large_group
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
 
-    async def run(self, outstanding: int, seconds: float) -> Measured:
-        return await self._ask({"outstanding": outstanding, "seconds": seconds})
+    async def run(self, outstanding: int, seconds: float) -> Measurement:
+        return await self._request({"outstanding": outstanding, "seconds": seconds})
 
-    async def run_paced(self, every_s: float, seconds: float) -> Measured:
-        return await self._ask({"every_s": every_s, "seconds": seconds})
+    async def run_paced(self, every_s: float, seconds: float) -> Measurement:
+        return await self._request({"every_s": every_s, "seconds": seconds})
 
-    async def _ask(self, what: dict[str, float]) -> Measured:
+    async def _request(self, what: dict[str, float]) -> Measurement:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(what).encode() + b"\n")
-        seconds, delivered, values = json.loads(await self._answer())
+        seconds, delivered, values = json.loads(await self._read_line())
         cpu = {k.partition(".")[2]: v for k, v in values.items() if k.startswith("cpu_us.")}
-        return Measured(
+        return Measurement(
             seconds,
             delivered,
             values["p50_us"],
@@ -95,11 +96,11 @@ class Crowd:
             values["load"],
         )
 
-    async def _answer(self) -> bytes:
+    async def _read_line(self) -> bytes:
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), 120.0)
         if not line:
-            raise RuntimeError("the crowd is gone; its last words are above")
+            raise RuntimeError("the load process of the large group ended; its stderr is above")
         return line
 
 

@@ -1,34 +1,34 @@
-"""The same shapes on servers that do less: the relay and ngircd."""
+"""Clients of the baseline servers, the relay and ngircd, for the same workloads."""
 
 import re
 from typing import Final
 
-from bench.peer import Chat, Peer, Wrong, connect, text
-from bench.traffic import Flow
+from bench.load.peer import Chat, CheckFailed, Peer, connect, text
+from bench.load.traffic import Flow
 
 
 class Lines(Chat):
-    """The lines of the chat, sent on by the relay as they are; nobody replies."""
+    """Chat lines that the relay forwards unchanged; a text gets no reply."""
 
     replies: re.Pattern[bytes] | None = None
     seqs: re.Pattern[bytes] | None = None
 
 
 _GREETING: Final = re.compile(rb":[^ ]+ (?:[0-3]\d\d|4[0-2]\d|JOIN|MODE) ")
-"""What the server says to those who come, and of those who join."""
+"""Lines of the server about a login or a join."""
 
 
 class Irc:
-    """A text is a PRIVMSG to a nick or a channel. Nobody replies."""
+    """IRC: a text is a PRIVMSG to a nick or a channel, and gets no reply."""
 
     texts: re.Pattern[bytes] = re.compile(rb"PRIVMSG [^ ]+ :(\d+) ")
     replies: re.Pattern[bytes] | None = None
     seqs: re.Pattern[bytes] | None = None
 
-    def __init__(self, target: str) -> None:
-        self._request = f"PRIVMSG {target} :%b\r\n".encode()
+    def __init__(self, recipient: str) -> None:
+        self._request = f"PRIVMSG {recipient} :%b\r\n".encode()
 
-    def request(self, target: int, number: int) -> bytes:
+    def request(self, recipient: int, number: int) -> bytes:
         return self._request % text(number)
 
     def other(self, line: bytes) -> bytes | None:
@@ -36,7 +36,7 @@ class Irc:
             return line.replace(b"PING", b"PONG", 1) + b"\r\n"
         if _GREETING.match(line):
             return None
-        raise Wrong(f"not expected: {line.decode(errors='replace')}")
+        raise CheckFailed(f"not expected: {line.decode(errors='replace')}")
 
 
 async def relay_peer(port: int, room: str, kind: str) -> Peer:
@@ -65,8 +65,8 @@ async def irc_flow(port: int, name: str, receivers: int) -> Flow:
     return Flow(peers[0], peers[1:], 0, wants_replies=False)
 
 
-async def irc_peer(port: int, nick: str, target: str, channel: str | None) -> Peer:
-    peer = await connect(Irc(target), port, nick)
+async def irc_peer(port: int, nick: str, recipient: str, channel: str | None) -> Peer:
+    peer = await connect(Irc(recipient), port, nick)
     peer.write(f"NICK {nick}\r\nUSER {nick} 0 * :{nick}\r\n".encode())
     await _irc_until(peer, b" 376 ")
     if channel is not None:
@@ -82,4 +82,4 @@ async def _irc_until(peer: Peer, *codes: bytes) -> None:
             peer.write(line.replace(b"PING", b"PONG", 1) + b"\r\n")
         if any(code in line for code in codes):
             return
-    raise Wrong("the IRC server does not say that all is well")
+    raise CheckFailed("the IRC server did not confirm the login or the join")

@@ -1,13 +1,14 @@
-"""Where the shapes are played: a folder, the servers that were started, stores to fill."""
+"""The environment of the workloads: a folder, running servers, prepared stores."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
-from bench.fixtures import make_tables
-from bench.targets import ChatNode, PinnedMariaDb, PinnedRedis
+from bench.results.comparison import Scale
+from bench.targets.fixtures import make_tables
+from bench.targets.servers import ChatNode, PinnedMariaDb, PinnedRedis
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.mysql import open_mysql
 from chat.storage.backends.mysql_address import Address
@@ -20,26 +21,15 @@ SQLITE: Final = "sqlite"
 MYSQL: Final = "mysql"
 
 
-class Unable(Exception):
-    """A shape cannot be played here; one sentence with cause and cure."""
+class MissingRequirement(Exception):
+    """A workload cannot run on this machine; one sentence with cause and remedy."""
 
 
-class Scale(NamedTuple):
-    """How much is done. `size` shrinks what is large."""
+class Environment:
+    """Starts servers and makes stores.
 
-    rounds: int
-    seconds: float
-    size: float
-
-
-FULL: Final = Scale(3, 1.5, 1.0)
-QUICK: Final = Scale(1, 0.5, 0.1)
-TINY: Final = Scale(1, 0.05, 0.01)
-"""To see that it works; the figures are worth nothing."""
-
-
-class Stage:
-    """Servers end with the stage; those of a shape end with its scene."""
+    MariaDB runs until `close`; every other server until the end of the workload's `scope`.
+    """
 
     def __init__(self, folder: Path, scale: Scale, stores: Sequence[str]) -> None:
         self.folder = folder
@@ -47,48 +37,48 @@ class Stage:
         self.stores = stores
         self._names = 0
         self._all = ExitStack()
-        self._scene = ExitStack()
+        self._scope = ExitStack()
         self._mariadb: PinnedMariaDb | None = None
 
     # ------------------------------------------------------------------ servers
 
     def start(self, make: Callable[[Path], AnyServer]) -> AnyServer:
-        """A server for this scene."""
+        """Starts a server that runs until the end of this scope."""
         server = make(self.fresh_folder())
         server.start()
-        self._scene.callback(_end, server)
+        self._scope.callback(_end, server)
         return server
 
     def at_end(self, close: Callable[[], object]) -> None:
-        """Called when this scene ends."""
-        self._scene.callback(close)
+        """Calls `close` at the end of this scope."""
+        self._scope.callback(close)
 
     def node(self, store: str, *flags: str) -> ChatNode:
         return self.start(lambda folder: ChatNode(folder, store, *flags))
 
     @property
     def mariadb(self) -> PinnedMariaDb:
-        """One for all scenes. Raises Unable."""
+        """One server for all scopes, started at first use. Raises MissingRequirement."""
         if self._mariadb is None:
             lack = missing("mariadbd")
             if lack is not None:
-                raise Unable(lack)
+                raise MissingRequirement(lack)
             self._mariadb = PinnedMariaDb(self.fresh_folder())
             self._mariadb.start()
             self._all.callback(_end, self._mariadb)
         return self._mariadb
 
     def start_redis(self) -> PinnedRedis:
-        """One for this scene. Raises Unable."""
+        """A new server for this scope. Raises MissingRequirement."""
         lack = missing("redis-server")
         if lack is not None:
-            raise Unable(lack)
+            raise MissingRequirement(lack)
         return self.start(PinnedRedis)
 
     # ------------------------------------------------------------------ stores
 
     def new_store(self, kind: str, fill: Callable[[DatabaseConnection], None]) -> str:
-        """What to give a node as --store: a new one, with what `fill` put into it."""
+        """The --store argument of a new store that `fill` has filled."""
         if kind == SQLITE:
             url = f"sqlite:{self.fresh_folder() / 'chat.db'}"
         else:
@@ -105,11 +95,11 @@ class Stage:
         return open_mysql(Address.parse(url))
 
     def pids(self, node: ChatNode, store: str) -> dict[str, int]:
-        """The processes that a node's work is done in."""
+        """The processes that work for a node: itself and its database server."""
         pids = {"node": node.pid}
         return pids if store == SQLITE else pids | {"mariadbd": self.mariadb.pid}
 
-    # ------------------------------------------------------------------ scenes
+    # ------------------------------------------------------------------ scopes
 
     def fresh_folder(self) -> Path:
         self._names += 1
@@ -118,10 +108,10 @@ class Stage:
         return folder
 
     @contextlib.contextmanager
-    def scene(self) -> Iterator[ExitStack]:
-        """What is started or put into it in here ends with it."""
-        with ExitStack() as self._scene:
-            yield self._scene
+    def scope(self) -> Iterator[ExitStack]:
+        """Servers started inside, and callbacks on the stack, end with the block."""
+        with ExitStack() as self._scope:
+            yield self._scope
 
     def close(self) -> None:
         self._all.close()

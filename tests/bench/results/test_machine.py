@@ -1,8 +1,8 @@
-"""Who runs where while it is measured."""
+"""Servers and load generator run on different cores."""
 
 import os
 
-from bench.machine import LOAD_CORE, SERVER_CORE, on_core
+from bench.results.machine import LOAD_CORE, SERVER_CORE, on_core
 
 
 def test_servers_run_on_another_core_than_the_load_that_starts_them() -> None:

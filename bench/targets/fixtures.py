@@ -1,7 +1,7 @@
-"""Users, friends, groups and logs, put straight into a store before a node opens it.
+"""Users, friends, groups and logs, inserted into a store before a node opens it.
 
-Registering by the protocol would take minutes, since a password costs what it must. Everybody has
-the same password, and a device whose token follows from the user's number.
+Registering over the protocol would take minutes, since hashing a password is slow by design. All
+users have the same password, and each has one device whose token is derived from the user id.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from chat.storage.schema import migrate
 PASSWORD: Final = "correct horse"
 NOW_MS: Final = 1_767_225_600_000
 ROWS: Final = 1_000
-"""Rows of one INSERT."""
+"""Rows in one INSERT."""
 
 
 def token(user: int) -> str:
@@ -47,7 +47,7 @@ def add_users(connection: DatabaseConnection, first: int, count: int) -> None:
 def add_friends(
     connection: DatabaseConnection, pairs: Sequence[tuple[int, int]], first_conversation: int
 ) -> None:
-    """Each pair, lower number first, is friends and has the next conversation."""
+    """Makes each pair (lower id first) friends; conversation ids count up from the first."""
     numbered = list(enumerate(pairs, first_conversation))
     _insert(
         connection,
@@ -71,7 +71,7 @@ def add_friends(
 
 
 def add_group(connection: DatabaseConnection, conversation: int, users: Sequence[int]) -> None:
-    """A group without a word in it yet; the first user is its owner."""
+    """A group with an empty log; the first user is its owner."""
     _insert(
         connection,
         "conversations (id, kind, head, name, description, closed)",
@@ -90,9 +90,9 @@ def add_group(connection: DatabaseConnection, conversation: int, users: Sequence
 def add_entries(
     connection: DatabaseConnection, conversation: int, sender: int, texts: Iterator[str]
 ) -> int:
-    """A log of these texts in an empty conversation; its head."""
+    """Fills the log of an empty conversation with `texts`; returns its head."""
     rows: list[tuple[Value, ...]] = [
-        (conversation, seq, "text", sender, text, NOW_MS, f"stock-{seq}")
+        (conversation, seq, "text", sender, text, NOW_MS, f"fixture-{seq}")
         for seq, text in enumerate(texts, 1)
     ]
     _insert(connection, "entries (conversation_id, seq, kind, sender_id, text, at_ms, `key`)", rows)

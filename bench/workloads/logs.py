@@ -1,18 +1,19 @@
-"""Texts to those who are not there, and long backlogs to those who come back."""
+"""Texts to offline users, and long backlogs to users who reconnect."""
 
 import asyncio
 import time
 from collections.abc import Mapping
 from typing import Final
 
-from bench.comparison import Contestant, compare
-from bench.figures import Figure
-from bench.fixtures import add_entries, add_friends, add_users, token
-from bench.machine import SERVER_CORE, cpu_s, on_core
-from bench.peer import TEXT_BYTES, Chat, Peer, Wrong, log_in
-from bench.shapes import PAIRS, device, fill_pairs
-from bench.stage import Stage
-from bench.traffic import Flow, Measured, Traffic
+from bench.load.peer import TEXT_BYTES, Chat, CheckFailed, Peer, log_in
+from bench.load.traffic import Flow, Traffic
+from bench.results.comparison import Target, compare
+from bench.results.figures import Figure
+from bench.results.machine import SERVER_CORE, cpu_s, on_core
+from bench.results.measurement import Measurement
+from bench.targets.environment import Environment
+from bench.targets.fixtures import add_entries, add_friends, add_users, token
+from bench.workloads.texts import PAIRS, device, fill_pairs
 from chat.storage.backends.connection import DatabaseConnection
 
 BACKLOG: Final = 100_000
@@ -21,35 +22,35 @@ WAIT_S: Final = 60.0
 
 
 async def _until(peer: Peer, texts: int) -> None:
-    """Waits until the peer has so many texts. Wrong if it gets anything else, or not that."""
+    """Waits until the peer has exactly `texts` texts. Raises CheckFailed otherwise."""
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def look(first: int, count: int) -> None:
+    def note(first: int, count: int) -> None:
         if first + count >= texts and not done.done():
             done.set_result(None)
 
-    peer.on_texts = look
+    peer.on_texts = note
     peer.begin()
     if peer.texts.next < texts:
         await asyncio.wait({done, peer.closed}, timeout=WAIT_S, return_when="FIRST_COMPLETED")
     peer.raise_failure()
     if peer.texts.next != texts:
-        raise Wrong(f"{peer.name} got {peer.texts.next} of {texts} texts")
+        raise CheckFailed(f"{peer.name} got {peer.texts.next} of {texts} texts")
 
 
 # ---------------------------------------------------------------------------- backlog
 
 
 class Backlog:
-    """One client that comes back to a long log, again and again."""
+    """One client that resumes, again and again, at the beginning of a long log."""
 
     def __init__(self, port: int, entries: int, pids: Mapping[str, int]) -> None:
         self._port = port
         self._entries = entries
         self._pids = pids
 
-    async def run(self, outstanding: int, seconds: float) -> Measured:
-        """Takes as long as it takes. From `logged_in` to the last entry."""
+    async def run(self, outstanding: int, seconds: float) -> Measurement:
+        """One backlog, from `logged_in` to the last entry; the arguments are ignored."""
         peer = await log_in(Chat("chat", "-"), self._port, token(2), cursors='{"1":0}')
         cpu = {name: cpu_s(pid) for name, pid in self._pids.items()}
         own, start = time.process_time(), time.perf_counter()
@@ -58,7 +59,7 @@ class Backlog:
         own = time.process_time() - own
         used = {name: cpu_s(pid) - cpu[name] for name, pid in self._pids.items()}
         peer.close()
-        return Measured(
+        return Measurement(
             elapsed,
             self._entries,
             0.0,
@@ -70,13 +71,13 @@ class Backlog:
 
 
 class BarePages:
-    """The same log read page by page from the store, and thrown away."""
+    """The same log read from the store in pages and discarded."""
 
     def __init__(self, connection: DatabaseConnection, entries: int) -> None:
         self._connection = connection
         self._entries = entries
 
-    async def run(self, outstanding: int, seconds: float) -> Measured:
+    async def run(self, outstanding: int, seconds: float) -> Measurement:
         with on_core(SERVER_CORE):
             start = time.perf_counter()
             seq = 0
@@ -89,55 +90,56 @@ class BarePages:
                 )
                 seq = int(rows[-1][0])
             elapsed = time.perf_counter() - start
-        return Measured(elapsed, self._entries, 0.0, 0.0, elapsed * 1e6, {}, 0.0)
+        return Measurement(elapsed, self._entries, 0.0, 0.0, elapsed * 1e6, {}, 0.0)
 
 
-def backlog_runs(stage: Stage, store: str, entries: int) -> list[Contestant]:
-    """A node with a log, and a log to be read without one."""
+def backlog_runs(environment: Environment, store: str, entries: int) -> list[Target]:
+    """A node with a log of `entries` entries, and the same log read directly from the store."""
 
     def fill(connection: DatabaseConnection) -> None:
         add_users(connection, 1, 2)
         add_friends(connection, [(1, 2)], 1)
         add_entries(connection, 1, 1, (f"{n} ".ljust(TEXT_BYTES, ".") for n in range(entries)))
 
-    node = stage.node(stage.new_store(store, fill))
-    connection = stage.open_store(stage.new_store(store, fill))
-    stage.at_end(connection.close)
+    node = environment.node(environment.new_store(store, fill))
+    connection = environment.open_store(environment.new_store(store, fill))
+    environment.at_end(connection.close)
     return [
-        Contestant(f"node, {store}", Backlog(node.port, entries, stage.pids(node, store))),
-        Contestant(f"bare pages, {store}", BarePages(connection, entries)),
+        Target(f"node, {store}", Backlog(node.port, entries, environment.pids(node, store))),
+        Target(f"bare pages, {store}", BarePages(connection, entries)),
     ]
 
 
-async def backlog(stage: Stage) -> list[Figure]:
-    """100,000 entries to one client."""
-    entries = max(1_000, int(BACKLOG * stage.scale.size))
-    with stage.scene():
-        contestants = [one for store in stage.stores for one in backlog_runs(stage, store, entries)]
-        return await compare(f"backlog of {entries:,}", contestants, 0, stage.scale)
+async def backlog(environment: Environment) -> list[Figure]:
+    """A backlog of 100,000 entries to one client."""
+    entries = max(1_000, int(BACKLOG * environment.scale.size))
+    with environment.scope():
+        targets = [
+            one for store in environment.stores for one in backlog_runs(environment, store, entries)
+        ]
+        return await compare(f"backlog of {entries:,}", targets, 0, environment.scale)
 
 
 # ---------------------------------------------------------------------------- offline
 
 
-async def offline(stage: Stage) -> list[Figure]:
-    """10 senders with 32 outstanding each, to friends who are not there; then these come and must
-    find it all."""
-    with stage.scene():
-        contestants = []
+async def offline(environment: Environment) -> list[Figure]:
+    """10 senders with 32 outstanding each, to offline friends, who must get every text later."""
+    with environment.scope():
+        targets = []
         flows: dict[int, list[Flow]] = {}
-        for store in stage.stores:
-            node = stage.node(stage.new_store(store, fill_pairs))
+        for store in environment.stores:
+            node = environment.node(environment.new_store(store, fill_pairs))
             flows[node.port] = [
                 Flow(await device(node.port, sender), [], receiver, wants_replies=True)
                 for sender, receiver in PAIRS
             ]
-            traffic = Traffic(flows[node.port], stage.pids(node, store))
-            contestants.append(Contestant(f"node, {store}", traffic))
-        figures = await compare("to the absent, 10 × 32", contestants, 32, stage.scale)
+            traffic = Traffic(flows[node.port], environment.pids(node, store))
+            targets.append(Target(f"node, {store}", traffic))
+        figures = await compare("offline, 10 × 32", targets, 32, environment.scale)
         for port, sent in flows.items():
             for flow in sent:
-                peer = await log_in(Chat("chat", "-"), port, token(flow.target))
+                peer = await log_in(Chat("chat", "-"), port, token(flow.recipient))
                 await _until(peer, flow.sent)
                 peer.close()
         return figures

@@ -1,10 +1,10 @@
-"""The figures as a picture: what one delivery costs each process, by shape, as SVG."""
+"""An SVG bar chart: CPU time of each process for one operation, by workload."""
 
 from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from bench.figures import Figure
+from bench.results.figures import Figure
 
 WIDTH: Final = 960
 LEFT: Final = 210
@@ -26,15 +26,15 @@ OTHER: Final = "#b0b0b0"
 
 
 def plot(figures: Sequence[Figure]) -> str:
-    """A panel for each shape that has costs; bars are to scale within their panel."""
+    """A panel for each workload that has CPU figures; each panel has its own scale."""
     panels: dict[str, list[Figure]] = {}
     for figure in figures:
         if figure.cpu:
-            panels.setdefault(figure.shape, []).append(figure)
+            panels.setdefault(figure.workload, []).append(figure)
     parts: list[str] = []
     y = _legend(parts)
-    for shape, rows in panels.items():
-        y = _panel(parts, y, shape, rows)
+    for workload, rows in panels.items():
+        y = _panel(parts, y, workload, rows)
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}"'
@@ -44,7 +44,7 @@ def plot(figures: Sequence[Figure]) -> str:
 
 
 def _legend(parts: list[str]) -> int:
-    parts.append(_text(10, 22, "CPU µs (user + system) for each thing done, by process", size=15))
+    parts.append(_text(10, 22, "CPU µs (user + system) for each operation, by process", size=15))
     x = 10
     for name, colour in (
         ("node", COLOURS["node"]),
@@ -59,13 +59,13 @@ def _legend(parts: list[str]) -> int:
     return 58
 
 
-def _panel(parts: list[str], y: int, shape: str, rows: Sequence[Figure]) -> int:
-    parts.append(_text(10, y + 20, shape, size=13, bold=True))
+def _panel(parts: list[str], y: int, workload: str, rows: Sequence[Figure]) -> int:
+    parts.append(_text(10, y + 20, workload, size=13, bold=True))
     y += HEAD
     most = max(sum(row.cpu.values()) for row in rows) or 1.0
     scale = (WIDTH - LEFT - RIGHT) / most
     for row in rows:
-        parts.append(_text(LEFT - 8, y + 13, row.subject, anchor="end"))
+        parts.append(_text(LEFT - 8, y + 13, row.target, anchor="end"))
         x = float(LEFT)
         for name, used in row.cpu.items():
             colour = COLOURS.get(name, OTHER)

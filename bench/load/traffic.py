@@ -1,99 +1,64 @@
-"""Texts that flow: senders with so many outstanding, and those who must get them.
+"""Closed-loop and paced load: senders with a fixed number of outstanding texts, and receivers.
 
-A *flow* is one sender and its receivers. A text is outstanding until the last receiver has it;
-with each one that has arrived everywhere, the next is sent. A flow without receivers counts the
-replies. All flows of a *traffic* start together, run for a while before anything is measured,
-are measured for a window of time, and then come to rest: at the end every text that was sent has
-come to everyone, and every request has its reply.
+Theory of operation
+-------------------
+
+A *flow* is one sender and its receivers. A text is outstanding until the last receiver has it; for
+each text that has arrived at every receiver, the next is sent. A flow without receivers counts
+replies instead. All flows of a *traffic* start together, warm up, are measured for a window of
+time, and then finish: at the end every receiver has every text that was sent, and every request has
+its reply.
 """
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from bench.machine import cpu_s, quantile
-from bench.peer import Peer, Wrong
+from bench.load.peer import CheckFailed, Peer
+from bench.results.machine import cpu_s
+from bench.results.measurement import Measurement
 
-REST_S: Final = 60.0
-WARM_S: Final = 0.3
-
-
-class Measured(NamedTuple):
-    """One window. Latencies run from the sending of a text to its arrival at the last receiver."""
-
-    seconds: float
-    delivered: int
-    p50_us: float
-    p99_us: float
-    max_us: float
-    cpu_us: dict[str, float]
-    """By process: user and system time a delivered text."""
-    load: float
-    """How busy the load generator's core was, 1.0 at most; near that it is the bottleneck."""
-
-    @classmethod
-    def of(
-        cls,
-        seconds: float,
-        latencies_s: Sequence[float],
-        own_s: float,
-        cpu_us: dict[str, float],
-        delivered: int | None = None,
-    ) -> "Measured":
-        """`own_s` is the load generator's CPU time. Without `delivered`, as many as latencies."""
-        ordered = sorted(latencies_s)
-        return cls(
-            seconds,
-            len(ordered) if delivered is None else delivered,
-            quantile(ordered, 0.5) * 1e6,
-            quantile(ordered, 0.99) * 1e6,
-            ordered[-1] * 1e6,
-            cpu_us,
-            own_s / seconds,
-        )
-
-    @property
-    def rate(self) -> float:
-        return self.delivered / self.seconds
+FINISH_S: Final = 60.0
+WARM_UP_S: Final = 0.3
 
 
 class Flow:
-    """One sender, and where each of its receivers is."""
+    """One sender, and the progress of each of its receivers."""
 
     def __init__(
-        self, sender: Peer, receivers: Sequence[Peer], target: int, *, wants_replies: bool
+        self, sender: Peer, receivers: Sequence[Peer], recipient: int, *, wants_replies: bool
     ) -> None:
         self.sender = sender
         self.receivers = receivers
-        self.target = target
+        self.recipient = recipient
         self.wants_replies = wants_replies
         self.sent = 0
         self.arrived = 0
-        """How many texts every receiver has."""
+        """Number of texts that every receiver has."""
         self.delivered = 0
-        """Texts times receivers."""
+        """Number of deliveries: texts times receivers."""
         self.open = False
         self.latencies_s: list[float] = []
-        self.rested = asyncio.Event()
+        self.idle = asyncio.Event()
         self._sent_at: list[float] = []
         self._at: dict[int, int] = {0: len(receivers)}
-        """How many receivers have so many texts."""
+        """By number of texts: how many receivers have exactly that many."""
         self._request = sender.dialect.request
         for receiver in receivers:
             receiver.on_texts = self._on_one if len(receivers) == 1 else self._on_many
         sender.on_replies = self._on_replies if receivers else self._on_one
-        # Whatever ends a connection ends the wait for it.
+        # A lost connection must not leave `finish` waiting.
         for peer in (sender, *receivers):
-            peer.closed.add_done_callback(lambda _: self.rested.set())
+            peer.closed.add_done_callback(lambda _: self.idle.set())
 
     def send(self, count: int, at: float | None = None) -> None:
-        """`at` is when it should have been sent, if that was earlier."""
+        """Sends `count` texts; `at` is the time they were due, if that was earlier than now."""
         start, end = self.sent, self.sent + count
-        request, target = self._request, self.target
+        request, recipient = self._request, self.recipient
         self.sent = end
         self._sent_at += [time.perf_counter() if at is None else at] * count
-        self.sender.write(b"".join([request(target, n) for n in range(start, end)]))
+        self.sender.write(b"".join([request(recipient, n) for n in range(start, end)]))
 
     def _on_one(self, first: int, count: int) -> None:
         self.delivered += count
@@ -114,7 +79,7 @@ class Flow:
 
     def _on_replies(self, first: int, count: int) -> None:
         if not self.open:
-            self._look()
+            self._note_idle()
 
     def _arrive(self, count: int) -> None:
         now = time.perf_counter()
@@ -124,60 +89,60 @@ class Flow:
         if self.open:
             self.send(count)
         else:
-            self._look()
+            self._note_idle()
 
-    def _look(self) -> None:
+    def _note_idle(self) -> None:
         if self.arrived == self.sent and (
             not self.wants_replies or self.sender.replies.next == self.sent
         ):
-            self.rested.set()
+            self.idle.set()
 
-    def close_up(self) -> None:
-        """Sends no more, and waits for the rest."""
+    def finish(self) -> None:
+        """Sends no more; `idle` is set when all outstanding texts have arrived."""
         self.open = False
         self.check_alive()
-        self.rested.clear()
-        self._look()
+        self.idle.clear()
+        self._note_idle()
 
     def check_alive(self) -> None:
-        """Wrong if something went wrong, or a connection is gone."""
+        """Raises CheckFailed if a check failed or a connection is lost."""
         for peer in (self.sender, *self.receivers):
             peer.raise_failure()
             if peer.closed.done():
-                raise Wrong(f"{peer.name}: the server hung up")
+                raise CheckFailed(f"{peer.name}: the server closed the connection")
 
     def check(self) -> None:
-        """At rest: Wrong if anything is missing anywhere."""
+        """Raises CheckFailed if, when idle, a text or a reply is missing."""
         self.check_alive()
         for receiver in self.receivers:
             if receiver.texts.next != self.sent:
-                raise Wrong(f"{receiver.name} got {receiver.texts.next} of {self.sent} texts")
+                raise CheckFailed(f"{receiver.name} got {receiver.texts.next} of {self.sent} texts")
         if self.wants_replies and self.sender.replies.next != self.sent:
-            raise Wrong(
+            raise CheckFailed(
                 f"{self.sender.name} got {self.sender.replies.next} replies to {self.sent} requests"
             )
 
 
 class Traffic:
-    """Flows that run together. May run any number of times; each run begins and ends at rest."""
+    """Flows that run together, any number of times; each run begins and ends idle."""
 
     def __init__(self, flows: Sequence[Flow], pids: Mapping[str, int]) -> None:
         self.flows = flows
         self.pids = pids
 
-    async def run(self, outstanding: int, seconds: float) -> Measured:
-        """Wrong if the server did what it must not do; TimeoutError if it does not get done."""
+    async def run(self, outstanding: int, seconds: float) -> Measurement:
+        """Raises CheckFailed on a wrong answer, TimeoutError if the flows do not finish."""
         for flow in self.flows:
             flow.check_alive()
             flow.open = True
-            flow.rested.clear()
+            flow.idle.clear()
             flow.send(outstanding)
-        await self._sleep(min(WARM_S, seconds))
+        await self._sleep(min(WARM_UP_S, seconds))
         return await self._measure(lambda: self._sleep(seconds))
 
-    async def run_paced(self, every_s: float, seconds: float) -> Measured:
-        """Each flow sends a text every so often, whether or not the last one has arrived. Latencies
-        run from when it was due."""
+    async def run_paced(self, every_s: float, seconds: float) -> Measurement:
+        """Each flow sends a text every `every_s` seconds, whether or not the last one has arrived.
+        Latency runs from the time a text was due."""
 
         async def work() -> None:
             start = time.perf_counter()
@@ -190,7 +155,7 @@ class Traffic:
 
         return await self._measure(work)
 
-    async def _measure(self, work: Callable[[], Awaitable[None]]) -> Measured:
+    async def _measure(self, work: Callable[[], Awaitable[None]]) -> Measurement:
         for flow in self.flows:
             flow.latencies_s = []
         delivered = -self._delivered()
@@ -201,25 +166,25 @@ class Traffic:
         own = time.process_time() - own
         cpu = {name: after - cpu[name] for name, after in self._cpu_s().items()}
         delivered += self._delivered()
-        await self._rest()
-        # What was under way at the end is as late as it is.
+        await self._finish()
+        # Includes the texts that were outstanding when the window ended.
         latencies = [one for flow in self.flows for one in flow.latencies_s]
         if not delivered:
-            raise Wrong("nothing was delivered in the time that was measured")
+            raise CheckFailed("nothing was delivered in the time that was measured")
         each = {name: used / delivered * 1e6 for name, used in cpu.items()}
-        return Measured.of(elapsed, latencies, own, each, delivered)
+        return Measurement.of(elapsed, latencies, own, each, delivered)
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         for flow in self.flows:
-            if flow.rested.is_set():
+            if flow.idle.is_set():
                 flow.check_alive()
 
-    async def _rest(self) -> None:
+    async def _finish(self) -> None:
         for flow in self.flows:
-            flow.close_up()
+            flow.finish()
         for flow in self.flows:
-            await asyncio.wait_for(flow.rested.wait(), REST_S)
+            await asyncio.wait_for(flow.idle.wait(), FINISH_S)
             flow.check()
 
     def _delivered(self) -> int:

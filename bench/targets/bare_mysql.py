@@ -1,8 +1,8 @@
-"""The floor of MySQL: the transaction that storing a text needs at least, on bare PyMySQL.
+"""The smallest transaction that stores a text, on bare PyMySQL: the lower bound of cost on MySQL.
 
-Lock the conversation's row, insert the entry, raise the head, commit; one text at a time, or 256 of
-ten conversations in one transaction. It runs as a process of its own on the servers' core, as the
-node does.
+It locks the conversation's row, inserts the entry, raises the head and commits, for one text or
+for 256 texts of ten conversations at once. It runs as a separate process on the core of the
+servers, as a node does.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pymysql
 
-from bench.machine import SERVER_CORE, cpu_s, on_core, quantile
-from bench.peer import text
-from bench.traffic import Measured
+from bench.load.peer import text
+from bench.results.machine import SERVER_CORE, cpu_s, on_core
+from bench.results.measurement import Measurement, quantile
 
 BATCH: Final = 256
 
@@ -30,20 +30,20 @@ class BareMySql:
         self._mysqld = mysqld
         self._runs = 0
 
-    async def run(self, outstanding: int, seconds: float) -> Measured:
+    async def run(self, outstanding: int, seconds: float) -> Measurement:
         self._runs += 1
         before = cpu_s(self._mysqld)
         with on_core(SERVER_CORE):
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "bench.bare_mysql", self._url),
+                *("-m", "bench.targets.bare_mysql", self._url),
                 *(str(self._batch), str(seconds), str(self._runs)),
                 stdout=asyncio.subprocess.PIPE,
             )
         out, _ = await process.communicate()
         result = json.loads(out)
         texts = result["texts"]
-        return Measured(
+        return Measurement(
             result["seconds"],
             texts,
             result["p50_us"],
@@ -71,7 +71,7 @@ def _transactions(url: str, batch: int, seconds: float, run: int) -> dict[str, f
     cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
     latencies: list[float] = []
     count = 0
-    words = text(7).decode()
+    body = text(7).decode()
     cpu, begin = time.process_time(), time.perf_counter()
     while (start := time.perf_counter()) < begin + seconds:
         conversations = list(range(1, 11)) if batch > 1 else [1 + count % 10]
@@ -87,7 +87,7 @@ def _transactions(url: str, batch: int, seconds: float, run: int) -> dict[str, f
             heads[conversation] += 1
             rows.append(
                 f"({conversation}, {heads[conversation]}, 'text', {2 * conversation - 1},"
-                f" '{words}', 1767225600000, 'bare-{run}-{count + n}')"
+                f" '{body}', 1767225600000, 'bare-{run}-{count + n}')"
             )
         cursor.execute(
             "INSERT INTO entries (conversation_id, seq, kind, sender_id, text, at_ms, `key`)"

@@ -1,11 +1,11 @@
-"""What is asked of the machine: which core, how much CPU, how much memory, how many files."""
+"""Measurements and settings of the machine: cores, CPU time, memory, open files."""
 
 import contextlib
 import os
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -14,17 +14,17 @@ LOAD_CORE: Final = 1
 
 
 _CORES: Final = sorted(os.sched_getaffinity(0))
-"""Those this process had when it began, whatever it is bound to by now."""
+"""The cores of this process when it started."""
 
 
 def _core(number: int) -> set[int]:
-    """The core, or the last one there is."""
+    """The core with this number, or the last one of a smaller machine."""
     return {_CORES[min(number, len(_CORES) - 1)]}
 
 
 @contextlib.contextmanager
 def on_core(number: int) -> Iterator[None]:
-    """What is started in here runs on that core alone, and so does all that it starts."""
+    """Processes started inside run on that core alone, as do their children."""
     before = os.sched_getaffinity(0)
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, _core(number))
@@ -35,15 +35,15 @@ def on_core(number: int) -> Iterator[None]:
 
 
 def cpu_s(pid: int) -> float:
-    """User and system time of a process since its start, of all its threads, to the nanosecond.
+    """User and system time of all threads of a process since its start, in ns resolution.
 
-    This is the clock that clock_getcpuclockid(3) gives for the process.
+    Reads the clock that clock_getcpuclockid(3) returns for the process.
     """
     return time.clock_gettime((~pid << 3) | 2)
 
 
 def memory_kib(pid: int) -> tuple[int, int]:
-    """Resident and proportional memory of a process, RSS and PSS."""
+    """Resident and proportional set size (RSS, PSS) of a process."""
     fields = dict(
         line.split(":", 1)
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
@@ -53,19 +53,11 @@ def memory_kib(pid: int) -> tuple[int, int]:
 
 
 def allow_files(count: int) -> None:
-    """Raises the limit of open files to what is needed, as far as that is allowed; what is started
-    from here inherits it."""
+    """Raises the limit of open files to `count`, or to the hard limit; children inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def quantile(ordered: Sequence[float], share: float) -> float:
-    """Of sorted values; 0.0 if there are none."""
-    if not ordered:
-        return 0.0
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def describe() -> dict[str, str | int]:

@@ -1,4 +1,4 @@
-"""What was measured: figures, their medians over rounds, the table and the JSON file."""
+"""Figures: medians over rounds, the printed table, the JSON file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final, NamedTuple
 
-from bench.machine import describe
-from bench.traffic import Measured
+from bench.results.machine import describe
 
 COLUMNS: Final = {
     "rate": "a second",
@@ -19,11 +18,12 @@ COLUMNS: Final = {
 
 
 class Figure(NamedTuple):
-    """What one subject did in one shape. Units are in the names: `_us`, `_kib`, `_ms`; `rate` is
-    a second; `cpu_us.NAME` is a process's user and system time for each thing that was done."""
+    """The values of one target under one workload. Units are in the names: `_us`, `_kib`, `_ms`;
+    `rate` is operations a second; `cpu_us.NAME` is the user and system time of process NAME for
+    each operation."""
 
-    shape: str
-    subject: str
+    workload: str
+    target: str
     values: dict[str, float]
 
     @property
@@ -35,32 +35,21 @@ class Figure(NamedTuple):
         }
 
 
-def values_of(measured: Measured) -> dict[str, float]:
-    values = {
-        "rate": measured.rate,
-        "p50_us": measured.p50_us,
-        "p99_us": measured.p99_us,
-        "max_us": measured.max_us,
-        "load": measured.load,
-    }
-    return values | {f"cpu_us.{name}": used for name, used in measured.cpu_us.items()}
-
-
-def median_of(shape: str, subject: str, rounds: Sequence[Mapping[str, float]]) -> Figure:
-    """Each value's own median."""
+def median_of(workload: str, target: str, rounds: Sequence[Mapping[str, float]]) -> Figure:
+    """The median of each value by itself."""
     names = list(dict.fromkeys(name for one in rounds for name in one))
     return Figure(
-        shape,
-        subject,
+        workload,
+        target,
         {name: median(one[name] for one in rounds if name in one) for name in names},
     )
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """For people."""
-    rows = [["shape", "subject", *COLUMNS.values(), "CPU µs each", "more"]]
+    """A table with aligned columns."""
+    rows = [["workload", "target", *COLUMNS.values(), "CPU µs each", "more"]]
     for figure in figures:
-        cells = [figure.shape, figure.subject]
+        cells = [figure.workload, figure.target]
         cells += [_number(figure.values.get(name)) for name in COLUMNS]
         cells.append(", ".join(f"{name} {_number(used)}" for name, used in figure.cpu.items()))
         cells.append(
@@ -94,8 +83,8 @@ def write_json(path: Path, figures: Sequence[Figure]) -> None:
                 "machine": describe(),
                 "figures": [
                     {
-                        "shape": one.shape,
-                        "subject": one.subject,
+                        "workload": one.workload,
+                        "target": one.target,
                         "values": {k: round(v, 3) for k, v in one.values.items()},
                     }
                     for one in figures
@@ -110,6 +99,6 @@ def write_json(path: Path, figures: Sequence[Figure]) -> None:
 def read_json(path: Path) -> list[Figure]:
     """Raises OSError or ValueError."""
     return [
-        Figure(one["shape"], one["subject"], dict(one["values"]))
+        Figure(one["workload"], one["target"], dict(one["values"]))
         for one in json.loads(path.read_text())["figures"]
     ]

@@ -1,52 +1,53 @@
-"""What it may cost, and whether it does. A budget that is not met is said to be so.
+"""Performance budgets, and the verdict on each: met, not met, or not measured.
 
-Microseconds of CPU hold for a machine of a certain speed, and machines are not alike, nor is one of
-them from one moment to the next. So these budgets are compared as ratios: what ngircd took for the
-same shape where the budgets were set is the yardstick, and a figure counts as what it would be if
-ngircd took as long here. Where there is no ngircd it counts as it is.
+A budget in microseconds of CPU holds for a machine of a certain speed. Machines differ, and one
+machine differs from moment to moment. So such a figure is scaled by ngircd's: it is multiplied by
+the CPU time of ngircd on the reference machine (`NGIRCD_US`) over its CPU time, for the same
+workload, in this run. Without ngircd the figure is compared unscaled.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from bench.figures import Figure
+from bench.results.figures import Figure
 
 DIRECT: Final = "direct, 10 pairs × "
 GROUP: Final = "group of 100 × "
 TWO: Final = "two nodes, 10 pairs × 32"
 STEADY: Final = 1.25
-"""What still counts as the same cost, on a machine that is never quite quiet."""
+"""Ratio up to which two costs count as equal, given the noise of the machine."""
 NGIRCD_US: Final = {DIRECT + "32": 1.85, GROUP + "1": 6.6, GROUP + "8": 1.32}
-"""By shape: the CPU that ngircd took for each delivery where the budgets were set."""
+"""By workload: CPU time of ngircd for each delivery on the reference machine."""
 
 
 class NotMeasured(Exception):
-    """A figure that a budget needs is not there; its text says which."""
+    """A figure that a budget needs was not measured; the text names it."""
 
 
 class Figures:
-    """Figures by shape and subject."""
+    """Figures by workload and target."""
 
     def __init__(self, figures: Sequence[Figure]) -> None:
-        self._figures = {(one.shape, one.subject): one for one in figures}
+        self._figures = {(one.workload, one.target): one for one in figures}
 
-    def get(self, shape: str, subject: str, name: str) -> float:
+    def get(self, workload: str, target: str, name: str) -> float:
         """Raises NotMeasured."""
         try:
-            return self._figures[shape, subject].values[name]
+            return self._figures[workload, target].values[name]
         except KeyError:
-            raise NotMeasured(f"{shape}, {subject}: {name}") from None
+            raise NotMeasured(f"{workload}, {target}: {name}") from None
 
-    def all(self, shape: str, subject: str, name: str) -> list[float]:
-        """Of all shapes and subjects that begin so, largest shape last. Raises NotMeasured."""
+    def all(self, workload: str, target: str, name: str) -> list[float]:
+        """The values of all workloads and targets with these prefixes, in the order measured.
+        Raises NotMeasured if there is none."""
         found = [
             one.values[name]
             for one in self._figures.values()
-            if one.shape.startswith(shape) and one.subject.startswith(subject)
+            if one.workload.startswith(workload) and one.target.startswith(target)
             if name in one.values
         ]
         if not found:
-            raise NotMeasured(f"{shape}, {subject}: {name}")
+            raise NotMeasured(f"{workload}, {target}: {name}")
         return found
 
 
@@ -54,43 +55,43 @@ Value: TypeAlias = Callable[[Figures], float]
 
 
 class Budget(NamedTuple):
-    """`limit` is the most, or with `least` the least, that `value` may be; `reach` is what one
-    would like. `shape`: the one whose ngircd tells the machine's speed."""
+    """`limit` is the upper bound of `value`, or with `least` the lower bound; `goal` is the value
+    aimed at. `workload`: the workload whose ngircd figure scales this one."""
 
     what: str
     value: Value
     limit: float
-    reach: float | None = None
+    goal: float | None = None
     unit: str = "µs"
     least: bool = False
-    shape: str = ""
+    workload: str = ""
 
     def is_met(self, value: float) -> bool:
         return value >= self.limit if self.least else value <= self.limit
 
     def ngircd_us(self, figures: Figures) -> float | None:
-        """What ngircd takes here; None if the budget has nothing to do with that, or it is not
-        there."""
-        if not self.shape:
+        """CPU time of ngircd in this run; None if the budget is not scaled or ngircd was not
+        measured."""
+        if not self.workload:
             return None
         try:
-            return figures.get(self.shape, "ngircd", "cpu_us.ngircd")
+            return figures.get(self.workload, "ngircd", "cpu_us.ngircd")
         except NotMeasured:
             return None
 
 
-def _value(shape: str, subject: str, name: str) -> Value:
-    return lambda figures: figures.get(shape, subject, name)
+def _value(workload: str, target: str, name: str) -> Value:
+    return lambda figures: figures.get(workload, target, name)
 
 
 def _ratio(above: Value, below: Value) -> Value:
     return lambda figures: above(figures) / below(figures)
 
 
-def _worst(shape: str, name: str, *, least: bool) -> Value:
-    """Of all stores."""
+def _worst(workload: str, name: str, *, least: bool) -> Value:
+    """The worst value over all stores."""
     pick = min if least else max
-    return lambda figures: pick(figures.all(shape, "node", name))
+    return lambda figures: pick(figures.all(workload, "node", name))
 
 
 def _both_nodes(figures: Figures) -> float:
@@ -98,16 +99,17 @@ def _both_nodes(figures: Figures) -> float:
     return sum(both)
 
 
-def _crowd_members(figures: Figures) -> float:
-    """The cost of a delivery in a group of many members by that in a group of those online."""
+def _members_ratio(figures: Figures) -> float:
+    """Cost of a delivery in a group of many members, over that in a group of only the members
+    online."""
     found = figures.all("100 online", "node", "cpu_us.node")
     return max(large / small for small, large in zip(found[::2], found[1::2], strict=True))
 
 
-def _others(figures: Figures) -> float:
-    """The others' p99 beside a large group by that in quiet."""
-    quiet = figures.all("others, quiet", "node", "p99_us")
-    loud = figures.all("others, group", "node", "p99_us")
+def _beside_large_group(figures: Figures) -> float:
+    """The p99 of the pairs beside a busy large group, over their p99 alone."""
+    quiet = figures.all("pairs alone", "node", "p99_us")
+    loud = figures.all("pairs beside", "node", "p99_us")
     return max(one / other for one, other in zip(loud, quiet, strict=True))
 
 
@@ -116,12 +118,12 @@ _MYSQL: Final = "node, mysql"
 _SQLITE: Final = "node, sqlite"
 
 
-def _cpu(what: str, shape: str, subject: str, limit: float, reach: float | None = None) -> Budget:
-    return Budget(what, _value(shape, subject, _CPU), limit, reach, shape=shape)
+def _cpu(what: str, workload: str, target: str, limit: float, goal: float | None = None) -> Budget:
+    return Budget(what, _value(workload, target, _CPU), limit, goal, workload=workload)
 
 
-def _by_ngircd(shape: str) -> Value:
-    return _ratio(_value(shape, _MYSQL, _CPU), _value(shape, "ngircd", "cpu_us.ngircd"))
+def _by_ngircd(workload: str) -> Value:
+    return _ratio(_value(workload, _MYSQL, _CPU), _value(workload, "ngircd", "cpu_us.ngircd"))
 
 
 BUDGETS: Final = (
@@ -177,36 +179,36 @@ BUDGETS: Final = (
         2,
         unit="%",
     ),
-    Budget("100 online of 100,000 by 100 of 100: CPU", _crowd_members, STEADY, unit="×"),
-    Budget("others beside a group of 10,000: p99 by quiet", _others, 3, unit="×"),
+    Budget("100 online of 100,000 by 100 of 100: CPU", _members_ratio, STEADY, unit="×"),
+    Budget("pairs beside a group of 10,000: p99 by alone", _beside_large_group, 3, unit="×"),
     Budget("node ready", _worst("node ready", "ready_ms", least=False), 600, 300, unit="ms"),
 )
 
 
 def verdicts(figures: Sequence[Figure]) -> tuple[str, bool]:
-    """A line for each budget, and whether all are met."""
+    """One line for each budget, and whether all budgets are met."""
     found = Figures(figures)
     lines = []
-    is_well = True
+    all_met = True
     for budget in BUDGETS:
         sign = "≥" if budget.least else "≤"
         limit = f"{sign} {budget.limit:,.4g} {budget.unit}"
-        reach = "" if budget.reach is None else f", reach for {budget.reach:,.4g}"
+        goal = "" if budget.goal is None else f", goal {budget.goal:,.4g}"
         try:
             value = budget.value(found)
         except NotMeasured as missing:
-            is_well = False
-            lines.append(f"NOT MEASURED  {budget.what:48} {limit}{reach} (lacks {missing})")
+            all_met = False
+            lines.append(f"NOT MEASURED  {budget.what:48} {limit}{goal} (missing: {missing})")
             continue
         here = ""
         ngircd_us = budget.ngircd_us(found)
         if ngircd_us is not None:
-            there_us = NGIRCD_US[budget.shape]
-            here = f"; here {value:.3g}, where ngircd takes {ngircd_us:.3g} and not {there_us:g}"
+            there_us = NGIRCD_US[budget.workload]
+            here = f"; here {value:.3g}, ngircd {ngircd_us:.3g}, reference {there_us:g}"
             value *= there_us / ngircd_us
         is_met = budget.is_met(value)
-        is_well = is_well and is_met
+        all_met = all_met and is_met
         verdict = "met" if is_met else "NOT MET"
         number = f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
-        lines.append(f"{verdict:13} {budget.what:48} {number} {budget.unit} ({limit}{reach}{here})")
-    return "\n".join(lines), is_well
+        lines.append(f"{verdict:13} {budget.what:48} {number} {budget.unit} ({limit}{goal}{here})")
+    return "\n".join(lines), all_met

@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.__main__ import main
-from bench.budgets import BUDGETS, verdicts
-from bench.figures import Figure, read_json, write_json
-from bench.plot import plot
+from bench.results.budgets import BUDGETS, verdicts
+from bench.results.figures import Figure, read_json, write_json
+from bench.results.plot import plot
 
 READY = Figure("node ready", "node, sqlite", {"ready_ms": 500.0})
 
@@ -26,9 +26,9 @@ def test_a_budget_is_met_up_to_its_limit(ready_ms: float, verdict: str) -> None:
 def test_microseconds_are_those_of_a_machine_on_which_ngircd_takes_what_it_took(
     node_us: float, ngircd_us: float, verdict: str
 ) -> None:
-    shape = "group of 100 × 1"
-    node = Figure(shape, "node, mysql", {"cpu_us.node": node_us})
-    ngircd = Figure(shape, "ngircd", {"cpu_us.ngircd": ngircd_us})
+    workload = "group of 100 × 1"
+    node = Figure(workload, "node, mysql", {"cpu_us.node": node_us})
+    ngircd = Figure(workload, "ngircd", {"cpu_us.ngircd": ngircd_us})
     text, _ = verdicts([node, ngircd])
     (line,) = [line for line in text.splitlines() if "group × 1" in line]
     assert line.startswith(f"{verdict} ")

@@ -1,20 +1,20 @@
-"""A connection of the load generator: it makes requests by hand and checks all that comes back.
+"""A connection of the load generator: it formats requests by hand and checks every line received.
 
 Theory of operation
 -------------------
 
-A load generator that decodes every line costs more than the server it measures. So a chunk of
-bytes is looked through by compiled patterns, whole lines at a time, and what they find is compared
-with what must come next, as lists of digits. Every line is accounted for: those with a number are
-counted, and if a chunk has more lines than that, each of the others is looked at.
+A load generator that decodes every line costs more CPU than the server it measures. Here compiled
+patterns extract the numbers of a chunk of whole lines, and the numbers are compared, as text, with
+the numbers that must come next. Every line is accounted for: lines with a number are counted, and
+if a chunk holds more lines than numbers, each line without a number is checked by itself.
 
-Three streams of numbers can be checked on one connection. Each begins somewhere and goes up by one,
-without a gap, a repeat or a step back; anything else raises `Wrong` and ends the run:
+Up to three streams of numbers are checked on one connection. Each starts at a fixed number and goes
+up by one, without a gap, a repeat or a step back; a deviation raises `CheckFailed`:
 
-- `texts`: the number that stands at the beginning of each text, given out by the sender;
-- `replies`: the `re` of the replies, given out by the requests;
-- `seqs`: the `seq` of the log. On the sender's connection the replies stand in their entries'
-  places, so that there as elsewhere it has each seq once.
+- `texts`: the number at the beginning of each text, assigned by the sender;
+- `replies`: the `re` of the replies, assigned by the requests;
+- `seqs`: the `seq` of the log. On the sender's connection a `sent` reply takes the place of its
+  entry, so every connection sees each seq exactly once.
 """
 
 import asyncio
@@ -27,24 +27,24 @@ from typing import Final, Protocol, cast
 ANSWER_S: Final = 30.0
 TEXT_BYTES: Final = 64
 IP_BIND_ADDRESS_NO_PORT: Final = 24
-"""As ip(7) has it; Python knows it from 3.12 on."""
+"""From ip(7); the socket module has it from Python 3.12 on."""
 
 _decimals: list[bytes] = []
 
 
-class Wrong(Exception):
-    """The server did what it must not do."""
+class CheckFailed(Exception):
+    """The server sent something wrong, or failed to send something."""
 
 
 def digits(start: int, end: int) -> list[bytes]:
-    """The numbers from `start` up to `end`, not included, as text."""
+    """The numbers start … end - 1 as text."""
     while len(_decimals) < end:
         _decimals.extend(b"%d" % n for n in range(len(_decimals), len(_decimals) + 100_000))
     return _decimals[start:end]
 
 
 class Stream:
-    """Numbers that come one after the other."""
+    """A stream of consecutive numbers."""
 
     __slots__ = ("name", "next")
 
@@ -53,12 +53,12 @@ class Stream:
         self.next = first
 
     def take(self, found: list[bytes]) -> None:
-        """Wrong if these are not the next ones."""
+        """Raises CheckFailed unless `found` are the next numbers."""
         end = self.next + len(found)
         if found != digits(self.next, end):
             for offset, number in enumerate(found):
                 if int(number) != self.next + offset:
-                    raise Wrong(
+                    raise CheckFailed(
                         f"{self.name}: after {self.next + offset - 1} came {int(number)}, "
                         f"which is {self._fault(int(number), self.next + offset)}"
                     )
@@ -69,18 +69,18 @@ class Stream:
 
 
 class Dialect(Protocol):
-    """How a server is spoken to."""
+    """The protocol of a server: how a text is sent, and what its lines look like."""
 
     texts: re.Pattern[bytes]
     replies: re.Pattern[bytes] | None
     seqs: re.Pattern[bytes] | None
 
-    def request(self, target: int, number: int) -> bytes:
-        """A text with this number to a conversation or whatever else `target` is."""
+    def request(self, recipient: int, number: int) -> bytes:
+        """A line that sends text `number`; `recipient` is a user, group or other address."""
         ...
 
     def other(self, line: bytes) -> bytes | None:
-        """What to answer to a line without a number; Wrong if it must not come."""
+        """The answer, if any, to a line without a number. Raises CheckFailed."""
         ...
 
 
@@ -92,30 +92,30 @@ class Chat:
     seqs: re.Pattern[bytes] | None = re.compile(rb'"seq":(\d+),')
 
     def __init__(self, kind: str, keys: str) -> None:
-        """`kind` is chat or group_chat; keys begin with `keys`, which is the sender's own."""
+        """`kind` is chat or group_chat; `keys` is a prefix that is unique to the sender."""
         to = "to" if kind == "chat" else "group"
         self._request = (
             f'{{"type":"{kind}","id":%d,"{to}":%d,"text":"%b","key":"{keys}%d"}}\n'
         ).encode()
 
-    def request(self, target: int, number: int) -> bytes:
-        return self._request % (number, target, text(number), number)
+    def request(self, recipient: int, number: int) -> bytes:
+        return self._request % (number, recipient, text(number), number)
 
     def other(self, line: bytes) -> bytes | None:
         if line.startswith(b'{"type":"ping"'):
             return b"\n"
         if line.startswith((b'{"type":"presence"', b'{"type":"receipt"')):
             return None
-        raise Wrong(f"not expected: {line.decode(errors='replace')}")
+        raise CheckFailed(f"not expected: {line.decode(errors='replace')}")
 
 
 def text(number: int) -> bytes:
-    """64 bytes that begin with a number."""
+    """TEXT_BYTES bytes that begin with the number."""
     return (b"%d " % number).ljust(TEXT_BYTES, b".")
 
 
 class Peer(asyncio.Protocol):
-    """A socket, first for a handshake line by line, then for numbers that are checked."""
+    """A connection: first a handshake line by line; after `begin` every line is checked."""
 
     def __init__(self, dialect: Dialect, name: str = "peer") -> None:
         self.name = name
@@ -123,7 +123,7 @@ class Peer(asyncio.Protocol):
         self.texts = Stream("texts", 0)
         self.replies = Stream("replies", 0)
         self.seqs = Stream("seqs", 1)
-        self.call(name)
+        self.rename(name)
         self.on_texts: Callable[[int, int], None] | None = None
         self.on_replies: Callable[[int, int], None] | None = None
         self.failure: Exception | None = None
@@ -165,7 +165,7 @@ class Peer(asyncio.Protocol):
                 self._transport.abort()
 
     def check(self, data: bytes) -> None:
-        """Whole lines. Wrong if they are not what must come now."""
+        """Checks whole lines. Raises CheckFailed."""
         texts = self._find_texts(data)
         replies = self._find_replies(data) if self._find_replies is not None else []
         known = len(texts) + len(replies)
@@ -189,11 +189,11 @@ class Peer(asyncio.Protocol):
                 self.on_texts(self.texts.next - len(texts), len(texts))
 
     def _each(self, data: bytes) -> None:
-        """Lines and numbers do not agree: names the line that is at fault."""
+        """Lines and numbers do not agree: raises CheckFailed for the line at fault."""
         for line in data.splitlines():
             if len(self._find_texts(line)) + self._count_replies(line) != 1:
                 self._other(line)
-        raise Wrong(f"{self.name}: lines and numbers do not agree: {data[:400]!r}")
+        raise CheckFailed(f"{self.name}: lines and numbers do not agree: {data[:400]!r}")
 
     def _count_replies(self, line: bytes) -> int:
         return len(self._find_replies(line)) if self._find_replies is not None else 0
@@ -203,8 +203,8 @@ class Peer(asyncio.Protocol):
         if answer is not None:
             self._transport.write(answer)
 
-    def call(self, name: str) -> None:
-        """What it is called when something is wrong."""
+    def rename(self, name: str) -> None:
+        """Sets the name that error messages use."""
         self.name = name
         for stream, what in ((self.texts, "texts"), (self.replies, "replies"), (self.seqs, "seqs")):
             stream.name = f"{name}, {what}"
@@ -212,11 +212,11 @@ class Peer(asyncio.Protocol):
     # ------------------------------------------------------------------ the handshake
 
     async def line(self) -> bytes:
-        """The next line of the handshake; Wrong if none comes."""
+        """The next line of the handshake. Raises CheckFailed if the server closes."""
         assert self._lines is not None
         line = await asyncio.wait_for(self._lines.get(), ANSWER_S)
         if not line:
-            raise Wrong(f"{self.name}: the server hung up")
+            raise CheckFailed(f"{self.name}: the server closed the connection")
         return line
 
     async def lines_until(self, part: bytes) -> bytes:
@@ -224,20 +224,20 @@ class Peer(asyncio.Protocol):
             line = await self.line()
             if part in line:
                 return line
-        raise Wrong(f"{self.name}: no {part.decode()} came")
+        raise CheckFailed(f"{self.name}: no {part.decode()} came")
 
     def write(self, data: bytes) -> None:
         self._transport.write(data)
 
     def begin(self) -> None:
-        """The handshake is over; from here on all is checked."""
+        """Ends the handshake; every line from here on is checked."""
         lines, self._lines = self._lines, None
         assert lines is not None
-        left = b""
+        rest = b""
         while not lines.empty():
-            left += lines.get_nowait() + b"\n"
-        if left:
-            self.check(left)
+            rest += lines.get_nowait() + b"\n"
+        if rest:
+            self.check(rest)
 
     # ------------------------------------------------------------------ the end
 
@@ -250,19 +250,22 @@ class Peer(asyncio.Protocol):
 
 
 async def dial(port: int, source: str | None = None) -> socket.socket:
-    """A connection to 127.0.0.1, from that address of this machine. The kernel looks for a free
-    port of the address only among those that lead to the same port, and so finds one at once."""
-    one = socket.socket()
-    one.setblocking(False)
+    """A socket connected to 127.0.0.1 from the address `source`.
+
+    With IP_BIND_ADDRESS_NO_PORT the kernel picks the source port at connect, where a port is taken
+    only if the whole address pair is, so thousands of connections an address are possible.
+    """
+    connection = socket.socket()
+    connection.setblocking(False)
     try:
         if source is not None:
-            one.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-            one.bind((source, 0))
-        await asyncio.get_running_loop().sock_connect(one, ("127.0.0.1", port))
+            connection.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            connection.bind((source, 0))
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
     except BaseException:
-        one.close()
+        connection.close()
         raise
-    return one
+    return connection
 
 
 async def connect(
@@ -278,13 +281,13 @@ async def connect(
 async def log_in(
     dialect: Dialect, port: int, token: str, *, cursors: str = "{}", source: str | None = None
 ) -> Peer:
-    """A device that takes itself up by its token."""
+    """A device that is logged in with `resume`. Raises CheckFailed if the server refuses."""
     peer = await connect(dialect, port, source=source)
     if b'"type":"welcome"' not in (welcome := await peer.line()):
-        raise Wrong(f"not welcome: {welcome.decode()}")
+        raise CheckFailed(f"no welcome: {welcome.decode()}")
     peer.write(f'{{"type":"resume","id":1,"token":"{token}","cursors":{cursors}}}\n'.encode())
     reply = json.loads(await peer.line())
     if reply["type"] != "logged_in":
-        raise Wrong(f"no login: {reply}")
-    peer.call(str(reply["user"]["name"]))
+        raise CheckFailed(f"no login: {reply}")
+    peer.rename(str(reply["user"]["name"]))
     return peer

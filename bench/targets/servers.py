@@ -1,4 +1,4 @@
-"""What is measured, as processes on the servers' core: nodes, and the baselines beside them."""
+"""Processes under measurement, on the servers' core: nodes, databases, and baseline servers."""
 
 import contextlib
 import os
@@ -10,16 +10,16 @@ import time
 from pathlib import Path
 from typing import Final
 
-from bench.machine import SERVER_CORE, on_core
+from bench.results.machine import SERVER_CORE, on_core
 from deploy.servers import HOST, MariaDb, Redis, Server, ServerFailed, find_program, free_port
 
-PLENTY: Final = "1000000"
+UNREACHED: Final = "1000000"
 NODE_FLAGS: Final = (
-    *("--sends-per-second", PLENTY, "--send-burst", PLENTY),
-    *("--unauthenticated-per-address", PLENTY),
+    *("--sends-per-second", UNREACHED, "--send-burst", UNREACHED),
+    *("--unauthenticated-per-address", UNREACHED),
 )
-"""Every limit is checked, and none is reached."""
-TOP: Final = Path(__file__).parent.parent
+"""Every limit is checked, and none is exceeded."""
+ROOT: Final = Path(__file__).parents[2]
 
 
 class Pinned(Server):
@@ -53,7 +53,7 @@ class ChatNode(Pinned):
 
     def launch(self) -> None:
         before = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = str(TOP)
+        os.environ["PYTHONPATH"] = str(ROOT)
         try:
             super().launch()
         finally:
@@ -64,16 +64,16 @@ class ChatNode(Pinned):
 
 
 class Relay(Pinned):
-    """bench/relay.py."""
+    """The baseline server bench/targets/relay.py."""
 
     program = "relay"
 
     def command(self) -> list[str]:
-        return [sys.executable, str(TOP / "bench" / "relay.py"), str(self.port)]
+        return [sys.executable, str(ROOT / "bench" / "targets" / "relay.py"), str(self.port)]
 
 
 class Ngircd(Pinned):
-    """An IRC server in C that stores nothing, with its limits out of the way."""
+    """An IRC server in C that stores nothing, with its limits switched off."""
 
     program = "ngircd"
 
@@ -95,7 +95,7 @@ class Ngircd(Pinned):
 
 
 class PinnedMariaDb(MariaDb):
-    """On the servers' core, durable at each commit."""
+    """MariaDB on the servers' core, durable at each commit."""
 
     def launch(self) -> None:
         with on_core(SERVER_CORE):
@@ -103,7 +103,7 @@ class PinnedMariaDb(MariaDb):
 
 
 class PinnedRedis(Redis):
-    """On the servers' core."""
+    """Redis on the servers' core."""
 
     def launch(self) -> None:
         with on_core(SERVER_CORE):
@@ -115,7 +115,10 @@ def has_ngircd() -> bool:
 
 
 def ready_ms(folder: Path) -> float:
-    """From the command to the line that says that a node is ready, on a new SQLite store."""
+    """Time (ms) from the start of a node to its `ready` line, on a new SQLite store.
+
+    Raises ServerFailed if the node ends first.
+    """
     port = free_port()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -123,7 +126,7 @@ def ready_ms(folder: Path) -> float:
     command += ["--store", f"sqlite:{folder / 'chat.db'}"]
     start = time.perf_counter()
     with on_core(SERVER_CORE), (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=TOP)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT)
     assert process.stdout is not None
     try:
         for line in process.stdout:

@@ -1,7 +1,7 @@
-"""The floor: a relay on bare uvloop that stores nothing, checks nothing and decodes nothing.
+"""A relay on bare uvloop that stores, checks and decodes nothing: the lower bound in Python.
 
-A connection names its room in its first line; all that it writes after that goes to all others
-in the room as it is. uvloop writes what a turn has for a socket in one go.
+The first line of a connection names a room; every later byte is forwarded unchanged to the other
+connections of the room. uvloop joins the writes of one loop iteration to a socket.
 """
 
 import asyncio
