@@ -17,7 +17,7 @@ if not __package__:  # run as a script: the packages are found from the reposito
 
 from spec.generator.model import SpecError  # noqa: E402
 from spec.generator.outputs import GENERATED_FOLDER, generate_outputs, read_spec  # noqa: E402
-from spec.generator.python_text import GENERATED_LINE  # noqa: E402
+from spec.generator.python.text import GENERATED_LINE  # noqa: E402
 
 OK, STALE, FAILED = 0, 1, 2
 

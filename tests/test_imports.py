@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spec.generator.python_text import GENERATED_LINE
+from spec.generator.python.text import GENERATED_LINE
 
 TOP = Path(__file__).parent.parent
 PACKAGES = ("bench", "chat", "deploy", "sim", "spec", "tests")

@@ -4,7 +4,8 @@ import json
 import re
 from dataclasses import replace
 
-from spec.generator.asyncapi import ecma_pattern
+from spec.generator.documents.asyncapi import ecma_pattern
+from spec.generator.documents.states import state_diagram
 from spec.generator.model import (
     AccessTable,
     Cell,
@@ -17,7 +18,6 @@ from spec.generator.model import (
     StructType,
     TypeRef,
 )
-from spec.generator.states import state_diagram
 
 
 def generate_protocol(spec: Spec, intro: str) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from spec.generator.model import Direction, EnumType, Field, Message, NamedType, Spec, StructType
-from spec.generator.python_text import docstring, format_python, header, literal
+from spec.generator.python.text import docstring, format_python, header, literal
 
 _INDENT = "    "
 SHAPE = "Shape"

@@ -1,7 +1,7 @@
 """chat/protocol/errors.py: the error codes and what there is to say of each."""
 
 from spec.generator.model import Spec
-from spec.generator.python_text import docstring, format_python, header, literal, long_literal
+from spec.generator.python.text import docstring, format_python, header, literal, long_literal
 
 
 def generate_errors(spec: Spec) -> str:

@@ -1,7 +1,7 @@
 """chat/protocol/rules.py: the states, the inputs, and the tables that decide."""
 
 from spec.generator.model import AccessTable, Cell, Spec, camel
-from spec.generator.python_text import docstring, format_python, header, literal
+from spec.generator.python.text import docstring, format_python, header, literal
 
 _INDENT = "    "
 _VERDICTS = {
