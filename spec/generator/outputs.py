@@ -1,4 +1,4 @@
-"""From a spec to the text of every file that is made of it."""
+"""The text of every file that is generated from a spec."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from spec.generator.reading.check import find_problems
 from spec.generator.reading.load import check_schema, load_spec, read_yaml
 
 GENERATED_FOLDER = "chat/protocol"
-"""Modules that bear the generator's header and are not written any more are taken away there."""
+"""Modules there that have the generator's header and are no longer outputs are removed."""
 
 _HERE = Path(__file__).resolve().parent.parent
 
 
 def read_spec(path: Path) -> Spec:
-    """A spec that has the right shape and makes sense. Raises SpecError."""
+    """A spec that agrees with its schema and has no mistakes. Raises SpecError."""
     content = read_yaml(path)
     check_schema(content, _HERE / "schema.json")
     spec = load_spec(content)

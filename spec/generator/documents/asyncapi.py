@@ -150,7 +150,7 @@ def _enum(enum: EnumType) -> Object:
 
 
 def _object(spec: Spec, doc: str, fields: tuple[Field, ...], first: Object | None = None) -> Object:
-    """An object that may hold more than the schema says: unknown fields are ignored."""
+    """An object with additional properties allowed: unknown fields are ignored."""
     properties: Object = dict(first or {})
     required: list[Json] = [*properties]
     for field in fields:

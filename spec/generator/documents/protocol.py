@@ -1,4 +1,4 @@
-"""spec/PROTOCOL.md: the protocol for people, the fixed prose of spec/protocol_intro.md first."""
+"""spec/PROTOCOL.md: the fixed prose of spec/protocol_intro.md, then the tables of the spec."""
 
 import json
 import re
@@ -61,8 +61,8 @@ def _cell_text(text: str) -> str:
 def _limits(spec: Spec) -> str:
     rows = [[f"`{limit.name}`", f"{limit.default:,}", limit.doc] for limit in spec.limits]
     return (
-        "## Limits\n\nThese are the defaults; a node may be started with others. It says in"
-        " [`welcome`](#push-welcome) which hold for it.\n\n"
+        "## Limits\n\nThese are the defaults; a node may be started with others. Its"
+        " [`welcome`](#push-welcome) has its own values.\n\n"
         + _table(["limit", "default", "meaning"], rows)
     )
 
@@ -168,13 +168,13 @@ def _errors(spec: Spec) -> str:
         gets = "any request" if error.any else ", ".join(askers)
         what = []
         if error.retry:
-            what.append("waiting helps")
+            what.append("retry later")
         if error.closes:
             what.append("the connection is closed")
         rows.append([f"`{error.name}`", error.message, "; ".join(what), gets])
-    head = ["code", "sentence", "", "who gets it"]
+    head = ["code", "sentence", "", "sent to"]
     text = (
-        "A client acts on `code`. The sentence is for people; the node may send a more exact one"
+        "A client acts on `code`. The sentence is for the user; the node may send a more exact one"
         " with the same code."
     )
     return f"## Errors\n\n{text}\n\n{_table(head, rows)}"
@@ -201,10 +201,10 @@ def _states(spec: Spec) -> str:
             "## States of a session",
             "\n".join(states),
             f"```mermaid\n{state_diagram(spec)}\n```",
-            "What a node does with each input in each state. *accept*: it is handled, and the state"
-            " changes if an arrow says so. *error*: it is answered with that error. *hold*: it is"
+            "The action of a node for each input in each state. *accept*: it is handled, and the"
+            " state changes if an arrow follows. *error*: it is answered with that error. *hold*: it is"
             " kept until the state changes. *ignore*: it is dropped. *close*: the connection is"
-            " closed, after that error if there is one. *never*: it cannot come about.",
+            " closed, after that error if there is one. *never*: it cannot occur.",
             _table(["input", *(state.name for state in spec.states)], rows),
             "The inputs that are not requests:",
             _table(["input", "meaning"], inputs),
@@ -222,7 +222,7 @@ def _decision(cell: Cell) -> str:
 
 
 def _access(spec: Spec) -> str:
-    parts = ["## Who may do what"]
+    parts = ["## Permissions"]
     parts.append("A cell is *allow* or the code of the error that the request is answered with.")
     parts += [_access_table(table) for table in spec.access]
     return "\n\n".join(parts)

@@ -1,4 +1,4 @@
-"""chat/protocol/errors.py: the error codes and what there is to say of each."""
+"""chat/protocol/errors.py: the error codes with their sentences and properties."""
 
 from spec.generator.model import Spec
 from spec.generator.python.text import docstring, format_python, header, literal, long_literal

@@ -1,4 +1,4 @@
-"""Holds the spec's examples and defaults against the very code that is generated from it."""
+"""Checks the examples and defaults of the spec against the code generated from it."""
 
 import builtins
 import types
@@ -12,8 +12,8 @@ _PACKAGE = "chat.protocol"
 
 
 def run_generated(sources: Mapping[str, str]) -> dict[str, types.ModuleType]:
-    """The generated modules as modules, without a file: `sources` has them by name, each after
-    those that it imports. Raises SpecError if one of them cannot be run."""
+    """Runs the generated modules without writing files. `sources`: their texts by name, each after
+    the modules that it imports. Raises SpecError if one of them cannot be run."""
     modules: dict[str, types.ModuleType] = {}
 
     def import_generated(
@@ -40,7 +40,7 @@ def run_generated(sources: Mapping[str, str]) -> dict[str, types.ModuleType]:
 
 
 def find_example_problems(spec: Spec, modules: Mapping[str, types.ModuleType]) -> list[str]:
-    """A line for each example or default that is not what its message says."""
+    """A line for each example or default that does not agree with its message type."""
     requests = modules["messages"].__dict__["Request"]
     answers = modules["messages"].__dict__["ServerMessage"]
     byte_limits = modules["rules"].__dict__["BYTE_LIMITS"]

@@ -7,7 +7,7 @@ from spec.generator.python.text import docstring, format_python, header, literal
 
 _INDENT = "    "
 SHAPE = "Shape"
-"""What is put behind the name of a type whose pattern is looked at apart."""
+"""Suffix of the name of a type whose pattern is checked separately."""
 
 
 def generate_messages(spec: Spec) -> str:

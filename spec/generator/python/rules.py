@@ -10,20 +10,20 @@ _VERDICTS = {
     "HOLD": "Kept unread until the state changes.",
     "IGNORE": "Dropped.",
     "CLOSE": "Closed, with an error first if there is a code.",
-    "NEVER": "Cannot come about; if it does, the program is wrong.",
+    "NEVER": "Cannot occur; if it does, the program has a bug.",
 }
 
 
 def generate_rules(spec: Spec) -> str:
     parts = [
-        header("What a session does with what happens, who may do what, and the default limits."),
+        header("The action of a session for each input, the permissions, and the default limits."),
         _imports(spec),
         f"PROTOCOL: Final = {spec.protocol}\n",
         _int_enum(
             "State", "The states of a session.", {state.name: state.doc for state in spec.states}
         ),
-        _int_enum("Input", "What can happen to a session: requests first.", spec.all_inputs),
-        _int_enum("Verdict", "What is done with an input.", _VERDICTS),
+        _int_enum("Input", "The inputs of a session: requests first.", spec.all_inputs),
+        _int_enum("Verdict", "The action for an input.", _VERDICTS),
         _RULE_CLASS,
         _rules(spec),
         _request_input(spec),
@@ -43,7 +43,7 @@ class Rule(NamedTuple):
     next: State | None
     """The state after it; None where the state stays."""
     code: ErrorCode | None
-    """What the peer is told; None where it is told nothing."""
+    """The error sent to the peer, if any."""
 
 '''
 

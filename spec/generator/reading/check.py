@@ -1,5 +1,5 @@
-"""What must be true of a spec beyond its shape. Every check yields one line for each mistake,
-which names the place, says what is wrong there and how to mend it."""
+"""Rules of a spec beyond its schema. Every check yields one line for each mistake,
+which names the place, the mistake and the remedy."""
 
 import re
 from collections.abc import Iterable, Iterator
