@@ -202,9 +202,9 @@ def _states(spec: Spec) -> str:
             "\n".join(states),
             f"```mermaid\n{state_diagram(spec)}\n```",
             "The action of a node for each input in each state. *accept*: it is handled, and the"
-            " state changes if an arrow follows. *error*: it is answered with that error. *hold*: it is"
-            " kept until the state changes. *ignore*: it is dropped. *close*: the connection is"
-            " closed, after that error if there is one. *never*: it cannot occur.",
+            " state changes if an arrow follows. *error*: it is answered with that error. *hold*:"
+            " it is kept until the state changes. *ignore*: it is dropped. *close*: the connection"
+            " is closed, after that error if there is one. *never*: it cannot occur.",
             _table(["input", *(state.name for state in spec.states)], rows),
             "The inputs that are not requests:",
             _table(["input", "meaning"], inputs),
