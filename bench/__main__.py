@@ -1,8 +1,8 @@
-"""`python -m bench`: plays the shapes, prints a table, writes JSON and a plot.
-`python -m bench check` compares with the budgets.
+"""`python -m bench`: runs the workloads, prints a table, writes JSON and a plot.
+`python -m bench check` compares the figures with the budgets.
 
-Exit codes: 0 done, 1 a server did what it must not do or a budget is not met, 2 wrong usage,
-3 something that is needed is not there.
+Exit codes: 0 done, 1 a server answered wrongly or a budget is not met, 2 usage error,
+3 a required program is missing.
 """
 
 import argparse
@@ -17,28 +17,29 @@ from typing import Final, TypeAlias
 
 import uvloop
 
-from bench.budgets import verdicts
-from bench.crowds import crowd, members
-from bench.entrances import logins, ready, resumes
-from bench.figures import Figure, read_json, table, write_json
-from bench.idle import idle
-from bench.logs import backlog, offline
-from bench.machine import LOAD_CORE, allow_files, on_core
-from bench.peer import Wrong
-from bench.pings import pings
-from bench.plot import plot
-from bench.shapes import direct, group, two_nodes
-from bench.slopes import slopes
-from bench.stage import FULL, MYSQL, QUICK, SQLITE, TINY, Scale, Stage, Unable
+from bench.load.peer import CheckFailed
+from bench.results.budgets import verdicts
+from bench.results.comparison import FULL, QUICK, TINY, Scale
+from bench.results.figures import Figure, read_json, table, write_json
+from bench.results.machine import LOAD_CORE, allow_files, on_core
+from bench.results.plot import plot
+from bench.targets.environment import MYSQL, SQLITE, Environment, MissingRequirement
+from bench.workloads.authentication import logins, ready, resumes
+from bench.workloads.idle import idle
+from bench.workloads.large_groups import large_group, members
+from bench.workloads.logs import backlog, offline
+from bench.workloads.pings import pings
+from bench.workloads.slopes import slopes
+from bench.workloads.texts import direct, group, two_nodes
 from deploy.servers import ServerFailed, missing
 
-Shape: TypeAlias = Callable[[Stage], Awaitable[list[Figure]]]
+Workload: TypeAlias = Callable[[Environment], Awaitable[list[Figure]]]
 
-SHAPES: Final[dict[str, Shape]] = {
+WORKLOADS: Final[dict[str, Workload]] = {
     "ready": ready,
     "direct": direct,
     "group": group,
-    "crowd": crowd,
+    "large-group": large_group,
     "members": members,
     "two-nodes": two_nodes,
     "pings": pings,
@@ -49,14 +50,14 @@ SHAPES: Final[dict[str, Shape]] = {
     "slopes": slopes,
     "idle": idle,
 }
-EXIT_OK, EXIT_WRONG, EXIT_USAGE, EXIT_LACK = range(4)
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_MISSING = range(4)
 FILES: Final = 65_536
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measures nodes, beside servers that do less, and checks all that they say.",
+        description="Measures nodes beside baseline servers, and checks every line that they send.",
     )
     parser.add_argument(
         "what", nargs="?", choices=["run", "check"], default="run", help="default: run"
@@ -64,26 +65,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         action="append",
-        choices=list(SHAPES),
-        metavar="SHAPE",
-        help=f"one of {', '.join(SHAPES)}; may be given more than once",
+        choices=list(WORKLOADS),
+        metavar="WORKLOAD",
+        help=f"one of {', '.join(WORKLOADS)}; may be given more than once",
     )
     parser.add_argument(
         "--store",
         action="append",
         choices=[SQLITE, MYSQL],
-        help="may be given more than once (default: those that are there)",
+        help="may be given more than once (default: every store that is installed)",
     )
     scale = parser.add_mutually_exclusive_group()
-    scale.add_argument("--quick", action="store_true", help="one short round of everything")
-    scale.add_argument("--tiny", action="store_true", help="to see that it works, no more")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="writes the figures to FILE")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draws them as SVG into FILE")
+    scale.add_argument("--quick", action="store_true", help="one short round of each workload")
+    scale.add_argument("--tiny", action="store_true", help="a smoke test; the figures mean nothing")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures as SVG")
     parser.add_argument(
         "--figures",
         type=Path,
         metavar="FILE",
-        help="takes the figures from FILE, as --json wrote it, and measures nothing",
+        help="read the figures from FILE, written by --json, instead of measuring",
     )
     return parser
 
@@ -98,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
             parser.error(f"{options.figures} has no figures ({error}); write it with --json.")
         print(table(figures))
     else:
-        names = [name for name in SHAPES if not options.only or name in options.only]
+        names = [name for name in WORKLOADS if not options.only or name in options.only]
         scale = TINY if options.tiny else QUICK if options.quick else FULL
         figures, exit_code = run(names, options.store or _stores(), scale)
     if options.json is not None:
@@ -106,17 +107,20 @@ def main(argv: list[str] | None = None) -> int:
     if options.plot is not None:
         options.plot.write_text(plot(figures), "utf-8")
     if options.what == "check":
-        text, is_well = verdicts(figures)
+        text, is_met = verdicts(figures)
         print(text)
-        return exit_code or (EXIT_OK if is_well else EXIT_WRONG)
+        return exit_code or (EXIT_OK if is_met else EXIT_FAILED)
     return exit_code
 
 
 def run(names: Sequence[str], stores: Sequence[str], scale: Scale) -> tuple[list[Figure], int]:
-    """Plays the shapes and prints each one's figures when they are there. A shape that fails is
-    told, and the others go on; the exit code is that of the worst."""
+    """Runs the workloads in order and prints the figures of each as soon as it is done.
+
+    A workload that fails is reported on stderr, and the remaining ones still run. The exit code is
+    EXIT_FAILED if any server answered wrongly, else EXIT_MISSING if any workload lacks a program.
+    """
     allow_files(FILES)
-    # A collection in the load generator would be taken for a pause of the server.
+    # A garbage collection in the load generator would be measured as a pause of the server.
     gc.disable()
     figures: list[Figure] = []
     exit_code = EXIT_OK
@@ -125,35 +129,35 @@ def run(names: Sequence[str], stores: Sequence[str], scale: Scale) -> tuple[list
         on_core(LOAD_CORE),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        stage = Stage(Path(folder), scale, stores)
+        environment = Environment(Path(folder), scale, stores)
         try:
             for name in names:
                 start = time.monotonic()
                 try:
-                    found = runner.run(_play(SHAPES[name], stage))
-                except (Wrong, TimeoutError) as failure:
-                    why = str(failure) or "a server did not get done in time"
+                    found = runner.run(_run_workload(WORKLOADS[name], environment))
+                except (CheckFailed, TimeoutError) as failure:
+                    why = str(failure) or "a server did not finish in time"
                     print(f"bench: {name}: {why}", file=sys.stderr, flush=True)
-                    exit_code = EXIT_WRONG
+                    exit_code = EXIT_FAILED
                     continue
-                except (Unable, ServerFailed) as failure:
+                except (MissingRequirement, ServerFailed) as failure:
                     print(f"bench: {name}: {failure}", file=sys.stderr, flush=True)
-                    exit_code = exit_code or EXIT_LACK
+                    exit_code = exit_code or EXIT_MISSING
                     continue
                 figures += found
                 print(f"{table(found)}\n({name}: {time.monotonic() - start:.0f} s)\n", flush=True)
                 gc.collect()
         finally:
-            stage.close()
+            environment.close()
     return figures, exit_code
 
 
-async def _play(shape: Shape, stage: Stage) -> list[Figure]:
-    return await shape(stage)
+async def _run_workload(workload: Workload, environment: Environment) -> list[Figure]:
+    return await workload(environment)
 
 
 def _stores() -> list[str]:
-    """Those that can be measured here."""
+    """The stores that can be measured on this machine."""
     return [SQLITE, MYSQL] if missing("mariadbd") is None else [SQLITE]
 
 

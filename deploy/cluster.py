@@ -26,8 +26,8 @@ from deploy.servers import HOST, MariaDb, Nginx, Redis, Server, ServerFailed, mi
 
 EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_MISSING, EXIT_START = range(5)
 NODES: Final = 2
-LOOK_S: Final = 0.2
-"""How often it is looked whether all parts are there."""
+CHECK_S: Final = 0.2
+"""Interval of the check that all parts are running."""
 LAST_LINES: Final = 10
 TOP: Final = Path(__file__).parent.parent
 NGINX_CONF: Final = Path(__file__).with_name("nginx.conf")
@@ -73,8 +73,10 @@ class ChatNode(Server):
 
 
 def nginx_conf(port: int, nodes: Sequence[int]) -> str:
-    """nginx.conf as it is deployed, with the ports of the balancer and of the nodes on this
-    machine."""
+    """The deployed nginx.conf with the ports of the balancer and of the nodes on this machine.
+
+    Raises ValueError if the marked lines are missing.
+    """
 
     def servers(lines: re.Match[str]) -> str:
         return "".join(
@@ -90,8 +92,10 @@ def nginx_conf(port: int, nodes: Sequence[int]) -> str:
 
 
 class Cluster:
-    """All parts of a cluster, each in a folder of its own under `folder`. `database` and `bus` may
-    be servers that others started; they are then left to those."""
+    """All parts of a cluster, each in its own folder under `folder`.
+
+    `database` and `bus` may be running servers of the caller; the cluster then does not stop them.
+    """
 
     def __init__(
         self,
@@ -102,7 +106,7 @@ class Cluster:
         bus: Redis | None = None,
     ) -> None:
         self.servers: dict[str, Server] = {}
-        """What belongs to the cluster, by name, in the order of starting."""
+        """The servers that the cluster starts and stops, by name, in the order of starting."""
         self.database = database or MariaDb(folder / "mariadb")
         if database is None:
             self.servers["mariadb"] = self.database
@@ -120,17 +124,17 @@ class Cluster:
 
     @property
     def port(self) -> int:
-        """Where clients connect."""
+        """The port that clients connect to."""
         return self.balancer.port
 
     def start(self) -> None:
-        """Raises ServerFailed, with those running that did start."""
+        """Raises ServerFailed; the parts that have started keep running."""
         for name in self.servers:
             self.launch(name)
             self.servers[name].wait_ready()
 
     def launch(self, name: str) -> None:
-        """Starts one part and does not wait. Raises ServerFailed."""
+        """Starts one part without waiting for it. Raises ServerFailed."""
         try:
             self.servers[name].launch()
         except (OSError, subprocess.CalledProcessError) as error:
@@ -140,8 +144,10 @@ class Cluster:
             self._started.append(name)
 
     def stop(self) -> list[str]:
-        """Ends everything: the nodes first, so that they can finish what is under way. A sentence
-        on each part that did not end as it should."""
+        """Stops all parts, the nodes first, so that they can finish their requests.
+
+        Returns a sentence for each part that failed to stop or ended with an error.
+        """
         complaints = []
         nodes = [name for name in self._started if isinstance(self.servers[name], ChatNode)]
         others = [name for name in reversed(self._started) if name not in nodes]
@@ -160,7 +166,7 @@ class Cluster:
         return complaints
 
     def kill(self) -> None:
-        """Ends everything at once."""
+        """Kills all parts."""
         for name in self._started:
             server = self.servers[name]
             if server.exit_status() is None:
@@ -169,7 +175,7 @@ class Cluster:
 
 
 def describe(status: int) -> str:
-    """An exit status, to be read after the name of what ended."""
+    """An exit status in words that follow the name of the program."""
     if status < 0:
         return f"was ended by {signal.Signals(-status).name}"
     return f"ended with exit status {status}"
@@ -179,11 +185,11 @@ def describe(status: int) -> str:
 
 
 class Stopped(Exception):
-    """Ctrl-C or SIGTERM came."""
+    """SIGINT or SIGTERM was received."""
 
 
 class Stop:
-    """Ctrl-C and SIGTERM break off a wait, and nothing else: no process is half started."""
+    """SIGINT and SIGTERM interrupt only a wait, so that no process is left half started."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -198,7 +204,7 @@ class Stop:
 
     @contextlib.contextmanager
     def ends_this(self) -> Iterator[None]:
-        """Raises Stopped where it is asked for, once for each time it is asked."""
+        """Raises Stopped inside the block when a signal comes, or has come before it."""
         self._waiting = True
         try:
             if self._asked:
@@ -209,7 +215,7 @@ class Stop:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a cluster until it is told to stop; the exit code."""
+    """Runs a cluster until a signal; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="make cluster",
         description="Runs MariaDB, Redis, two chat nodes and nginx on free ports of this machine, "
@@ -250,7 +256,7 @@ def _run(cluster: Cluster, folder: Path, stop: Stop) -> int:
 
 
 def _follow(cluster: Cluster, stop: Stop) -> None:
-    """Tells of parts that end; the others go on."""
+    """Reports parts that end; the others go on."""
     watched = dict(cluster.servers)
     while True:
         for name, server in list(watched.items()):
@@ -262,7 +268,7 @@ def _follow(cluster: Cluster, stop: Stop) -> None:
                 for line in server.last_words(LAST_LINES).splitlines():
                     say(f"    {line}")
         with stop.ends_this():
-            time.sleep(LOOK_S)
+            time.sleep(CHECK_S)
 
 
 def _take_down(cluster: Cluster, stop: Stop) -> None:
@@ -299,7 +305,7 @@ def _screen(cluster: Cluster, folder: Path) -> str:
 
 
 def client_program() -> str:
-    """What to type for the client that belongs to this."""
+    """The command that starts the client of this installation."""
     beside = Path(sys.executable).with_name("chat-client")
     if not beside.exists():
         return "chat-client"
@@ -308,7 +314,7 @@ def client_program() -> str:
 
 
 def say(text: str) -> None:
-    """To whoever started the cluster, if they still listen."""
+    """Prints for the user of the command; a closed output is ignored."""
     with contextlib.suppress(OSError):
         print(text, flush=True)
 

@@ -28,7 +28,7 @@ PACKAGES: Final = {
     "redis-server": "redis-server",
     "nginx": "nginx libnginx-mod-stream",
 }
-"""What Debian calls the packages of the programs."""
+"""The Debian packages of the programs."""
 
 _given: Final[set[int]] = set()
 _SBIN: Final = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -38,16 +38,16 @@ MySqlConnection: TypeAlias = "pymysql.Connection[Cursor]"
 
 
 class ServerFailed(Exception):
-    """A server did not start, or not end; the text says which, and its last words."""
+    """A server did not start, or did not end; the text names it and has the end of its log."""
 
 
 def find_program(name: str) -> str | None:
-    """Its path, looked for where administrators' programs lie, too."""
+    """The path of a program on PATH or in the folders of administrators' programs."""
     return shutil.which(name) or shutil.which(name, path=_SBIN)
 
 
 def missing(*programs: str) -> str | None:
-    """A sentence on those that are not installed, with the cure; None if all are there."""
+    """A sentence on the missing programs, with the remedy; None if all are installed."""
     absent = [name for name in programs if find_program(name) is None]
     if "nginx" in programs and "nginx" not in absent and not _STREAM_MODULE.exists():
         absent.append("nginx")
@@ -58,8 +58,7 @@ def missing(*programs: str) -> str | None:
 
 
 def free_port() -> int:
-    """One that nobody listens on, and another one each time: whoever asked before may not have
-    taken theirs yet."""
+    """A free TCP port, never the same twice: an earlier caller may not have bound its port yet."""
     while True:
         with socket.socket() as probe:
             probe.bind((HOST, 0))
@@ -70,7 +69,7 @@ def free_port() -> int:
 
 
 class Server:
-    """A program with a port. The subclass says by which command it starts, and when it is ready."""
+    """A program with a port. The subclass defines the command and the check for readiness."""
 
     program: str
 
@@ -94,18 +93,18 @@ class Server:
         raise NotImplementedError
 
     def prepare(self) -> None:
-        """What must be there before the first start."""
+        """Creates what must exist before the first start."""
 
     def start(self) -> None:
-        """Returns when it answers. ServerFailed if it does not within START_S."""
+        """Returns when the server is ready. Raises ServerFailed after START_S."""
         self.launch()
         self.wait_ready()
 
     def launch(self) -> None:
-        """Starts it and does not wait."""
+        """Starts the server without waiting for it."""
         self.prepare()
         with self.log.open("ab") as log:
-            # A session of its own: Ctrl-C in the terminal is for whoever started it.
+            # Its own session, so that Ctrl-C in the terminal does not reach it.
             self._process = subprocess.Popen(
                 self.command(), stdout=log, stderr=log, cwd=self.folder, start_new_session=True
             )
@@ -123,16 +122,16 @@ class Server:
             time.sleep(0.02)
 
     def exit_status(self) -> int | None:
-        """None while it runs."""
+        """The exit status; None while the server runs."""
         assert self._process is not None
         return self._process.poll()
 
     def stop(self) -> int:
-        """Asks it to end and waits; its exit status."""
+        """Sends SIGTERM and waits; returns the exit status. Raises ServerFailed."""
         return self._end(SIGTERM)
 
     def kill(self) -> None:
-        """As when the power fails."""
+        """Sends SIGKILL and waits."""
         self._end(SIGKILL)
 
     def suspend(self) -> None:
@@ -163,8 +162,10 @@ class Server:
             self.end_group()
 
     def end_group(self) -> None:
-        """Ends what the process has left behind, if it has ended: the workers of a master that was
-        killed are in its group. Does it once, for the number of the group may come again."""
+        """Kills what is left of the process group of an ended server, such as a master's workers.
+
+        Does so only once, since the number of the group may be used again.
+        """
         if self._group is not None and self.exit_status() is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._group, SIGKILL)
@@ -172,8 +173,10 @@ class Server:
 
 
 class MariaDb(Server):
-    """A MariaDB with a user `chat` who may do everything but what is an administrator's; durable
-    at each commit. `fresh_database` makes one for a cluster."""
+    """A MariaDB with a user `chat` without administrator's rights, durable at each commit.
+
+    `fresh_database` makes a database for a cluster.
+    """
 
     program = "mariadbd"
     user: Final = "chat"
@@ -195,7 +198,7 @@ class MariaDb(Server):
             f"--bind-address={HOST}",
             f"--port={self.port}",
             f"--init-file={self.folder / 'init.sql'}",
-            # Lest another server, as it starts, clears away what this one has there.
+            # Another server clears its temporary folder when it starts.
             f"--tmpdir={self.folder}",
             "--skip-name-resolve",
             "--innodb-flush-log-at-trx-commit=1",
@@ -242,7 +245,7 @@ class MariaDb(Server):
         return f"mysql://{self.user}:{self.password}@{HOST}:{self.port}/{database}"
 
     def connect(self, user: str = "chat", database: str | None = "chat") -> MySqlConnection:
-        """As `chat`, or as `admin` who may do everything."""
+        """Connects as `chat`, or as `admin`, a user with all rights."""
         return pymysql.connect(
             host=HOST,
             port=self.port,
@@ -263,7 +266,7 @@ class MariaDb(Server):
 
 
 class Redis(Server):
-    """A Redis that keeps nothing on the disk."""
+    """A Redis without persistence."""
 
     program = "redis-server"
 
@@ -291,8 +294,8 @@ class Redis(Server):
 
 
 class Nginx(Server):
-    """nginx before the nodes. `configure` is given the port and makes the text of nginx.conf, which
-    is written at each launch."""
+    """nginx in front of the nodes. `configure` makes the text of nginx.conf from the port; it is
+    written at each launch."""
 
     program = "nginx"
 
@@ -313,15 +316,15 @@ class Nginx(Server):
         (self.folder / "nginx.conf").write_text(self._configure(self.port))
 
     def is_ready(self) -> bool:
-        """nginx writes the file once it listens. A connection to see for oneself would be passed on
-        to a node, which hears of it whenever it comes to that."""
+        """nginx writes the pid file when it listens. A connection as a probe would be passed on to
+        a node, at an unknown time."""
         with contextlib.suppress(OSError):
             return self._pid_file.read_text() == f"{self.pid}\n"
         return False
 
 
 def stop_all(servers: Sequence[Server]) -> None:
-    """Stops those that run, in that order."""
+    """Stops the running servers, in this order; failures are ignored."""
     for server in servers:
         with contextlib.suppress(AssertionError, ServerFailed):
             if server.exit_status() is None:

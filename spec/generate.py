@@ -1,9 +1,9 @@
-"""Writes what spec/messages.yaml decides: code, tables and documents.
+"""Generates code, tables and documents from spec/messages.yaml.
 
     python spec/generate.py            writes every generated file
-    python spec/generate.py --check    only compares, and says what is stale
+    python spec/generate.py --check    only compares, and lists stale files
 
-Exit codes: 0 all is as the spec says, 1 something is stale, 2 that could not be found out.
+Exit codes: 0 all files are up to date, 1 a file is stale, 2 the spec is wrong or unreadable.
 """
 
 import argparse
@@ -17,7 +17,7 @@ if not __package__:  # run as a script: the packages are found from the reposito
 
 from spec.generator.model import SpecError  # noqa: E402
 from spec.generator.outputs import GENERATED_FOLDER, generate_outputs, read_spec  # noqa: E402
-from spec.generator.python_text import GENERATED_LINE  # noqa: E402
+from spec.generator.python.text import GENERATED_LINE  # noqa: E402
 
 OK, STALE, FAILED = 0, 1, 2
 
@@ -25,8 +25,8 @@ OK, STALE, FAILED = 0, 1, 2
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python spec/generate.py",
-        description="Writes the code and the documents that spec/messages.yaml decides.",
-        epilog="Exit codes: 0 all is as the spec says, 1 stale, 2 could not be found out.",
+        description="Generates code and documents from spec/messages.yaml.",
+        epilog="Exit codes: 0 up to date, 1 stale, 2 the spec is wrong or unreadable.",
     )
     parser.add_argument("--check", action="store_true", help="compare and write nothing")
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder to write under")
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def check(root: Path, outputs: dict[str, str]) -> int:
-    """Prints the difference between the files and what they should be, and how to mend it."""
+    """Prints the difference between the files and the generated texts, and the remedy."""
     stale = [name for name, text in outputs.items() if _read(root / name) != text]
     extra = _extra_files(root, outputs)
     for name in [*stale, *extra]:
@@ -67,7 +67,7 @@ def check(root: Path, outputs: dict[str, str]) -> int:
 
 
 def write(root: Path, outputs: dict[str, str]) -> int:
-    """Makes the files what they should be, and takes away what is not one of them."""
+    """Writes the files that differ, and removes generated files that are no longer outputs."""
     for name, text in outputs.items():
         path = root / name
         if _read(path) != text:
@@ -89,7 +89,7 @@ def _read(path: Path) -> str | None:
 
 
 def _extra_files(root: Path, outputs: dict[str, str]) -> list[str]:
-    """Modules that were generated once and are not any more."""
+    """Generated modules that are no longer outputs."""
     found = sorted((root / GENERATED_FOLDER).rglob("*.py"))
     names = [
         path.relative_to(root).as_posix()

@@ -1,6 +1,6 @@
-"""What holds for all tests: the same examples each time, and no server test left out in CI.
+"""Settings for all tests: the same Hypothesis examples each time, no skipped server test in CI.
 
-`pytest --hypothesis-profile explore` tries other examples, and more of them.
+`pytest --hypothesis-profile explore` tries more examples, and different ones each time.
 """
 
 import os
@@ -14,9 +14,9 @@ from deploy import servers
 
 REQUIRE_SERVERS = "CHAT_REQUIRE_SERVERS"
 
-settings.register_profile("house", derandomize=True, deadline=None)
+settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=1_000, deadline=None)
-settings.load_profile("house")
+settings.load_profile("fixed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,7 +43,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session", name="mariadb")
 def fixture_mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.MariaDb]:
-    """One for all tests, which may do to it what leaves it whole."""
+    """One server for all tests; a test must not stop or reconfigure it."""
     need("mariadbd")
     server = servers.MariaDb(tmp_path_factory.mktemp("mariadb"))
     server.start()
@@ -59,12 +59,12 @@ def fixture_database(mariadb: servers.MariaDb) -> str:
 
 @pytest.fixture(name="redis")
 def fixture_redis(tmp_path: Path) -> Iterator[servers.Redis]:
-    """One for this test, which may do to it whatever it likes."""
+    """A server for this test alone, which may stop or kill it."""
     need("redis-server")
     server = servers.Redis(tmp_path / "redis")
     server.start()
     yield server
-    # It has nothing to write down, and takes a tenth of a second to leave in peace.
+    # It has nothing to save, and a clean stop takes a tenth of a second.
     server.kill()
 
 

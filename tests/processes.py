@@ -1,4 +1,4 @@
-"""Nodes and clients as people run them: processes, on free ports, in temporary folders."""
+"""Nodes and clients as processes, on free ports, in temporary folders."""
 
 import contextlib
 import queue
@@ -18,9 +18,12 @@ WAIT_S = 30.0
 class Process:
     """A program whose output is read line by line, and whose input stays open."""
 
-    def __init__(self, *command: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *command: str, env: dict[str, str] | None = None, folder: Path | None = None
+    ) -> None:
         self._process = subprocess.Popen(
             command,
+            cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,8 +1,8 @@
-"""A TCP proxy that cuts, swallows and stops: what happens on the way between two programs.
+"""A TCP proxy with faults: it resets connections, edits the bytes, or holds them.
 
-One thread a direction of a connection. `cut_after(up=k)` lets k more bytes go up (from the client
-to the server) and then resets both ends; `down` counts the other way. `deaf` swallows what goes
-that way; `stopped` keeps it.
+Each direction of a connection has a thread. `cut_after(up=k)` forwards k more bytes up (from client
+to server) and then resets both ends; `down` counts the other direction. `edit` changes the bytes of
+a direction; while `passing` is not set, bytes are held.
 """
 
 import contextlib
@@ -13,11 +13,11 @@ from collections.abc import Callable
 
 HOST = "127.0.0.1"
 CHUNK = 65_536
-Swallow = Callable[[bytes], bytes]
+Edit = Callable[[bytes], bytes]
 
 
 class Proxy:
-    """Listens on `port` and carries everything to and from the target's port."""
+    """Listens on `port` and forwards connections to the target port."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
@@ -27,15 +27,15 @@ class Proxy:
         self._left: dict[str, int | None] = {"up": None, "down": None}
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self.passing = threading.Event()
-        """While it is not set nothing passes."""
+        """While it is not set, no byte is forwarded."""
         self.passing.set()
-        self.edit: dict[str, Swallow] = {}
-        """By direction: what is made of the bytes that pass."""
+        self.edit: dict[str, Edit] = {}
+        """By direction: a function that changes the bytes."""
         self._closed = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut_after(self, *, up: int | None = None, down: int | None = None) -> None:
-        """After so many more bytes that way the connection they are on is reset."""
+        """After so many more bytes in a direction, resets the connection that carries the last."""
         with self._lock:
             self._left = {"up": up, "down": down}
 
@@ -66,38 +66,38 @@ class Proxy:
                     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 with self._lock:
                     self._pairs.append((client, server))
-                for way, source, sink in (("up", client, server), ("down", server, client)):
+                for direction, source, sink in (("up", client, server), ("down", server, client)):
                     threading.Thread(
-                        target=self._carry, args=(way, source, sink), daemon=True
+                        target=self._forward, args=(direction, source, sink), daemon=True
                     ).start()
 
-    def _carry(self, way: str, source: socket.socket, sink: socket.socket) -> None:
+    def _forward(self, direction: str, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK):
                 self.passing.wait()
-                data = self.edit.get(way, bytes)(data)
-                part, is_cut = self._allow(way, data)
+                data = self.edit.get(direction, bytes)(data)
+                part, is_cut = self._allow(direction, data)
                 if part:
                     sink.sendall(part)
                 if is_cut:
                     break
         _reset(source, sink)
 
-    def _allow(self, way: str, data: bytes) -> tuple[bytes, bool]:
-        """What of it may pass, and whether that was the last."""
+    def _allow(self, direction: str, data: bytes) -> tuple[bytes, bool]:
+        """The part of the data to forward, and whether the connection is reset after it."""
         with self._lock:
-            left = self._left[way]
+            left = self._left[direction]
             if left is None:
                 return data, False
             if len(data) < left:
-                self._left[way] = left - len(data)
+                self._left[direction] = left - len(data)
                 return data, False
             self._left = {"up": None, "down": None}
             return data[:left], True
 
 
 def _reset(*sockets: socket.socket) -> None:
-    """Ends connections in a way that their peers notice at once."""
+    """Closes connections with a reset, which the peers notice at once."""
     for one in sockets:
         with contextlib.suppress(OSError):
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

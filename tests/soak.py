@@ -2,11 +2,11 @@
 
     python -m tests.soak [--rounds N]        also: make soak
 
-Twenty people with the real client session talk, to friends and in a group, through nginx to three
-nodes on MariaDB and Redis. One part after the other is killed with SIGKILL and started again a
+Twenty users with the real client session send texts, to friends and to a group, through nginx to
+three nodes on MariaDB and Redis. One part after another is killed with SIGKILL and restarted a
 second or two later; nodes are stopped, drained and, for a while, without Redis. In the end the
-log in the database is compared with what everyone saw: each `sent` is in it once, and every device
-has applied it whole, in order, once. The table tells the longest stall after each fault.
+log in the database is compared with what every device saw: each `sent` is in it once, and every
+device has applied all of it once, in order. The table shows the longest stall after each fault.
 """
 
 import argparse
@@ -36,18 +36,18 @@ from chat.storage.schema import migrate
 from deploy.cluster import Cluster
 from deploy.servers import HOST, Server
 
-PEOPLE: Final = 20
+USERS: Final = 20
 SECOND_DEVICES: Final = 4
 NODES: Final = 3
 PAUSE_S: Final = (0.2, 0.8)
-"""Between two texts of one device."""
+"""Pause between two texts of one device."""
 HEALED_S: Final = 30.0
-"""The contract: so long after the way is healthy everything has arrived."""
+"""The contract: within this time of a healthy path every entry has arrived."""
 PASSWORD: Final = "correct horse"
 
 
 @dataclass
-class Said:
+class Sent:
     text: str
     at_s: float
     settled: tuple[int, int] | None = None
@@ -55,8 +55,7 @@ class Said:
 
 
 class CountingSession(ClientSession):
-    """Counts the sends that leave, again and again if need be, and how often its node said that it
-    is about to stop."""
+    """Counts transmitted sends, repeated ones included, and `draining` pushes."""
 
     transmitted = 0
     drained = 0
@@ -72,14 +71,14 @@ class CountingSession(ClientSession):
 
 
 class Device:
-    """One device of one person: what it said and what it saw."""
+    """One device of one user: what it sent and what it applied."""
 
     def __init__(self, name: str, user: int, port: int, chance: random.Random) -> None:
         self.name = name
         self.user = user
         self.session = CountingSession(f"{name}-{chance.getrandbits(64):x}", chance.random)
         self.driver = SessionDriver(self.session, HOST, port, self._show)
-        self.said: dict[int, Said] = {}
+        self.said: dict[int, Sent] = {}
         self.applied: dict[int, list[Entry]] = {}
         self.seen_s: dict[tuple[int, int], float] = {}
         self.failed: list[notices.SendFailed] = []
@@ -90,7 +89,7 @@ class Device:
         return applied[-1].seq if applied else 0
 
     def say(self, event: events.SendChat | events.SendGroupChat) -> None:
-        self.said[event.ref] = Said(event.text, time.monotonic())
+        self.said[event.ref] = Sent(event.text, time.monotonic())
         self.driver.feed(event)
 
     def _show(self, effect: notices.AnyNotice) -> None:
@@ -109,7 +108,7 @@ class Device:
 
 @dataclass
 class Fault:
-    """What was done, from when to when something was away, and what came of it."""
+    """A fault, from when to when a part was down, and its effects."""
 
     what: str
     from_s: float
@@ -121,28 +120,28 @@ class Fault:
 
 @dataclass
 class Soak:
-    """One run. Its cluster is started and not yet used."""
+    """One run, on a cluster that is started and not yet used."""
 
     cluster: Cluster
     chance: random.Random = field(default_factory=lambda: random.Random(7))
     devices: list[Device] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    saying: bool = True
+    is_sending: bool = True
 
-    # ------------------------------------------------------------------ the crowd
+    # ------------------------------------------------------------------ the users
 
-    async def gather(self) -> None:
-        """Makes everyone friends of the next two, and members of one group; logs all in."""
+    async def log_in_all(self) -> None:
+        """Makes each user a friend of the next two and a member of one group; logs all in."""
         connection = open_mysql(Address.parse(self.cluster.nodes[0].store))
         migrate(connection)
         hashed = password_hash()
         users = []
-        for number in range(PEOPLE):
+        for number in range(USERS):
             made = execute(connection, op.CreateUser(f"person{number}", hashed, 0))
             assert isinstance(made, op.UserCreated)
             users.append(made.user.id)
         for place, user in enumerate(users):
-            for other in (users[(place + 1) % PEOPLE], users[(place + 2) % PEOPLE]):
+            for other in (users[(place + 1) % USERS], users[(place + 2) % USERS]):
                 execute(connection, op.AddFriend(user, other, 0))
                 execute(connection, op.AddFriend(other, user, 0))
         group = execute(connection, op.CreateGroup(users[0], "everyone", "", 0))
@@ -150,16 +149,16 @@ class Soak:
         for user in users[1:]:
             execute(connection, op.JoinGroup(user, group.group, 0))
         connection.close()
-        for number in range(PEOPLE + SECOND_DEVICES):
-            user = users[number % PEOPLE]
+        for number in range(USERS + SECOND_DEVICES):
+            user = users[number % USERS]
             device = Device(f"device{number}", user, self.cluster.port, self.chance)
             self.devices.append(device)
             device.driver.feed(events.LogIn(user, PASSWORD))
         await self._until(lambda: all(device.session.logged_in for device in self.devices), 60)
 
-    async def talk(self, device: Device) -> None:
+    async def send_texts(self, device: Device) -> None:
         chance = self.chance
-        while self.saying:
+        while self.is_sending:
             await asyncio.sleep(chance.uniform(*PAUSE_S))
             ref = len(device.said) + 1
             text = f"{device.name} says {ref}"
@@ -178,7 +177,7 @@ class Soak:
     # ------------------------------------------------------------------ faults
 
     async def away(self, what: str, server: Server, seconds: float) -> None:
-        """Kills a part with SIGKILL, and starts it again after a while."""
+        """Kills a part with SIGKILL, and starts it again after `seconds`."""
 
         def kill() -> None:
             server.kill()
@@ -190,18 +189,18 @@ class Soak:
         await self._during(f"SIGSTOP {what} {seconds:g} s", server.suspend, server.resume, seconds)
 
     async def drain(self, what: str, server: Server) -> None:
-        """A node is asked to end: it tells its people so, and ends when all is finished."""
+        """Stops a node with SIGTERM: it pushes `draining`, and ends when its requests are done."""
 
         def stop() -> None:
             status = server.stop()
             assert status == 0, f"{what} ended with {status}:\n{server.last_words()}"
             assert server.last_words(1) == "stopped"
 
-        before = self._told_to_go()
+        before = self._drain_pushes()
         await self._during(f"SIGTERM {what}", stop, server.start, 0.5)
-        assert self._told_to_go() > before
+        assert self._drain_pushes() > before
 
-    def _told_to_go(self) -> int:
+    def _drain_pushes(self) -> int:
         return sum(device.session.drained for device in self.devices)
 
     async def _during(
@@ -216,12 +215,12 @@ class Soak:
     # ------------------------------------------------------------------ the end
 
     async def settle(self) -> float:
-        """Lets everything arrive; how long that took. Fails after HEALED_S."""
+        """Waits until every entry has arrived; returns the seconds. Fails after HEALED_S."""
         start_s = time.monotonic()
-        await self._until(self._all_is_there, HEALED_S)
+        await self._until(self._has_arrived, HEALED_S)
         return time.monotonic() - start_s
 
-    def _all_is_there(self) -> bool:
+    def _has_arrived(self) -> bool:
         if any(device.session.unsettled for device in self.devices):
             return False
         heads: dict[int, int] = {}
@@ -237,7 +236,7 @@ class Soak:
         )
 
     def check(self) -> None:
-        """The log of the database against what everyone saw and was told."""
+        """Compares the log of the database with what every device applied and every `sent`."""
         connection = open_mysql(Address.parse(self.cluster.nodes[0].store))
         logs: dict[int, list[tuple[int, str]]] = {}
         for conversation, seq, text in connection.query(
@@ -259,13 +258,13 @@ class Soak:
                 applied = [(e.seq, e.text) for e in device.applied.get(conversation, [])]
                 log = logs.get(conversation, [])
                 assert applied == log[len(log) - len(applied) :], f"{device.name}: a run of the log"
-                # What was there before the login, the joining of the group, it need not have seen.
+                # A device need not have seen entries from before its login, such as the joinings.
                 texts = [text for _, text in log if text]
                 assert texts == [text for _, text in applied if text], f"{device.name} saw all"
         assert len(stored) == sum(len(device.said) for device in self.devices)
 
     def measure(self) -> None:
-        """Lays each text at the door of the last fault before it."""
+        """Attributes each text to the last fault before it."""
         last_seen_s: dict[tuple[int, int], float] = {}
         for device in self.devices:
             for place, at_s in device.seen_s.items():
@@ -282,7 +281,7 @@ class Soak:
                     fault.longest_seen_s = max(fault.longest_seen_s, seen_s)
 
     def check_times(self) -> None:
-        """Nobody's way is broken for longer than a node stands still; then the contract counts."""
+        """The longest break of a path is a suspended node; after that the contract holds."""
         most_s = HEALED_S + max(
             (fault.to_s - fault.from_s for fault in self.faults if "SIGSTOP" in fault.what),
             default=0.0,
@@ -290,7 +289,7 @@ class Soak:
         for fault in self.faults:
             assert fault.longest_seen_s < most_s, f"{fault.what}: {fault.longest_seen_s:.1f} s"
 
-    def tell(self) -> str:
+    def report(self) -> str:
         said = sum(len(device.said) for device in self.devices)
         acked = sum(one.settled is not None for d in self.devices for one in d.said.values())
         resent = sum(device.session.transmitted for device in self.devices) - said
@@ -320,31 +319,31 @@ def password_hash() -> str:
 
 
 async def soak(cluster: Cluster, plan: Callable[[Soak], Awaitable[None]]) -> Soak:
-    """Runs the plan's faults under a steady stream, and checks everything."""
+    """Runs the plan's faults under a steady stream of texts, and checks the contract."""
     run = Soak(cluster)
-    await run.gather()
-    talks = [asyncio.create_task(run.talk(device)) for device in run.devices]
+    await run.log_in_all()
+    senders = [asyncio.create_task(run.send_texts(device)) for device in run.devices]
     try:
         await asyncio.sleep(1)
         run.faults.append(Fault("nothing", time.monotonic(), time.monotonic()))
         await asyncio.sleep(1)
         await plan(run)
-        run.saying = False
-        await asyncio.gather(*talks)
+        run.is_sending = False
+        await asyncio.gather(*senders)
         await run.settle()
         run.check()
         run.measure()
         return run
     finally:
-        run.saying = False
-        for talk in talks:
-            talk.cancel()
+        run.is_sending = False
+        for sender in senders:
+            sender.cancel()
         for device in run.devices:
             device.driver.close()
 
 
 async def short(run: Soak) -> None:
-    """Every fault once, each soon after the one before."""
+    """Every fault once, in quick succession."""
     cluster = run.cluster
     parts: list[tuple[str, Server]] = [
         ("node", cluster.nodes[0]),
@@ -396,7 +395,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             cluster.start()
             run = asyncio.run(soak(cluster, long(options.rounds)))
-            print(run.tell())
+            print(run.report())
             run.check_times()
         finally:
             with contextlib.suppress(Exception):

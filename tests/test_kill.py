@@ -1,5 +1,5 @@
-"""kill -9 of a node in the middle of a stream of chats, with real processes: whatever was answered
-by `sent` is in the log once, and the receiver gets all of it once, in order."""
+"""kill -9 of a node in the middle of a stream of chats, with real processes: every text answered by
+`sent` is in the log once, and the receiver gets every text once, in order."""
 
 import re
 import signal
@@ -14,7 +14,7 @@ KILLS = (120, 450, 800)
 NO_LIMITS = ("--sends-per-second", "100000", "--send-burst", "100000")
 
 
-def enter(client: ClientProcess, name: str) -> None:
+def log_in(client: ClientProcess, name: str) -> None:
     client.write("2", name, f"secret-{name}", "1", name, f"secret-{name}")
     client.wait_for(rf"\b{name}\b.*\d|\d.*\b{name}\b")
 
@@ -24,8 +24,8 @@ def test_a_stream_of_chats_survives_kill_9(tmp_path: Path) -> None:
     node = NodeProcess(port, store, *NO_LIMITS)
     ann, bob = ClientProcess(port), ClientProcess(port)
     try:
-        enter(ann, "ann")
-        enter(bob, "bob")
+        log_in(ann, "ann")
+        log_in(bob, "bob")
         ann.write("addfriend:bob")
         bob.wait_for("ann")
         bob.write("addfriend:ann")

@@ -16,8 +16,8 @@ each_transcript = pytest.mark.parametrize("path", FILES, ids=[path.stem for path
 
 
 class TwoNodes:
-    """Two nodes behind nginx, which sends each new connection to the one that has fewer. At a
-    restart both are told to stop, and start again."""
+    """Two nodes behind nginx, which sends a new connection to the node with fewer. A restart
+    stops both nodes, and then starts them."""
 
     is_cluster = True
 
@@ -45,8 +45,8 @@ class TwoNodes:
 
 @each_transcript
 def test_transcript_on_one_node(path: Path, tmp_path: Path) -> None:
-    with contextlib.closing(transcript.OneNode(tmp_path)) as site:
-        transcript.check(path, site)
+    with contextlib.closing(transcript.OneNode(tmp_path)) as service:
+        transcript.check(path, service)
 
 
 @pytest.mark.servers
@@ -55,5 +55,5 @@ def test_transcript_through_the_balancer_on_two_nodes(
     path: Path, tmp_path: Path, mariadb: MariaDb, redis: Redis
 ) -> None:
     need("nginx")
-    with contextlib.closing(TwoNodes(tmp_path, mariadb, redis)) as site:
-        transcript.check(path, site)
+    with contextlib.closing(TwoNodes(tmp_path, mariadb, redis)) as service:
+        transcript.check(path, service)

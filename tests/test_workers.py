@@ -16,16 +16,16 @@ from chat.options import EXIT_USAGE
 from deploy.servers import Redis, free_port
 from tests.processes import ClientProcess, Process
 from tests.test_cli import HOST, chat_node, said
-from tests.test_kill import enter
+from tests.test_kill import log_in
 
 WORKERS = 2
 CLIENTS = 6
-"""So many that hardly ever all are at one worker."""
+"""Enough that all of them at one worker is very unlikely."""
 WAIT_S = 20.0
 
 
 class Cluster:
-    """A chat-node with workers, and what they need."""
+    """A chat-node with workers, on MariaDB and Redis."""
 
     def __init__(self, database: str, redis: Redis) -> None:
         self.database = database
@@ -60,7 +60,7 @@ def fixture_cluster(database: str, redis: Redis) -> Iterator[Cluster]:
 
 
 def is_there(process: int) -> bool:
-    """Whether the process lives; one that only waits for its parent to look does not."""
+    """Whether the process is alive; a zombie is not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
@@ -79,7 +79,7 @@ def test_people_at_different_workers_chat_while_one_is_killed(cluster: Cluster) 
     clients = [ClientProcess(cluster.port) for _ in range(CLIENTS)]
     try:
         for number, client in enumerate(clients):
-            enter(client, f"user{number}")
+            log_in(client, f"user{number}")
         clients[0].write("creategroup:all:of us")
         (made,) = clients[0].wait_for(r"^You made the group all \(\d+\)")
         group = re.findall(r"\((\d+)\)", made)[0]

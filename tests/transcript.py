@@ -1,18 +1,18 @@
-"""Transcripts: what people say to a node and what it says to them, line by line, as a file.
+"""Transcripts: the lines that clients send to a node and the lines they get, as a file.
 
     # a comment
-    ann: connect            a connection is made; ann: hang up ends it
-    node: restart           what she connects to is ended and started again
+    ann: connect            a connection is made; ann: disconnect ends it
+    node: restart           the node or cluster is restarted
     ann> {"type": …}        Ann's client sends this line
     ann< {"type": …}        the next line that Ann's client gets
 
 Times and tokens are written as "*". A transcript is checked line by line over real sockets against
-a site: one node, or a cluster. After a change that is meant, `python -m tests.transcript FILE`
-plays the lines that are sent to one node and writes what comes back.
+a server: one node, or a cluster. After an intended change, `python -m tests.transcript FILE`
+sends the lines to one node and writes the answers into the file.
 
-In one thing a cluster differs: a node that shows a new friend has yet to find out whether another
-node has them. Where one node says that a new friend is online, `offline` will do, if the news that
-they are online comes after it.
+A cluster may differ in one point: a node that pushes a new friend does not know yet whether the
+friend is online at another node. Where one node pushes a new friend as online, a cluster may push
+`offline`, and the presence `online` after it.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ QUIET_S = 0.4
 
 
 def mask(value: Any) -> Any:
-    """The value with what differs from run to run left out."""
+    """The value with the fields masked that differ from run to run."""
     if isinstance(value, dict):
         return {k: "*" if k in MASKED else mask(v) for k, v in value.items()}
     if isinstance(value, list):
@@ -42,8 +42,8 @@ def mask(value: Any) -> Any:
     return value
 
 
-class Site(Protocol):
-    """What people connect to."""
+class Service(Protocol):
+    """One node or a cluster, with the port that clients connect to."""
 
     is_cluster: bool
 
@@ -51,7 +51,7 @@ class Site(Protocol):
     def port(self) -> int: ...
 
     def restart(self) -> None:
-        """Ends it, with all connections, and starts it again on what it has stored."""
+        """Stops it, which ends all connections, and starts it again on the same store."""
 
     def close(self) -> None: ...
 
@@ -74,76 +74,76 @@ class OneNode:
         self._node.close()
 
 
-class Stage:
-    """A site and the connections to it, by name."""
+class Clients:
+    """Connections to a service, by client name."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, service: Service) -> None:
+        self._service = service
         self._sockets: dict[str, socket.socket] = {}
         self._buffers: dict[str, bytes] = {}
-        self._owed: dict[str, list[Any]] = {}
-        """News of presence that still have to come."""
+        self._expected_later: dict[str, list[Any]] = {}
+        """Pushes of presence that must still come."""
 
-    def command(self, who: str, what: str) -> None:
-        if what == "restart":
-            self._site.restart()
-        elif what == "connect":
-            if who in self._sockets:
-                self._sockets[who].close()
-            self._sockets[who] = socket.create_connection(("127.0.0.1", self._site.port))
-            self._buffers[who] = b""
-            self._owed[who] = []
+    def command(self, client: str, action: str) -> None:
+        if action == "restart":
+            self._service.restart()
+        elif action == "connect":
+            if client in self._sockets:
+                self._sockets[client].close()
+            self._sockets[client] = socket.create_connection(("127.0.0.1", self._service.port))
+            self._buffers[client] = b""
+            self._expected_later[client] = []
         else:
-            assert what == "hang up", what
-            self._sockets.pop(who).close()
-            del self._buffers[who], self._owed[who]
+            assert action == "disconnect", action
+            self._sockets.pop(client).close()
+            del self._buffers[client], self._expected_later[client]
 
-    def send(self, who: str, line: str) -> None:
-        self._sockets[who].sendall(line.encode() + b"\n")
+    def send(self, client: str, line: str) -> None:
+        self._sockets[client].sendall(line.encode() + b"\n")
 
-    def receive(self, who: str, seconds: float = ANSWER_S) -> Any:
+    def receive(self, client: str, seconds: float = ANSWER_S) -> Any:
         """The next line, masked; None if there is none in time."""
-        while b"\n" not in self._buffers[who]:
-            ready, _, _ = select.select([self._sockets[who]], [], [], seconds)
-            data = self._sockets[who].recv(65_536) if ready else b""
+        while b"\n" not in self._buffers[client]:
+            ready, _, _ = select.select([self._sockets[client]], [], [], seconds)
+            data = self._sockets[client].recv(65_536) if ready else b""
             if not data:
                 return None
-            self._buffers[who] += data
-        line, _, self._buffers[who] = self._buffers[who].partition(b"\n")
+            self._buffers[client] += data
+        line, _, self._buffers[client] = self._buffers[client].partition(b"\n")
         return mask(json.loads(line))
 
-    def receive_as(self, who: str, expected: Any) -> Any:
-        """The next line, or what is expected if it comes to the same."""
-        got = self.receive_news(who)
-        if self._site.is_cluster and got is not None and got["type"] == "friend":
+    def receive_as(self, client: str, expected: Any) -> Any:
+        """The next line, or `expected` if the line is an allowed variant of it."""
+        got = self.receive_next(client)
+        if self._service.is_cluster and got is not None and got["type"] == "friend":
             friend = {**got["friend"], "state": "online"}
             if got != expected and {**got, "friend": friend} == expected:
                 news = {"type": "presence", "user": friend["id"], "state": "online"}
-                self._owed[who].append(news)
+                self._expected_later[client].append(news)
                 return expected
         return got
 
-    def receive_news(self, who: str) -> Any:
-        """The next line that was not owed."""
-        while (got := self.receive(who)) in self._owed[who]:
-            self._owed[who].remove(got)
+    def receive_next(self, client: str) -> Any:
+        """The next line that is not one of the presence pushes expected later."""
+        while (got := self.receive(client)) in self._expected_later[client]:
+            self._expected_later[client].remove(got)
         return got
 
-    def receive_owed(self) -> None:
-        """Waits for all that is owed, which may be long in coming, and fails if it is not."""
-        for who, owed in self._owed.items():
-            while owed:
-                got = self.receive(who)
-                assert got in owed, f"{who} was owed {owed} and got {got}"
-                owed.remove(got)
+    def receive_expected_later(self) -> None:
+        """Waits for the presence pushes expected later; fails if another line comes."""
+        for client, pushes in self._expected_later.items():
+            while pushes:
+                got = self.receive(client)
+                assert got in pushes, f"{client} expects {pushes} and got {got}"
+                pushes.remove(got)
 
     def stray(self, seconds: float) -> tuple[str, bytes] | None:
-        """Who gets anything within that time, and what."""
-        for who, data in self._buffers.items():
+        """The first client that gets another byte within `seconds`, and the bytes."""
+        for client, data in self._buffers.items():
             if data:
-                return who, data
+                return client, data
         deadline = time.monotonic() + seconds
-        waiting = {one: who for who, one in self._sockets.items()}
+        waiting = {one: client for client, one in self._sockets.items()}
         while waiting and (left_s := deadline - time.monotonic()) > 0:
             for one in select.select(list(waiting), [], [], left_s)[0]:
                 if data := one.recv(65_536):
@@ -160,41 +160,41 @@ class Stage:
 
 
 def parse(line: str) -> tuple[str, str, str] | None:
-    """Who, one of `:<>`, and the rest; None for comments and blank lines."""
+    """Client, one of `:<>`, and the rest; None for comments and blank lines."""
     if not line.strip() or line.startswith("#"):
         return None
     place = min(at for at in (line.find(sign) for sign in ":<>") if at > 0)
     return line[:place], line[place], line[place + 1 :].strip()
 
 
-def check(path: Path, site: Site) -> None:
-    """Plays a transcript; raises AssertionError at the first line that is not so."""
-    with contextlib.closing(Stage(site)) as stage:
+def check(path: Path, service: Service) -> None:
+    """Plays a transcript; raises AssertionError at the first line that differs."""
+    with contextlib.closing(Clients(service)) as clients:
         for number, line in enumerate(path.read_text().splitlines(), 1):
             parts = parse(line)
             if parts is None:
                 continue
-            who, sign, rest = parts
+            client, sign, rest = parts
             if sign == ":":
-                stage.command(who, rest)
+                clients.command(client, rest)
             elif sign == ">":
-                stage.send(who, rest)
+                clients.send(client, rest)
             else:
                 expected = json.loads(rest)
-                got = stage.receive_as(who, expected)
-                assert got == expected, f"{path.name}:{number}: {who} got {got}"
-        stage.receive_owed()
-        stray = stage.stray(QUIET_S)
+                got = clients.receive_as(client, expected)
+                assert got == expected, f"{path.name}:{number}: {client} got {got}"
+        clients.receive_expected_later()
+        stray = clients.stray(QUIET_S)
         assert stray is None, f"{path.name}: at the end came to {stray}"
 
 
 def write(path: Path) -> None:
-    """Plays what is sent in a transcript, and writes it with all that came back."""
+    """Plays the sent lines of a transcript, and writes the file with all answers."""
     lines: list[str] = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        contextlib.closing(OneNode(Path(folder))) as site,
-        contextlib.closing(Stage(site)) as stage,
+        contextlib.closing(OneNode(Path(folder))) as service,
+        contextlib.closing(Clients(service)) as clients,
     ):
         for line in path.read_text().splitlines():
             parts = parse(line)
@@ -203,13 +203,13 @@ def write(path: Path) -> None:
             lines.append(line)
             if parts is None:
                 continue
-            who, sign, rest = parts
+            client, sign, rest = parts
             if sign == ":":
-                stage.command(who, rest)
+                clients.command(client, rest)
             else:
-                stage.send(who, rest)
-            for name in stage.names():
-                while (got := stage.receive(name, QUIET_S)) is not None:
+                clients.send(client, rest)
+            for name in clients.names():
+                while (got := clients.receive(name, QUIET_S)) is not None:
                     lines.append(f"{name}< {json.dumps(got, ensure_ascii=False)}")
     path.write_text("\n".join(lines) + "\n")
 

@@ -5,8 +5,8 @@ and a quarter of it. Above the first, WriteBufferFull is fed; below the second, 
 in between, WriteBufferDrained every few seconds while the buffer shrinks, so that the node can tell
 a slow peer from a dead one.
 
-When a peer shuts its side down (`nc -N` does), EndOfInput is fed and the socket stays open until the
-node closes it.
+When a peer shuts its side down (`nc -N` does), EndOfInput is fed, and the socket stays open until
+the node closes it.
 
 A connection from a trusted balancer begins with a PROXY header. Its ConnectionOpened is fed when
 the header has come, with the address in it; if none comes in time, the connection is aborted and

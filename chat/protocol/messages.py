@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from chat.protocol.errors import ErrorCode
 
 RequestId: TypeAlias = Annotated[int, Meta(ge=0, le=9007199254740992)]
-"""A number of the client's choosing that its reply repeats."""
+"""A number chosen by the client; the reply repeats it."""
 
 UserId: TypeAlias = Annotated[int, Meta(ge=1, le=9007199254740992)]
 """A user's number."""
@@ -25,7 +25,7 @@ Cursor: TypeAlias = Annotated[int, Meta(ge=0, le=9007199254740992)]
 """The last seq that was applied; 0 before the first."""
 
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=9007199254740992)]
-"""How many there are."""
+"""A number of things."""
 
 TimeMs: TypeAlias = Annotated[int, Meta(ge=0, le=9007199254740992)]
 """Milliseconds since 1970-01-01 UTC."""
@@ -34,7 +34,7 @@ DurationMs: TypeAlias = Annotated[int, Meta(ge=0, le=9007199254740992)]
 """A span of time in milliseconds."""
 
 PageLimit: TypeAlias = Annotated[int, Meta(ge=1, le=200)]
-"""How many entries at most."""
+"""The largest number of entries wanted."""
 
 UserName: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=32, pattern=r"^(?![0-9]+\Z)[A-Za-z0-9_.-]+\Z")
@@ -49,10 +49,10 @@ Password: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
 """8–128 bytes of UTF-8."""
 
 Token: TypeAlias = Annotated[str, Meta(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}\Z")]
-"""A device's secret, 256 random bits in hexadecimal. It stands for the password until `logout`."""
+"""A device's secret, 256 random bits in hexadecimal. It replaces the password until `logout`."""
 
 Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[!-~]+\Z")]
-"""The sender's own name for one send, printable ASCII. The same key again is the same send."""
+"""The sender's unique name for one send, printable ASCII. A repeated key repeats the same send."""
 
 KeyShape: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 """Key before its pattern is looked at: rules.PATTERNS."""
@@ -60,7 +60,7 @@ KeyShape: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Text: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=4000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+\Z")
 ]
-"""1–4,000 code points; of the control characters only newline and tab."""
+"""1–4,000 code points; no control characters but newline and tab."""
 
 TextShape: TypeAlias = Annotated[str, Meta(min_length=1, max_length=4000)]
 """Text before its pattern is looked at: rules.PATTERNS."""
@@ -79,14 +79,14 @@ Description: TypeAlias = Annotated[
 """At most 256 code points without control characters."""
 
 NodeName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
-"""What the node calls itself."""
+"""The name of the node."""
 
 Sentence: TypeAlias = Annotated[str, Meta(min_length=1, max_length=400)]
-"""One sentence for a person that says what to do."""
+"""One sentence for the user on what to do."""
 
 
 class PresenceState(enum.StrEnum):
-    """Whether a user is there."""
+    """Whether a user is connected."""
 
     ONLINE = "online"
     """A node has the user connected."""
@@ -95,7 +95,7 @@ class PresenceState(enum.StrEnum):
 
 
 class Role(enum.StrEnum):
-    """What a user is in a group."""
+    """The role of a member in a group."""
 
     OWNER = "owner"
     """May rename and delete the group."""
@@ -104,10 +104,10 @@ class Role(enum.StrEnum):
 
 
 class EntryKind(enum.StrEnum):
-    """What an entry records."""
+    """The kind of event that an entry records."""
 
     TEXT = "text"
-    """Somebody said something."""
+    """The user in `from` sent a text."""
     JOINED = "joined"
     """The user in `from` became a member with this entry."""
     LEFT = "left"
@@ -117,11 +117,11 @@ class EntryKind(enum.StrEnum):
     RENAMED = "renamed"
     """The owner in `from` renamed the group; `text` is the new name."""
     DELETED = "deleted"
-    """The owner in `from` ended the group; the last entry there is."""
+    """The owner in `from` deleted the group; this is the last entry."""
 
 
 class User(Struct, frozen=True, kw_only=True, gc=False):
-    """A user, as others see one."""
+    """A user, as other users see it."""
 
     id: UserId
     name: UserName
@@ -133,7 +133,7 @@ class Friend(Struct, frozen=True, kw_only=True, gc=False):
     id: UserId
     name: UserName
     state: PresenceState
-    """As far as is known now."""
+    """As far as the node knows."""
     conversation: ConversationId
     seq: Cursor
     """The head of the conversation; 0 when it is empty."""
@@ -153,7 +153,7 @@ class Group(Struct, frozen=True, kw_only=True, gc=False):
     read: Cursor
     """The user has read up to here."""
     since: Seq
-    """The first entry this member may see."""
+    """The first entry that this member may see."""
 
 
 class Member(Struct, frozen=True, kw_only=True, gc=False):
@@ -177,7 +177,7 @@ class Entry(
     at: TimeMs
     """When it was stored."""
     key: Key | None = None
-    """Only on an entry of one's own that was sent with one."""
+    """Only in the sender's own entries that carried a key."""
 
 
 class Limits(Struct, frozen=True, kw_only=True, gc=False):
@@ -195,7 +195,7 @@ class Limits(Struct, frozen=True, kw_only=True, gc=False):
 class RegisterRequest(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="register"
 ):
-    """Makes an account. The connection is not logged in by it. -> registered"""
+    """Creates an account. It does not log the connection in. -> registered"""
 
     id: RequestId
     name: UserName
@@ -203,7 +203,8 @@ class RegisterRequest(
 
 
 class LoginRequest(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="login"):
-    """Proves who is there and makes this connection a device of that user. -> logged_in"""
+    """Authenticates the user by password and makes this connection a device of that user. ->
+    logged_in"""
 
     id: RequestId
     user: UserRef
@@ -211,24 +212,25 @@ class LoginRequest(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"
 
 
 class ResumeRequest(Struct, frozen=True, kw_only=True, tag_field="type", tag="resume"):
-    """Takes a device up again after its connection was lost; its backlog starts after the given
-    cursors. -> logged_in"""
+    """Logs a device in by its token after its connection was lost; the backlog starts after the
+    given cursors. -> logged_in"""
 
     id: RequestId
     token: Token
     cursors: dict[ConversationId, Cursor] = msgspec.field(default_factory=dict)
-    """The last seq applied, by conversation; one that is not named starts at what was read."""
+    """The last seq applied, by conversation; a conversation not named here starts at the last entry
+    read."""
 
 
 class LogoutRequest(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="logout"):
-    """Ends the device; its token is worth nothing from now on. The connection lives and may log in
-    again. -> done"""
+    """Ends the device and revokes its token. The connection stays open and may log in again. ->
+    done"""
 
     id: RequestId
 
 
 class ProfileRequest(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="profile"):
-    """Asks who one is. -> profile"""
+    """Asks for the profile of the user. -> profile"""
 
     id: RequestId
 
@@ -236,7 +238,7 @@ class ProfileRequest(Struct, frozen=True, kw_only=True, gc=False, tag_field="typ
 class SnapshotRequest(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="snapshot"
 ):
-    """Asks for friends, groups and open friend requests as they are now. -> snapshot"""
+    """Asks for the current friends, groups and open friend requests. -> snapshot"""
 
     id: RequestId
 
@@ -244,8 +246,8 @@ class SnapshotRequest(
 class AddFriendRequest(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="add_friend"
 ):
-    """Asks a user to be friends, or says yes to one who asked. Once mutual, both get `friend`. ->
-    done"""
+    """Sends a friend request, or accepts the request of the other user. Once mutual, both get
+    `friend`. -> done"""
 
     id: RequestId
     user: UserRef
@@ -254,29 +256,30 @@ class AddFriendRequest(
 class RemoveFriendRequest(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="remove_friend"
 ):
-    """Ends a friendship: both get `friend_removed`. Or takes back or declines a request: the one
-    who was asked gets it. -> done"""
+    """Ends a friendship: both users get `friend_removed`. Or withdraws or declines a friend
+    request: the user who got the request gets `friend_removed`. -> done"""
 
     id: RequestId
     user: UserRef
 
 
 class BlockRequest(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="block"):
-    """Neither of the two can chat to the other or ask to be friends until `unblock`. -> done"""
+    """Blocks a user. Until `unblock` neither user can chat to the other or send a friend request.
+    -> done"""
 
     id: RequestId
     user: UserRef
 
 
 class UnblockRequest(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="unblock"):
-    """Takes one's own block back. -> done"""
+    """Removes the user's own block of another user. -> done"""
 
     id: RequestId
     user: UserRef
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="chat"):
-    """Says something to a friend. -> sent"""
+    """Sends a text to a friend. -> sent"""
 
     id: RequestId
     to: UserRef
@@ -287,7 +290,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True, gc=False, tag_field="type",
 class CreateGroupRequest(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="create_group"
 ):
-    """Makes a group with oneself as owner and only member. -> group_created"""
+    """Creates a group with the user as owner and only member. -> group_created"""
 
     id: RequestId
     name: GroupName
@@ -297,7 +300,7 @@ class CreateGroupRequest(
 class JoinGroupRequest(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="join_group"
 ):
-    """Becomes a member. Entries are seen from the joining on. -> joined"""
+    """Makes the user a member, who sees the entries from the joining on. -> joined"""
 
     id: RequestId
     group: ConversationId
@@ -306,8 +309,8 @@ class JoinGroupRequest(
 class LeaveGroupRequest(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="leave_group"
 ):
-    """Ends one's membership. An owner hands the group to the longest-standing member; the last to
-    leave closes it. -> done"""
+    """Ends the user's membership. When the owner leaves, the longest-standing member becomes owner;
+    when the last member leaves, the group is closed. -> done"""
 
     id: RequestId
     group: ConversationId
@@ -316,7 +319,7 @@ class LeaveGroupRequest(
 class DeleteGroupRequest(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="delete_group"
 ):
-    """Ends the group for all its members. -> done"""
+    """Deletes the group for all its members. -> done"""
 
     id: RequestId
     group: ConversationId
@@ -331,18 +334,18 @@ class RenameGroupRequest(
     tag_field="type",
     tag="rename_group",
 ):
-    """Gives the group another name, or another description. If both are as they were, nothing is
-    recorded. -> done"""
+    """Changes the name or the description of a group. If neither differs, no entry is stored. ->
+    done"""
 
     id: RequestId
     group: ConversationId
     name: GroupName
     description: Description | None = None
-    """Without it the description stays."""
+    """If it is left out, the description stays."""
 
 
 class MembersRequest(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="members"):
-    """Asks who is in a group. -> members"""
+    """Asks for the members of a group. -> members"""
 
     id: RequestId
     group: ConversationId
@@ -351,7 +354,7 @@ class MembersRequest(Struct, frozen=True, kw_only=True, gc=False, tag_field="typ
 class GroupChatRequest(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="group_chat"
 ):
-    """Says something to a group. -> sent"""
+    """Sends a text to a group. -> sent"""
 
     id: RequestId
     group: ConversationId
@@ -362,8 +365,8 @@ class GroupChatRequest(
 class HistoryRequest(
     Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, tag_field="type", tag="history"
 ):
-    """Reads a page of a conversation, oldest first. With `after`, the entries that follow it; else
-    those before `before`, or the newest. Both together are a `bad_message`. -> entries"""
+    """Reads a page of a conversation, oldest entry first: the entries after `after`, the entries
+    before `before`, or else the newest. Both fields together are a `bad_message`. -> entries"""
 
     id: RequestId
     conversation: ConversationId
@@ -377,7 +380,7 @@ class HistoryRequest(
 class MarkReadRequest(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="mark_read"
 ):
-    """Says that the user has read a conversation up to an entry. It never goes back. -> done"""
+    """Marks a conversation as read up to an entry. The mark never goes back. -> done"""
 
     id: RequestId
     conversation: ConversationId
@@ -385,7 +388,7 @@ class MarkReadRequest(
 
 
 class PingRequest(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="ping"):
-    """Shows the node that the peer is there, and the other way round. -> pong"""
+    """Checks that the connection works; the node answers with `pong`. -> pong"""
 
     id: RequestId
 
@@ -400,7 +403,7 @@ class RegisteredReply(
 
 
 class LoggedInReply(Struct, frozen=True, kw_only=True, tag_field="type", tag="logged_in"):
-    """The connection is a device of `user`. Every entry past its cursors follows, in order."""
+    """The connection is a device of `user`. Every entry after its cursors follows, in order."""
 
     re: RequestId
     user: User
@@ -408,30 +411,30 @@ class LoggedInReply(Struct, frozen=True, kw_only=True, tag_field="type", tag="lo
     friends: tuple[Friend, ...]
     groups: tuple[Group, ...]
     requests: tuple[User, ...]
-    """Users who wait for an answer to their friend request."""
+    """The users whose friend requests await an answer."""
 
 
 class DoneReply(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="done"):
-    """It is stored; there is nothing more to say of it."""
+    """The request was carried out and is stored; the reply carries no data."""
 
     re: RequestId
 
 
 class ProfileReply(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="profile"):
-    """Who one is."""
+    """The profile of the user."""
 
     re: RequestId
     user: User
     registered_at: TimeMs
-    """When the account was made."""
+    """When the account was created."""
     devices: Count
-    """Devices that hold a token."""
+    """The number of devices with a valid token."""
     friends: Count
     groups: Count
 
 
 class SnapshotReply(Struct, frozen=True, kw_only=True, tag_field="type", tag="snapshot"):
-    """Friends, groups and open requests as they are now."""
+    """The current friends, groups and open friend requests."""
 
     re: RequestId
     friends: tuple[Friend, ...]
@@ -440,8 +443,8 @@ class SnapshotReply(Struct, frozen=True, kw_only=True, tag_field="type", tag="sn
 
 
 class SentReply(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="sent"):
-    """The entry is committed. On the sending device it stands in the entry's place in the stream:
-    the entry itself is not pushed there."""
+    """The entry is committed. On the sending device `sent` takes the place of the entry in the
+    stream: the entry itself is not pushed there."""
 
     re: RequestId
     conversation: ConversationId
@@ -467,7 +470,7 @@ class JoinedReply(Struct, frozen=True, kw_only=True, gc=False, tag_field="type",
 
 
 class MembersReply(Struct, frozen=True, kw_only=True, tag_field="type", tag="members"):
-    """Who is in the group, longest-standing first."""
+    """The members of the group, longest-standing first."""
 
     re: RequestId
     group: ConversationId
@@ -481,11 +484,11 @@ class EntriesReply(Struct, frozen=True, kw_only=True, tag_field="type", tag="ent
     conversation: ConversationId
     entries: tuple[Entry, ...]
     more: bool
-    """Whether there are more on the far side of the page."""
+    """Whether there are more entries in the direction of the page."""
 
 
 class PongReply(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="pong"):
-    """The node is there."""
+    """The answer to `ping`."""
 
     re: RequestId
 
@@ -493,14 +496,14 @@ class PongReply(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", t
 class ErrorReply(
     Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, tag_field="type", tag="error"
 ):
-    """The request was not carried out and nothing of it was stored. Without `re`: the line could
-    not be told apart well enough to answer it, or the connection is about to be closed."""
+    """The request was not carried out and nothing of it was stored. Without `re`: the line had no
+    readable `id`, or the connection is about to be closed."""
 
     re: RequestId | None = None
     code: ErrorCode
     message: Sentence
     retry_after_ms: DurationMs | None = None
-    """Waiting this long helps."""
+    """How long to wait before a repeated attempt."""
 
 
 class WelcomePush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="welcome"):
@@ -534,13 +537,13 @@ class MessagePush(
     at: TimeMs
     """When it was stored."""
     key: Key | None = None
-    """Only on an entry of one's own that was sent with one."""
+    """Only in the sender's own entries that carried a key."""
 
 
 class FriendRequestPush(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="friend_request"
 ):
-    """A user would like to be friends; `add_friend` says yes, `remove_friend` no."""
+    """A user has sent a friend request; `add_friend` accepts it, `remove_friend` declines it."""
 
     user: User
 
@@ -554,20 +557,20 @@ class FriendPush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", 
 class FriendRemovedPush(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="friend_removed"
 ):
-    """A friendship ended, or a request for one was taken back or declined."""
+    """A friendship ended, or a friend request was withdrawn or declined."""
 
     user: User
 
 
 class PresencePush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="presence"):
-    """A friend came or went."""
+    """A friend came online or went offline."""
 
     user: UserId
     state: PresenceState
 
 
 class GroupPush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="group"):
-    """A group that is new to the user, or that changed."""
+    """A group that the user joined, or that changed."""
 
     group: Group
 
@@ -575,14 +578,14 @@ class GroupPush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", t
 class GroupDeletedPush(
     Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="group_deleted"
 ):
-    """The user is no longer in the group, because it ended or because the user left it."""
+    """The user is no longer a member of the group, because it was deleted or the user left it."""
 
     group: ConversationId
 
 
 class ReceiptPush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="receipt"):
-    """A user has read a conversation up to an entry. Friends are told of their own conversation; a
-    user's other devices of every one."""
+    """A user has read a conversation up to an entry. It goes to the friend, for the conversation of
+    the two, and to the user's other devices, for every conversation."""
 
     conversation: ConversationId
     user: UserId
@@ -590,14 +593,14 @@ class ReceiptPush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type",
 
 
 class DrainingPush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="draining"):
-    """The node is about to stop; connect again, to another one if there is one."""
+    """The node is about to stop; connect again, to another node if there is one."""
 
     retry_after_ms: DurationMs
     """When to connect again."""
 
 
 class PingPush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="ping"):
-    """The node has heard nothing for a while; any line answers it, best an empty one."""
+    """The node has received nothing for `ping_ms`. Any line answers it, best an empty line."""
 
 
 Request: TypeAlias = (

@@ -1,5 +1,5 @@
 # Generated from spec/messages.yaml by spec/generate.py; do not edit; run `make spec`.
-"""What a session does with what happens, who may do what, and the default limits."""
+"""The action of a session for each input, the permissions, and the default limits."""
 
 import enum
 import re
@@ -41,64 +41,64 @@ class State(enum.IntEnum):
     ANONYMOUS = 0
     """Connected and not logged in."""
     AUTHENTICATING = 1
-    """A register, login or resume is being decided; everything behind it waits."""
+    """A register, login or resume is in progress; later lines wait."""
     READY = 2
     """The connection is a device of a user."""
     CLOSING = 3
-    """The connection is being closed; bytes that come are dropped unread until it is gone."""
+    """The connection is being closed; bytes received are dropped."""
 
 
 class Input(enum.IntEnum):
-    """What can happen to a session: requests first."""
+    """The inputs of a session: requests first."""
 
     REGISTER = 0
-    """Makes an account. The connection is not logged in by it."""
+    """Creates an account. It does not log the connection in."""
     LOGIN = 1
-    """Proves who is there and makes this connection a device of that user."""
+    """Authenticates the user by password and makes this connection a device of that user."""
     RESUME = 2
-    """Takes a device up again after its connection was lost; its backlog starts after the given
-    cursors."""
+    """Logs a device in by its token after its connection was lost; the backlog starts after the
+    given cursors."""
     LOGOUT = 3
-    """Ends the device; its token is worth nothing from now on. The connection lives and may log in
-    again."""
+    """Ends the device and revokes its token. The connection stays open and may log in again."""
     PROFILE = 4
-    """Asks who one is."""
+    """Asks for the profile of the user."""
     SNAPSHOT = 5
-    """Asks for friends, groups and open friend requests as they are now."""
+    """Asks for the current friends, groups and open friend requests."""
     ADD_FRIEND = 6
-    """Asks a user to be friends, or says yes to one who asked. Once mutual, both get `friend`."""
+    """Sends a friend request, or accepts the request of the other user. Once mutual, both get
+    `friend`."""
     REMOVE_FRIEND = 7
-    """Ends a friendship: both get `friend_removed`. Or takes back or declines a request: the one
-    who was asked gets it."""
+    """Ends a friendship: both users get `friend_removed`. Or withdraws or declines a friend
+    request: the user who got the request gets `friend_removed`."""
     BLOCK = 8
-    """Neither of the two can chat to the other or ask to be friends until `unblock`."""
+    """Blocks a user. Until `unblock` neither user can chat to the other or send a friend
+    request."""
     UNBLOCK = 9
-    """Takes one's own block back."""
+    """Removes the user's own block of another user."""
     CHAT = 10
-    """Says something to a friend."""
+    """Sends a text to a friend."""
     CREATE_GROUP = 11
-    """Makes a group with oneself as owner and only member."""
+    """Creates a group with the user as owner and only member."""
     JOIN_GROUP = 12
-    """Becomes a member. Entries are seen from the joining on."""
+    """Makes the user a member, who sees the entries from the joining on."""
     LEAVE_GROUP = 13
-    """Ends one's membership. An owner hands the group to the longest-standing member; the last to
-    leave closes it."""
+    """Ends the user's membership. When the owner leaves, the longest-standing member becomes owner;
+    when the last member leaves, the group is closed."""
     DELETE_GROUP = 14
-    """Ends the group for all its members."""
+    """Deletes the group for all its members."""
     RENAME_GROUP = 15
-    """Gives the group another name, or another description. If both are as they were, nothing is
-    recorded."""
+    """Changes the name or the description of a group. If neither differs, no entry is stored."""
     MEMBERS = 16
-    """Asks who is in a group."""
+    """Asks for the members of a group."""
     GROUP_CHAT = 17
-    """Says something to a group."""
+    """Sends a text to a group."""
     HISTORY = 18
-    """Reads a page of a conversation, oldest first. With `after`, the entries that follow it; else
-    those before `before`, or the newest. Both together are a `bad_message`."""
+    """Reads a page of a conversation, oldest entry first: the entries after `after`, the entries
+    before `before`, or else the newest. Both fields together are a `bad_message`."""
     MARK_READ = 19
-    """Says that the user has read a conversation up to an entry. It never goes back."""
+    """Marks a conversation as read up to an entry. The mark never goes back."""
     PING = 20
-    """Shows the node that the peer is there, and the other way round."""
+    """Checks that the connection works; the node answers with `pong`."""
     BYTES = 21
     """Bytes have come on the connection."""
     BAD_FRAME = 22
@@ -150,7 +150,7 @@ class Input(enum.IntEnum):
 
 
 class Verdict(enum.IntEnum):
-    """What is done with an input."""
+    """The action for an input."""
 
     ACCEPT = 0
     """Handled."""
@@ -163,7 +163,7 @@ class Verdict(enum.IntEnum):
     CLOSE = 4
     """Closed, with an error first if there is a code."""
     NEVER = 5
-    """Cannot come about; if it does, the program is wrong."""
+    """Cannot occur; if it does, the program has a bug."""
 
 
 class Rule(NamedTuple):
@@ -173,7 +173,7 @@ class Rule(NamedTuple):
     next: State | None
     """The state after it; None where the state stays."""
     code: ErrorCode | None
-    """What the peer is told; None where it is told nothing."""
+    """The error sent to the peer, if any."""
 
 
 _ACCEPT: Final = Rule(Verdict.ACCEPT, None, None)
@@ -277,11 +277,11 @@ class GroupRole(enum.IntEnum):
     """A user and a group."""
 
     OWNER = 0
-    """Made the group or was handed it."""
+    """Created the group, or became owner when the last one left."""
     MEMBER = 1
-    """Joined it."""
+    """Joined the group."""
     OUTSIDER = 2
-    """Is not in it."""
+    """Is not a member."""
 
 
 class GroupAction(enum.IntEnum):
@@ -346,13 +346,13 @@ class DirectRole(enum.IntEnum):
     FRIEND = 0
     """Each has added the other."""
     BLOCKED_FRIEND = 1
-    """The same, but one of them blocks the other."""
+    """Friends, but one of them blocks the other."""
     BLOCKED = 2
     """Not friends, and one of them blocks the other."""
     ASKED = 3
-    """Not friends, but one of them has asked."""
-    STRANGER = 4
-    """None of these."""
+    """Not friends, but one of them has sent a friend request."""
+    UNRELATED = 4
+    """None of the above."""
     SELF = 5
     """The same user."""
 
@@ -413,7 +413,7 @@ DIRECT_ACCESS: Final[tuple[tuple[ErrorCode | None, ...], ...]] = (
         ErrorCode.NOT_MEMBER,  # HISTORY
         ErrorCode.NOT_MEMBER,  # MARK_READ
     ),
-    (  # STRANGER
+    (  # UNRELATED
         ErrorCode.NOT_FRIENDS,  # CHAT
         None,  # ADD_FRIEND
         ErrorCode.NOT_FRIENDS,  # REMOVE_FRIEND
@@ -445,11 +445,11 @@ class DefaultLimits(NamedTuple):
     nesting: int = 16
     """Deepest nesting of objects and arrays in one line."""
     in_flight: int = 64
-    """Sends of one connection that may be under way at once; more are read later."""
+    """Sends of one connection that may be unanswered at once; further ones are read later."""
     page_entries: int = 200
     """Most entries in one `entries` reply."""
     sends_per_second: int = 20
-    """Sends a user may make each second over time."""
+    """Sends a user may make each second on average."""
     send_burst: int = 40
     """Sends a user may make at once after a pause."""
     login_ms: int = 10000
@@ -461,7 +461,7 @@ class DefaultLimits(NamedTuple):
     dead_ms: int = 45000
     """Silence of the peer after which the connection is closed."""
     stall_ms: int = 60000
-    """Time a full outbound buffer may stand without progress."""
+    """Time that a full outbound buffer may make no progress."""
 
 
 LIMITS: Final = DefaultLimits()

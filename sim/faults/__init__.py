@@ -1,1 +1,4 @@
-"""Faults: which kinds a run has, when they are injected, and what each of them does."""
+"""Faults: the kinds of faults of a run, their times, and the injection of each.
+
+Nothing here checks a result, and every choice is drawn from the seed.
+"""

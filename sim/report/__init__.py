@@ -1,1 +1,4 @@
-"""What is reported of runs: coverage, summary, the smallest failing plan, the diagram."""
+"""Reports of runs: coverage, summary, the smallest failing plan, the diagram.
+
+A report reads results and traces; it never changes a run.
+"""

@@ -1,1 +1,4 @@
-"""Load on a cluster: what users do, drawn scenarios, and an adversary who breaks the protocol."""
+"""Load on a cluster: users, drawn scenarios, and an adversary that breaks the protocol.
+
+Nothing here injects a fault or checks a result.
+"""

@@ -1,1 +1,5 @@
-"""From spec/messages.yaml to code and documents: load, check, then one module an output."""
+"""Generates code and documents from spec/messages.yaml: read, check, then one module an output.
+
+Imports nothing of ours but the specification's model: what it writes must not depend on what it
+has written before.
+"""

@@ -48,7 +48,7 @@ class NamedType:
     maximum: int | None = None
     pattern: str | None = None
     apart: bool = False
-    """In requests the pattern is not looked at by msgspec, which is slow at it."""
+    """In requests msgspec does not check the pattern, since its check is slow."""
     min_bytes: int | None = None
     max_bytes: int | None = None
     union: tuple[str, ...] = ()
@@ -158,7 +158,7 @@ class State:
 
 @dataclass(frozen=True)
 class Cell:
-    """What is done with one input in one state. `next` is None where the state stays."""
+    """The action for one input in one state. `next` is None where the state stays."""
 
     verdict: Literal["ACCEPT", "ERROR", "HOLD", "IGNORE", "CLOSE", "NEVER"]
     next: str | None = None

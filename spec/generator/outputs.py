@@ -1,26 +1,26 @@
-"""From a spec to the text of every file that is made of it."""
+"""The text of every file that is generated from a spec."""
 
 from pathlib import Path
 
-from spec.generator.asyncapi import generate_asyncapi
-from spec.generator.check import find_problems
-from spec.generator.examples import find_example_problems, run_generated
-from spec.generator.load import check_schema, load_spec, read_yaml
+from spec.generator.documents.asyncapi import generate_asyncapi
+from spec.generator.documents.protocol import generate_protocol
+from spec.generator.documents.states import generate_states
 from spec.generator.model import Spec, SpecError
-from spec.generator.protocol import generate_protocol
-from spec.generator.python_errors import generate_errors
-from spec.generator.python_messages import generate_messages
-from spec.generator.python_rules import generate_rules
-from spec.generator.states import generate_states
+from spec.generator.python.errors import generate_errors
+from spec.generator.python.examples import find_example_problems, run_generated
+from spec.generator.python.messages import generate_messages
+from spec.generator.python.rules import generate_rules
+from spec.generator.reading.check import find_problems
+from spec.generator.reading.load import check_schema, load_spec, read_yaml
 
 GENERATED_FOLDER = "chat/protocol"
-"""Modules that bear the generator's header and are not written any more are taken away there."""
+"""Modules there that have the generator's header and are no longer outputs are removed."""
 
 _HERE = Path(__file__).resolve().parent.parent
 
 
 def read_spec(path: Path) -> Spec:
-    """A spec that has the right shape and makes sense. Raises SpecError."""
+    """A spec that agrees with its schema and has no mistakes. Raises SpecError."""
     content = read_yaml(path)
     check_schema(content, _HERE / "schema.json")
     spec = load_spec(content)

@@ -1,4 +1,4 @@
-"""The deployed nginx.conf before real nodes."""
+"""The deployed nginx.conf in front of real nodes."""
 
 import asyncio
 import contextlib
@@ -56,7 +56,7 @@ def test_the_node_knows_who_is_behind_nginx(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_connection_goes_to_the_node_that_has_fewest(run: Run, tmp_path: Path) -> None:
-    """Whichever of its processes nginx has take it."""
+    """Whichever nginx process accepts the connection."""
 
     async def work() -> None:
         balancers = Balancers.parse(HOST)

@@ -1,4 +1,4 @@
-"""`make cluster` as people start and end it: the real programs, all gone afterwards."""
+"""`make cluster` from start to end: the real programs, none left afterwards."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ def command(folder: Path, **environment: str) -> Process:
 
 
 def rows(cluster: Process) -> dict[str, int]:
-    """The processes that it says it started, by part."""
+    """The process ids that the command prints, by part."""
     cluster.wait_for("^ready", seconds=START_S)
     found = [re.match(r"  (\S+) +\d+ +(\d+) ", line) for line in cluster.out]
     return {row[1]: int(row[2]) for row in found if row}
@@ -53,7 +53,7 @@ def is_alive(pid: int) -> bool:
 
 
 def ask(cluster: Process, *lines: str) -> list[str]:
-    """What the client that the screen names shows to a script, through the balancer."""
+    """The output of the client that the command names, run by a script through the balancer."""
     port = int(cluster.wait_for("^ready", seconds=START_S)[0].split()[-1])
     client = ClientProcess(port)
     try:

@@ -1,4 +1,4 @@
-"""What lies in deploy/ for others to use fits the programs as they are."""
+"""The files of deploy/ agree with the programs."""
 
 import configparser
 import re

@@ -4,10 +4,10 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from spec.generator.check import find_problems
-from spec.generator.load import check_schema, load_spec, read_yaml
 from spec.generator.model import Spec, SpecError
 from spec.generator.outputs import generate_outputs
+from spec.generator.reading.check import find_problems
+from spec.generator.reading.load import check_schema, load_spec, read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC_PATH = ROOT / "spec/messages.yaml"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from spec.generate import FAILED, OK, STALE, main
-from spec.generator import python_text
 from spec.generator.model import SpecError
-from spec.generator.python_text import GENERATED_LINE
+from spec.generator.python import text as python_text
+from spec.generator.python.text import GENERATED_LINE
 from tests.spec.drafts import ROOT, SPEC_PATH
 
 GENERATED = "chat/protocol"

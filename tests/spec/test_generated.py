@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.protocol import errors, messages, rules
-from spec.generator.asyncapi import generate_asyncapi
+from spec.generator.documents.asyncapi import generate_asyncapi
 from spec.generator.model import Direction, Message, camel
 from tests.spec.drafts import load, spoiled
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from spec.generator.load import read_yaml
+from spec.generator.documents.protocol import generate_protocol
 from spec.generator.model import SpecError
-from spec.generator.protocol import generate_protocol
+from spec.generator.reading.load import read_yaml
 from tests.spec.drafts import DROP, Change, load, refusal, spoiled
 
 

@@ -77,7 +77,7 @@ class Model:
             return DirectRole.BLOCKED_FRIEND if blocked else DirectRole.FRIEND
         if blocked:
             return DirectRole.BLOCKED
-        return DirectRole.ASKED if asked else DirectRole.STRANGER
+        return DirectRole.ASKED if asked else DirectRole.UNRELATED
 
     def direct_refusal(self, user: int, ref: int | str, action: DirectAction) -> Refused | None:
         other = self.find(ref)

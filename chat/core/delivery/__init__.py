@@ -1,1 +1,5 @@
-"""Entries from the log to connections. Every entry that reaches a connection goes through here."""
+"""Delivery of entries: the log's order, cursors, catch-up, fan-out and subscriptions.
+
+Every entry that reaches a connection goes through here. Nothing here handles a request, or decides
+who may read or write.
+"""

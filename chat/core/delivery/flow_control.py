@@ -30,7 +30,7 @@ class FlowControl:
         return True
 
     def buffer_drained(self, session: Session, buffered_bytes: int) -> bool:
-        """The outbound buffer has shrunk to so many bytes. Whether it has room again."""
+        """The outbound buffer has shrunk to this size; returns whether it has room again."""
         context = self._context
         if session.step(Input.WRITE_DRAINED, context.now_ms).verdict is not Verdict.ACCEPT:
             return False

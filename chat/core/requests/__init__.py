@@ -1,2 +1,4 @@
-"""What people ask for: which request is taken when, and each request from its first operation to
-its reply."""
+"""Requests: which one is taken when, and each request from its first operation to its reply.
+
+Permissions are not decided here: the transaction of a store operation decides them.
+"""

@@ -1,1 +1,5 @@
-"""Friends, groups and requests of the users connected here, who is online, and read receipts."""
+"""Friends, groups and friend requests of the connected users, presence, and read receipts.
+
+Nothing here changes a roster: requests do that in the store; this package learns the new version
+and pushes the difference.
+"""

@@ -88,5 +88,5 @@ def read_relationship(connection: DatabaseConnection, user: int, other: int) -> 
     elif blocks:
         role = DirectRole.BLOCKED
     else:
-        role = DirectRole.ASKED if asking else DirectRole.STRANGER
+        role = DirectRole.ASKED if asking else DirectRole.UNRELATED
     return Relationship(role, user in asking, other in asking)

@@ -132,7 +132,7 @@ def set_role(
     conversation = 999
     if role is not DirectRole.SELF:
         conversation = befriend(store, ann, bob)
-    if role in (DirectRole.BLOCKED, DirectRole.ASKED, DirectRole.STRANGER):
+    if role in (DirectRole.BLOCKED, DirectRole.ASKED, DirectRole.UNRELATED):
         execute(store, RemoveFriend(ann, bob))
     if role is DirectRole.ASKED:
         execute(store, AddFriend(one, other, NOW_MS))

@@ -1,0 +1,76 @@
+"""Measurements and settings of the machine: cores, CPU time, memory, open files."""
+
+import contextlib
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+SERVER_CORE: Final = 0
+LOAD_CORE: Final = 1
+
+
+_CORES: Final = sorted(os.sched_getaffinity(0))
+"""The cores of this process when it started."""
+
+
+def _core(number: int) -> set[int]:
+    """The core with this number, or the last one of a smaller machine."""
+    return {_CORES[min(number, len(_CORES) - 1)]}
+
+
+@contextlib.contextmanager
+def on_core(number: int) -> Iterator[None]:
+    """Processes started inside run on that core alone, as do their children."""
+    before = os.sched_getaffinity(0)
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, _core(number))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of all threads of a process since its start, in ns resolution.
+
+    Reads the clock that clock_getcpuclockid(3) returns for the process.
+    """
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def memory_kib(pid: int) -> tuple[int, int]:
+    """Resident and proportional set size (RSS, PSS) of a process."""
+    fields = dict(
+        line.split(":", 1)
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    )
+    rss, pss = (int(fields[name].split()[0]) for name in ("Rss", "Pss"))
+    return rss, pss
+
+
+def allow_files(count: int) -> None:
+    """Raises the limit of open files to `count`, or to the hard limit; children inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def describe() -> dict[str, str | int]:
+    model = "unknown"
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    kernel = os.uname()
+    return {
+        "cores": os.cpu_count() or 1,
+        "processor": model,
+        "kernel": f"{kernel.sysname} {kernel.release.split('-')[0]}",
+        "python": ".".join(map(str, sys.version_info[:3])),
+    }

@@ -1,0 +1,1 @@
+"""Python modules from the model: messages, rules, errors. Writes no file; returns texts."""
