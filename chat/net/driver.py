@@ -31,9 +31,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from chat.bus.base import Bus
 from chat.core.delivery.write_coalescing import WriteCoalescer
 from chat.core.node import Node
+from chat.core.ports.bus_messages import AnyBusMessage
 from chat.core.ports.effects import (
     Announce,
     AnyEffect,
@@ -88,6 +88,20 @@ class PasswordHashing(Protocol):
     """Takes operations by ticket; their outcomes come to `Driver.answer_threadsafe`."""
 
     def submit(self, ticket: int, operation: PasswordOperation) -> None: ...
+
+
+class Bus(Protocol):
+    """What the driver needs of a bus; chat/bus/base.py has the whole contract of one."""
+
+    def publish(self, channel: str, message: AnyBusMessage) -> None: ...
+
+    def subscribe(self, channel: str, ticket: int) -> None: ...
+
+    def unsubscribe(self, channel: str) -> None: ...
+
+    def announce(self, online: tuple[int, ...], offline: tuple[int, ...]) -> None: ...
+
+    def find_presence(self, ticket: int, users: tuple[int, ...]) -> None: ...
 
 
 class Driver:
