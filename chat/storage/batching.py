@@ -5,7 +5,7 @@ The service decides by this in its threads, and the simulator in its virtual tim
 - Writes are carried out in the order in which they came. The appends at the front of the queue
   share one transaction, up to MAX_BATCH; any other write is a transaction by itself.
 - When the reply to a commit is lost, a transaction of appends is run again: their keys make that
-  safe. Of any other write the outcome is Unknown.
+  safe. Of any other write the outcome is CommitUnknown.
 """
 
 from collections import deque

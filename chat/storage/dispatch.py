@@ -34,7 +34,7 @@ def is_read(operation: StoreOperation) -> bool:
 
 
 def execute(connection: DatabaseConnection, operation: StoreOperation) -> StoreOutcome:
-    """Carries out one operation as one transaction. Raises StoreError; never gives Unknown."""
+    """Carries out one operation as one transaction. Raises StoreError; never gives CommitUnknown."""
     if is_read(operation):
         return read_batch(connection, [operation])[0]
     return write_batch(connection, AppendCache(), [operation])[0]
@@ -44,7 +44,7 @@ def write_batch(
     connection: DatabaseConnection, cache: AppendCache, operations: Sequence[StoreOperation]
 ) -> Sequence[StoreOutcome]:
     """One transaction of writes, as `take_transaction` puts them together: appends, or any other
-    write alone. Raises StoreError; never gives Unknown."""
+    write alone. Raises StoreError; never gives CommitUnknown."""
     if type(operations[0]) is Append:
         return append_batch(connection, cache, cast("Sequence[Append]", operations))
     (operation,) = operations

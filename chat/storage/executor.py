@@ -5,7 +5,7 @@ What a transaction that failed is answered by follows from what can have been st
 - Deadlock, lock timeout, a key that another node has just stored, connection lost before the
   commit: nothing was. It is run again, ATTEMPTS times at most, and then refused.
 - The commit's reply was lost. It is run again if that is safe (see batching.py); otherwise it is
-  Unknown. So is a transaction that could not be run again to an end.
+  CommitUnknown. So is a transaction that could not be run again to an end.
 - The store cannot be reached or cannot write: refused at once.
 - A bug: its traceback is logged, and it is answered by the same rule. A transaction of several
   operations is then taken apart, so that the operation at fault fails alone.
@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, NamedTuple, TypeAlias
 
-from chat.core.ports.operations import StoreOperation, StoreOutcome, Unknown
+from chat.core.ports.operations import CommitUnknown, StoreOperation, StoreOutcome
 from chat.storage.append.cache import AppendCache
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.batching import BUSY, UNAVAILABLE, is_repeatable
@@ -41,7 +41,7 @@ ATTEMPTS: Final = 5
 RETRY_S: Final = 0.3
 """How long no connection is tried after one could not be opened."""
 
-_UNKNOWN: Final = Unknown()
+_UNKNOWN: Final = CommitUnknown()
 
 _Transaction: TypeAlias = Callable[[Sequence[StoreOperation]], Sequence[StoreOutcome]]
 _log: Final = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class TransactionExecutor:
         failed: StoreOutcome,
     ) -> _Attempt:
         """`failed`: the answer if it is given up, as known from earlier attempts. Once it is
-        Unknown it stays so."""
+        CommitUnknown it stays so."""
         self.is_unreachable = self._connection is None and monotonic() < self._not_before_s
         if self.is_unreachable:
             return _Attempt(None, _not_stored_now(failed))
@@ -161,4 +161,4 @@ class TransactionExecutor:
 
 def _not_stored_now(failed: StoreOutcome) -> StoreOutcome:
     """What is answered after an attempt that stored nothing, given what was known before it."""
-    return failed if isinstance(failed, Unknown) else UNAVAILABLE
+    return failed if isinstance(failed, CommitUnknown) else UNAVAILABLE

@@ -8,8 +8,8 @@ the request comes before it, and one for the reply after it. The faults:
 
 - `deadlock`, `lock_timeout`: the transaction is rolled back and run again a little later;
 - `lost_reply`: it is committed, but the reply is lost. It is run again if that is safe; otherwise
-  the outcome is Unknown;
-- `late_commit`: the caller has given up (Unknown) before the commit comes; until then the
+  the outcome is CommitUnknown;
+- `late_commit`: the caller has given up (CommitUnknown) before the commit comes; until then the
   transaction holds its locks, and no other commits before it;
 - `slow`: request or reply takes long;
 - down: everything is refused at once, as long as the store is away. What was committed stays.
@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from chat.core.ports.operations import (
     Append,
     Appended,
+    CommitUnknown,
     StoreOperation,
     StoreOutcome,
-    Unknown,
 )
 from chat.storage.append.cache import AppendCache
 from chat.storage.backends.connection import DatabaseConnection
@@ -165,7 +165,7 @@ class StoreLink:
             return
         jobs = take_transaction(self._writes)
         if self._injects("late_commit", Phase.IN_TRANSACTION, first):
-            self._reply([(ticket, Unknown()) for ticket, _ in jobs])
+            self._reply([(ticket, CommitUnknown()) for ticket, _ in jobs])
             delay_ms = self._rng.randint(1, 2_000)
             self._store.locked_until_ms = self._world.now_ms + delay_ms
             self._world.later(delay_ms, self._run_late, [operation for _, operation in jobs])
@@ -201,7 +201,7 @@ class StoreLink:
         if is_repeatable(operations[0]):
             outcomes = self._run(operations)
         else:
-            outcomes = [Unknown() for _ in outcomes]
+            outcomes = [CommitUnknown() for _ in outcomes]
         self._reply_each(jobs, outcomes)
 
     # ------------------------------------------------------------------ delays and faults

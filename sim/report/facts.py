@@ -205,7 +205,7 @@ class Facts:
         closes = any(isinstance(effect, fx.Close) for effect in effects)
         for ticket, outcome in answers:
             operation, cause = view.queries.pop(ticket, (None, None))
-            if isinstance(outcome, op.Unknown) and closes:
+            if isinstance(outcome, op.CommitUnknown) and closes:
                 self.count("commit_unknown")
             if isinstance(operation, op.Append):
                 self._append_answered(view, operation, outcome, effects)

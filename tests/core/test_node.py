@@ -194,7 +194,7 @@ def test_other_devices_of_the_sender_get_the_entry_with_its_key(house: NodeHarne
 def test_a_reply_that_is_lost_with_its_commit_ends_the_connection(house: NodeHarness) -> None:
     befriended(house)
     ann = house.login("ann")
-    house.fail = lambda operation: op.Unknown() if isinstance(operation, op.Append) else None
+    house.fail = lambda operation: op.CommitUnknown() if isinstance(operation, op.Append) else None
     number = ann.ask("chat", to="bob", text="hi", key="k")
     house.run()
     assert not ann.open
@@ -209,7 +209,7 @@ def test_a_sent_that_waits_for_its_place_does_not_follow_the_end(house: NodeHarn
     house.fail = lambda operation: (
         UNAVAILABLE
         if isinstance(operation, op.ReadLog)
-        else op.Unknown()
+        else op.CommitUnknown()
         if isinstance(operation, op.Append) and operation.key == "a2"
         else None
     )

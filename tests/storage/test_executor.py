@@ -6,6 +6,7 @@ import pytest
 
 from chat.core.ports.operations import (
     Appended,
+    CommitUnknown,
     CreateUser,
     FindAccount,
     HeadsRead,
@@ -13,7 +14,6 @@ from chat.core.ports.operations import (
     ReadRoster,
     RosterRead,
     StoreOutcome,
-    Unknown,
     UserCreated,
 )
 from chat.storage.backends.connection import in_transaction
@@ -34,9 +34,9 @@ APPEND_FATES: list[tuple[tuple[Fault, ...], StoreOutcome | None, bool]] = [
     ((Fault.LOST_REPLY,), None, True),
     ((Fault.ODD_COMMIT,), None, True),
     ((Fault.LOST_REPLY, Fault.DEADLOCK, *LOST, Fault.LOST_REPLY), None, True),
-    ((Fault.LOST_COMMIT, *LOST * (ATTEMPTS - 1)), Unknown(), False),
-    ((Fault.LOST_REPLY, Fault.UNAVAILABLE), Unknown(), True),
-    ((Fault.LOST_REPLY, Fault.BUG), Unknown(), True),
+    ((Fault.LOST_COMMIT, *LOST * (ATTEMPTS - 1)), CommitUnknown(), False),
+    ((Fault.LOST_REPLY, Fault.UNAVAILABLE), CommitUnknown(), True),
+    ((Fault.LOST_REPLY, Fault.BUG), CommitUnknown(), True),
     ((Fault.UNAVAILABLE,), refused("unavailable"), False),
     ((Fault.BUG,), refused("unavailable"), False),
     ((Fault.NULL,), refused("unavailable"), False),
@@ -70,9 +70,9 @@ def test_an_append_is_answered_by_what_is_known(
 
 WRITE_FATES: list[tuple[tuple[Fault, ...], StoreOutcome | None, bool]] = [
     ((Fault.DEADLOCK, Fault.LOST_BEFORE), None, True),
-    ((Fault.LOST_COMMIT,), Unknown(), False),
-    ((Fault.LOST_REPLY,), Unknown(), True),
-    ((Fault.ODD_COMMIT,), Unknown(), True),
+    ((Fault.LOST_COMMIT,), CommitUnknown(), False),
+    ((Fault.LOST_REPLY,), CommitUnknown(), True),
+    ((Fault.ODD_COMMIT,), CommitUnknown(), True),
     ((Fault.LOCK_TIMEOUT,) * ATTEMPTS, refused("busy"), False),
     ((Fault.UNAVAILABLE,), refused("unavailable"), False),
     ((Fault.BUG,), refused("unavailable"), False),

@@ -12,7 +12,7 @@ Three parties answer operations:
 - the *presence directory* (`PresenceOperation`), which knows who is online anywhere.
 
 Any operation may be answered by `Refused(code)`, which means that nothing was stored, and a
-write also by `Unknown()`, which means that the commit's reply was lost.
+write also by `CommitUnknown()`, which means that the commit's reply was lost.
 Everything here is plain data.
 """
 
@@ -106,7 +106,7 @@ class Refused(Outcome, frozen=True):
     code: ErrorCode
 
 
-class Unknown(Outcome, frozen=True):
+class CommitUnknown(Outcome, frozen=True):
     """The commit's reply was lost: it may be stored and it may not."""
 
 
@@ -477,7 +477,7 @@ StoreOutcome = (
     | ReadMarked
     | Done
     | Refused
-    | Unknown
+    | CommitUnknown
 )
 PasswordOutcome = PasswordHashed | PasswordChecked | Refused
 PresenceOutcome = PresenceFound | Refused

@@ -36,7 +36,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 from msgspec import Struct
 
 from chat.core.delivery.subscriptions import Subscriptions
-from chat.core.ports.operations import AnyOutcome, Operation, Outcome, Refused, Unknown
+from chat.core.ports.operations import AnyOutcome, CommitUnknown, Operation, Outcome, Refused
 from chat.core.state.context import Context
 from chat.core.state.session import Session
 from chat.core.state.user import LocalUser
@@ -77,7 +77,7 @@ class Refusal(Exception):
         self.wait_ms = wait_ms
 
 
-class CommitUnknown(Exception):
+class CommitReplyLost(Exception):
     """The reply of a commit was lost."""
 
 
@@ -113,7 +113,9 @@ class Call:
         outcome = yield from self.attempt(operation)
         return _succeeded(outcome)
 
-    def attempt(self, operation: Operation[OutcomeT]) -> Waiting[OutcomeT | Refused | Unknown]:
+    def attempt(
+        self, operation: Operation[OutcomeT]
+    ) -> Waiting[OutcomeT | Refused | CommitUnknown]:
         """The outcome, whichever it is; if the session has ended the function unwinds."""
         outcome = yield from self._wait(operation)
         if not self._answerable:
@@ -131,7 +133,7 @@ class Call:
         if not self._is_answerable():
             raise SessionEnded
 
-    def _wait(self, operation: Operation[OutcomeT]) -> Waiting[OutcomeT | Refused | Unknown]:
+    def _wait(self, operation: Operation[OutcomeT]) -> Waiting[OutcomeT | Refused | CommitUnknown]:
         outcome = yield operation
         self._is_answerable()
         # The answer to an operation is its own outcome, or one of the two that any may have.
@@ -160,11 +162,11 @@ class Call:
             self._context.close(self.session, Input.ANSWER_UNKNOWN)
 
 
-def _succeeded(outcome: OutcomeT | Refused | Unknown) -> OutcomeT:
+def _succeeded(outcome: OutcomeT | Refused | CommitUnknown) -> OutcomeT:
     if isinstance(outcome, Refused):
         raise Refusal(outcome.code)
-    if isinstance(outcome, Unknown):
-        raise CommitUnknown
+    if isinstance(outcome, CommitUnknown):
+        raise CommitReplyLost
     return outcome
 
 
@@ -215,7 +217,7 @@ class Calls:
             return
         except Refusal as refusal:
             call.refuse(refusal)
-        except CommitUnknown:
+        except CommitReplyLost:
             call.close()
         else:
             self._context.query(step, partial(self._advance, call, steps))

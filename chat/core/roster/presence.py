@@ -14,7 +14,7 @@ from functools import partial
 from chat.core.delivery.subscriptions import Subscriptions
 from chat.core.ports.bus_messages import PresenceBusMessage, user_channel
 from chat.core.ports.effects import Announce
-from chat.core.ports.operations import FindPresence, PresenceFound, Refused, Unknown
+from chat.core.ports.operations import CommitUnknown, FindPresence, PresenceFound, Refused
 from chat.core.state.context import Context
 from chat.core.state.user import LocalUser
 from chat.protocol.messages import PresencePush, PresenceState
@@ -60,7 +60,10 @@ class Presence:
             self._context.query(FindPresence((user_id,)), last_seen)
 
     def _last_seen(
-        self, user_id: int, friends: tuple[int, ...], outcome: PresenceFound | Refused | Unknown
+        self,
+        user_id: int,
+        friends: tuple[int, ...],
+        outcome: PresenceFound | Refused | CommitUnknown,
     ) -> None:
         """Friends are told that a user left, if the user is not online on another node."""
         back = self._context.users.get(user_id)
@@ -120,7 +123,7 @@ class Presence:
         self,
         users: tuple[int, ...],
         friends: tuple[int, ...],
-        outcome: PresenceFound | Refused | Unknown,
+        outcome: PresenceFound | Refused | CommitUnknown,
     ) -> None:
         """The directory answers for `friends`. Nothing is told of a friend who was made since, and
         was not asked for."""

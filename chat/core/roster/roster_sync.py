@@ -21,6 +21,7 @@ from chat.core.delivery.catch_up import CatchUp
 from chat.core.delivery.streams import Streams
 from chat.core.ports.bus_messages import RosterBusMessage, user_channel
 from chat.core.ports.operations import (
+    CommitUnknown,
     FriendRow,
     LogEntry,
     ReadRoster,
@@ -28,7 +29,6 @@ from chat.core.ports.operations import (
     Roster,
     RosterRead,
     Touched,
-    Unknown,
 )
 from chat.core.roster.presence import Presence
 from chat.core.state.context import Context
@@ -122,7 +122,7 @@ class RosterSync:
             user.refreshing = True
             self._context.query(ReadRoster(user_id), partial(self._refreshed, user_id))
 
-    def _refreshed(self, user_id: int, outcome: RosterRead | Refused | Unknown) -> None:
+    def _refreshed(self, user_id: int, outcome: RosterRead | Refused | CommitUnknown) -> None:
         user = self._context.users.get(user_id)
         if user is None:
             return

@@ -124,7 +124,7 @@ class ContractMachine(RuleBasedStateMachine):
                 self.harness.fail = lambda _: None
                 self.harness.answer(operation)
                 self.harness.fail = outcome
-            return op.Unknown()
+            return op.CommitUnknown()
 
         self.harness.fail = outcome
 

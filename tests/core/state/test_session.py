@@ -29,6 +29,7 @@ from chat.core.ports.operations import (
     Account,
     AccountFound,
     AnyOutcome,
+    CommitUnknown,
     DeviceOpened,
     Done,
     FriendRow,
@@ -36,7 +37,6 @@ from chat.core.ports.operations import (
     PasswordChecked,
     Refused,
     Roster,
-    Unknown,
 )
 from chat.core.requests.calls import Calls
 from chat.core.state.config import NodeConfig
@@ -136,7 +136,7 @@ INTERNAL: dict[Input, Callable[[Stage], None]] = {
     Input.ANSWER: lambda s: s.ask_then(
         Refused(ErrorCode.UNAVAILABLE) if s.state is State.READY else AccountFound(None)
     ),
-    Input.ANSWER_UNKNOWN: lambda s: s.ask_then(Unknown()),
+    Input.ANSWER_UNKNOWN: lambda s: s.ask_then(CommitUnknown()),
 }
 
 

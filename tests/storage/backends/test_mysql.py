@@ -11,7 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chat.core.ports.operations import Append, Appended, CreateGroup, GroupChanged, Refused, Unknown
+from chat.core.ports.operations import (
+    Append,
+    Appended,
+    CommitUnknown,
+    CreateGroup,
+    GroupChanged,
+    Refused,
+)
 from chat.protocol.errors import ErrorCode
 from chat.storage.append.speculation import Speculation, verify_and_append
 from chat.storage.backends.connection import DatabaseConnection
@@ -198,7 +205,7 @@ def test_another_write_whose_reply_is_cut_off_is_unknown(
     friends.serve(open_cut)
     opened[0].cut = {way: 3}
     friends.service.submit(1, CreateGroup(friends.ann, "once", "", NOW_MS))
-    assert friends.answers.wait_for(1) == [Unknown()]
+    assert friends.answers.wait_for(1) == [CommitUnknown()]
     groups = friends.connection.query("SELECT name FROM conversations WHERE kind = 'group'")
     friends.connection.commit()
     assert groups == ([("once",)] if way == "down" else [])
@@ -252,7 +259,7 @@ def test_kill_9_of_the_database_in_a_stream_of_texts(tmp_path: Path) -> None:
             if isinstance(outcome, Appended):
                 acked[key] = outcome
             else:
-                assert outcome in (UNAVAILABLE, Unknown())
+                assert outcome in (UNAVAILABLE, CommitUnknown())
     deadline = time.monotonic() + 20
     while len(acked) < len(keys) and time.monotonic() < deadline:
         part = [key for key in keys if key not in acked]
