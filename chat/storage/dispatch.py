@@ -34,7 +34,8 @@ def is_read(operation: StoreOperation) -> bool:
 
 
 def execute(connection: DatabaseConnection, operation: StoreOperation) -> StoreOutcome:
-    """Carries out one operation as one transaction. Raises StoreError; never gives CommitUnknown."""
+    """Carries out one operation as one transaction. Raises StoreError, and never returns
+    CommitUnknown."""
     if is_read(operation):
         return read_batch(connection, [operation])[0]
     return write_batch(connection, AppendCache(), [operation])[0]

@@ -19,15 +19,7 @@ from chat.core.delivery.streams import Streams, ends_membership
 from chat.core.delivery.subscriptions import Subscriptions
 from chat.core.ports.bus_messages import group_channel
 from chat.core.ports.effects import Deliver
-from chat.core.ports.operations import (
-    CommitUnknown,
-    HeadsRead,
-    LogEntry,
-    LogRead,
-    ReadHeads,
-    ReadLog,
-    Refused,
-)
+from chat.core.ports.operations import Failure, HeadsRead, LogEntry, LogRead, ReadHeads, ReadLog
 from chat.core.state.context import Context
 from chat.core.state.conversation import Conversation
 from chat.core.state.session import Session
@@ -106,7 +98,7 @@ class CatchUp:
             ids, self._to_compare = tuple(self._to_compare), []
             self._context.query(ReadHeads(ids, ()), self._heads_read)
 
-    def _heads_read(self, outcome: HeadsRead | Refused | CommitUnknown) -> None:
+    def _heads_read(self, outcome: HeadsRead | Failure) -> None:
         if isinstance(outcome, HeadsRead):
             for id, head in outcome.conversations.items():
                 self.learn(id, head)
@@ -137,7 +129,7 @@ class CatchUp:
                 read = ReadLog(id, after, config.page_entries)
                 self._context.query(read, partial(self._page_read, id, after))
 
-    def _page_read(self, id: int, after: int, outcome: LogRead | Refused | CommitUnknown) -> None:
+    def _page_read(self, id: int, after: int, outcome: LogRead | Failure) -> None:
         """A page of the log has come, for the connections that still stand where it begins."""
         self._pages_in_flight -= 1
         conversation = self._streams.conversations.get(id)

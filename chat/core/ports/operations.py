@@ -110,6 +110,9 @@ class CommitUnknown(Outcome, frozen=True):
     """The commit's reply was lost: it may be stored and it may not."""
 
 
+Failure = Refused | CommitUnknown
+"""What any operation may be answered by instead of its own outcome."""
+
 # ------------------------------------------------------------------------------ the store
 
 

@@ -36,7 +36,14 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 from msgspec import Struct
 
 from chat.core.delivery.subscriptions import Subscriptions
-from chat.core.ports.operations import AnyOutcome, CommitUnknown, Operation, Outcome, Refused
+from chat.core.ports.operations import (
+    AnyOutcome,
+    CommitUnknown,
+    Failure,
+    Operation,
+    Outcome,
+    Refused,
+)
 from chat.core.state.context import Context
 from chat.core.state.session import Session
 from chat.core.state.user import LocalUser
@@ -113,9 +120,7 @@ class Call:
         outcome = yield from self.attempt(operation)
         return _succeeded(outcome)
 
-    def attempt(
-        self, operation: Operation[OutcomeT]
-    ) -> Waiting[OutcomeT | Refused | CommitUnknown]:
+    def attempt(self, operation: Operation[OutcomeT]) -> Waiting[OutcomeT | Failure]:
         """The outcome, whichever it is; if the session has ended the function unwinds."""
         outcome = yield from self._wait(operation)
         if not self._answerable:
@@ -133,7 +138,7 @@ class Call:
         if not self._is_answerable():
             raise SessionEnded
 
-    def _wait(self, operation: Operation[OutcomeT]) -> Waiting[OutcomeT | Refused | CommitUnknown]:
+    def _wait(self, operation: Operation[OutcomeT]) -> Waiting[OutcomeT | Failure]:
         outcome = yield operation
         self._is_answerable()
         # The answer to an operation is its own outcome, or one of the two that any may have.
@@ -162,7 +167,7 @@ class Call:
             self._context.close(self.session, Input.ANSWER_UNKNOWN)
 
 
-def _succeeded(outcome: OutcomeT | Refused | CommitUnknown) -> OutcomeT:
+def _succeeded(outcome: OutcomeT | Failure) -> OutcomeT:
     if isinstance(outcome, Refused):
         raise Refusal(outcome.code)
     if isinstance(outcome, CommitUnknown):

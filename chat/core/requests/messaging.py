@@ -12,7 +12,7 @@ from msgspec import Struct
 from chat.core.delivery.catch_up import CatchUp
 from chat.core.delivery.fan_out import FanOut
 from chat.core.ports.bus_messages import EntryBusMessage, group_channel, user_channel
-from chat.core.ports.operations import Append, Appended, CommitUnknown, LogEntry, Refused
+from chat.core.ports.operations import Append, Appended, CommitUnknown, Failure, LogEntry, Refused
 from chat.core.requests.calls import Calls
 from chat.core.state.context import Context
 from chat.core.state.rate_limiter import RateLimiter
@@ -37,7 +37,7 @@ class _Asked(Struct, gc=False):
     sender_name: str
     append: Append
 
-    def __call__(self, outcome: Appended | Refused | CommitUnknown) -> None:
+    def __call__(self, outcome: Appended | Failure) -> None:
         self.messaging.appended(self, outcome)
 
 
@@ -86,7 +86,7 @@ class Messaging:
         append = Append(user.id, to, group, request.text, request.key, now_ms)
         context.query(append, _Asked(self, session, request.id, user.name, append))
 
-    def appended(self, asked: "_Asked", outcome: Appended | Refused | CommitUnknown) -> None:
+    def appended(self, asked: "_Asked", outcome: Appended | Failure) -> None:
         """The entry is in the log: all connections are told, and then the other nodes."""
         context = self._context
         session, append, re = asked.session, asked.append, asked.re

@@ -14,7 +14,7 @@ from functools import partial
 from chat.core.delivery.subscriptions import Subscriptions
 from chat.core.ports.bus_messages import PresenceBusMessage, user_channel
 from chat.core.ports.effects import Announce
-from chat.core.ports.operations import CommitUnknown, FindPresence, PresenceFound, Refused
+from chat.core.ports.operations import Failure, FindPresence, PresenceFound
 from chat.core.state.context import Context
 from chat.core.state.user import LocalUser
 from chat.protocol.messages import PresencePush, PresenceState
@@ -63,7 +63,7 @@ class Presence:
         self,
         user_id: int,
         friends: tuple[int, ...],
-        outcome: PresenceFound | Refused | CommitUnknown,
+        outcome: PresenceFound | Failure,
     ) -> None:
         """Friends are told that a user left, if the user is not online on another node."""
         back = self._context.users.get(user_id)
@@ -123,7 +123,7 @@ class Presence:
         self,
         users: tuple[int, ...],
         friends: tuple[int, ...],
-        outcome: PresenceFound | Refused | CommitUnknown,
+        outcome: PresenceFound | Failure,
     ) -> None:
         """The directory answers for `friends`. Nothing is told of a friend who was made since, and
         was not asked for."""

@@ -21,11 +21,10 @@ from chat.core.delivery.catch_up import CatchUp
 from chat.core.delivery.streams import Streams
 from chat.core.ports.bus_messages import RosterBusMessage, user_channel
 from chat.core.ports.operations import (
-    CommitUnknown,
+    Failure,
     FriendRow,
     LogEntry,
     ReadRoster,
-    Refused,
     Roster,
     RosterRead,
     Touched,
@@ -122,7 +121,7 @@ class RosterSync:
             user.refreshing = True
             self._context.query(ReadRoster(user_id), partial(self._refreshed, user_id))
 
-    def _refreshed(self, user_id: int, outcome: RosterRead | Refused | CommitUnknown) -> None:
+    def _refreshed(self, user_id: int, outcome: RosterRead | Failure) -> None:
         user = self._context.users.get(user_id)
         if user is None:
             return

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from chat.core.ports.bus_messages import AnyBusMessage
 from chat.core.ports.effects import AnyEffect, Close, Publish, Query, Send
-from chat.core.ports.operations import AnyOutcome, CommitUnknown, Operation, Outcome, Refused
+from chat.core.ports.operations import AnyOutcome, Failure, Operation, Outcome
 from chat.core.state.config import NodeConfig
 from chat.core.state.deadlines import Deadlines
 from chat.core.state.session import Session
@@ -73,7 +73,7 @@ class Context:
     def query(
         self,
         operation: Operation[OutcomeT],
-        then: Callable[[OutcomeT | Refused | CommitUnknown], None],
+        then: Callable[[OutcomeT | Failure], None],
     ) -> None:
         """Asks for an operation; `then` gets its outcome, in a later event or never."""
         ticket = self._tickets = self._tickets + 1

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from chat.core.delivery.catch_up import CatchUp
 from chat.core.delivery.streams import Streams
 from chat.core.delivery.subscriptions import Subscriptions
-from chat.core.ports.operations import CommitUnknown, HeadsRead, ReadHeads, Refused
+from chat.core.ports.operations import Failure, HeadsRead, ReadHeads
 from chat.core.roster.presence import Presence
 from chat.core.roster.roster_sync import RosterSync
 from chat.core.state.context import Context
@@ -98,7 +98,7 @@ class AntiEntropy:
             if self._subscriptions.up:
                 self._presence.compare([here[id] for id in asked if id in here])
 
-    def _compared(self, outcome: HeadsRead | Refused | CommitUnknown) -> None:
+    def _compared(self, outcome: HeadsRead | Failure) -> None:
         self._under_way -= 1
         if not isinstance(outcome, HeadsRead):
             if self._part not in self._parts:
