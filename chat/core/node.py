@@ -13,7 +13,7 @@ The parts, and what each is the only one to do:
 
     Context         the tables, the tickets, the effects of the event in hand
     Subscriptions   what the node is subscribed to on the bus
-    Streams         which connection gets which entries, and as what
+    DeviceStreams   which connection gets which entries, and as what
     CatchUp         entries from the log, for connections that are behind
     FanOut          new entries, for connections that are live
     FlowControl     connections whose peers do not read
@@ -36,9 +36,9 @@ from collections.abc import Callable, Sized
 from typing import Any, Final, TypeVar
 
 from chat.core.delivery.catch_up import CatchUp
+from chat.core.delivery.device_streams import DeviceStreams
 from chat.core.delivery.fan_out import FanOut
 from chat.core.delivery.flow_control import FlowControl
-from chat.core.delivery.streams import Streams
 from chat.core.delivery.subscriptions import Subscriptions
 from chat.core.ports.bus_messages import (
     EntryBusMessage,
@@ -96,7 +96,7 @@ class Node:
     def __init__(self, config: NodeConfig) -> None:
         self._context = context = Context(config)
         self._subscriptions = subscriptions = Subscriptions(context)
-        self._streams = streams = Streams(context, subscriptions)
+        self._streams = streams = DeviceStreams(context, subscriptions)
         self._catch_up = catch_up = CatchUp(context, subscriptions, streams)
         self._fan_out = fan_out = FanOut(context, streams, catch_up)
         self._flow_control = FlowControl(context, catch_up)

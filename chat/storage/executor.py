@@ -4,8 +4,8 @@ What a transaction that failed is answered by follows from what can have been st
 
 - Deadlock, lock timeout, a key that another node has just stored, connection lost before the
   commit: nothing was. It is run again, ATTEMPTS times at most, and then refused.
-- The commit's reply was lost. It is run again if that is safe (see batching.py); otherwise it is
-  CommitUnknown. So is a transaction that could not be run again to an end.
+- The commit's reply was lost. It is run again if that is safe (see group_commit.py); otherwise it
+  is CommitUnknown. So is a transaction that could not be run again to an end.
 - The store cannot be reached or cannot write: refused at once.
 - A bug: its traceback is logged, and it is answered by the same rule. A transaction of several
   operations is then taken apart, so that the operation at fault fails alone.
@@ -22,7 +22,6 @@ from typing import Final, NamedTuple, TypeAlias
 from chat.core.ports.operations import CommitUnknown, StoreOperation, StoreOutcome
 from chat.storage.append.cache import AppendCache
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.batching import BUSY, UNAVAILABLE, is_repeatable
 from chat.storage.dispatch import read_batch, write_batch
 from chat.storage.errors import (
     Deadlock,
@@ -34,6 +33,7 @@ from chat.storage.errors import (
     StoreError,
     StoreUnavailable,
 )
+from chat.storage.group_commit import BUSY, UNAVAILABLE, is_repeatable
 
 ATTEMPTS: Final = 5
 """How often a transaction is run before it is given up."""

@@ -2,15 +2,10 @@
 
 Theory of operation. Two worker threads, each with a queue and a connection of its own. The *writer*
 carries out writes in the order they came, the appends at the front of its queue as one transaction
-(see batching.py). While a transaction runs the next appends gather, so the busier the store is,
-the more a commit carries (group commit). The *reader* carries out reads beside the writer, the ones
+(group commit, see group_commit.py). While a transaction runs the next appends gather, so the busier
+the store is, the more a commit carries. The *reader* carries out reads beside the writer, the ones
 that wait together. A third thread, the *refuser*, only answers `busy` to operations that found
 their queue full, so that `submit` neither waits nor calls back.
-
-Clients that were just answered are likely to write again at once. So before a transaction the
-writer waits until as many appends are there as there were at the end of the last one, but no longer
-than that one took, and MAX_GATHER_S at most. A commit for all takes little more than one for half
-of them, so no client waits for two commits that would have waited for one.
 
 Every ticket is answered once, and an answer leaves only when its commit has returned. executor.py
 says which answer a failure gets. When the store cannot be reached, all that waits is refused at
@@ -25,25 +20,20 @@ from time import monotonic
 from typing import Final, TypeAlias
 
 from chat.core.ports.operations import Append, Refused, StoreOperation
-from chat.storage.append.batch import MAX_BATCH
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.batching import (
+from chat.storage.executor import TransactionExecutor
+from chat.storage.group_commit import (
     BUSY,
     UNAVAILABLE,
     Answer,
+    Gathering,
     Job,
-    admits_appends,
     answers_to,
     split_reads,
     take_transaction,
 )
-from chat.storage.executor import TransactionExecutor
 from chat.storage.schema import cluster_name, migrate
 from chat.storage.worker import Worker
-
-GATHER_FRACTION: Final = 1.0
-MAX_GATHER_S: Final = 0.004
-"""What part of the last transaction's time, and how long at most, appends are gathered."""
 
 MAX_READS: Final = 32
 """Most reads that are carried out together."""
@@ -73,8 +63,7 @@ class StoreService:
         self._max_queue = max_queue
         self.cluster = ""
         """The name of the cluster, which all nodes on this store share; set by `start`."""
-        self._expected = 0
-        self._gather_until_s = 0.0
+        self._gathering = Gathering()
         self._writer = Worker("store-writer", self._write)
         self._reader = Worker("store-reader", self._read)
         self._refuser = Worker("store-refuser", self._refuse_busy)
@@ -133,16 +122,14 @@ class StoreService:
 
     def _write(self, queue: deque[Job]) -> None:
         started_s = monotonic()
-        if started_s < self._gather_until_s and admits_appends(queue):
-            self._writer.wait_for(self._expected, self._gather_until_s - started_s)
+        wait = self._gathering.wait(queue, started_s)
+        if wait is not None:
+            self._writer.wait_for(*wait)
             started_s = monotonic()
         jobs = take_transaction(queue)
         outcomes = self._writes.write([operation for _, operation in jobs])
         if type(jobs[0][1]) is Append:
-            ended_s = monotonic()
-            self._expected = min(MAX_BATCH, len(jobs) + len(queue))
-            gather_s = min(MAX_GATHER_S, GATHER_FRACTION * (ended_s - started_s))
-            self._gather_until_s = ended_s + gather_s
+            self._gathering.appended(len(jobs), len(queue), started_s, monotonic())
         self._answer(answers_to(jobs, outcomes))
         if self._writes.is_unreachable:
             self._refuse_all(queue, UNAVAILABLE)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
-from chat.storage.batching import Job
+from chat.storage.group_commit import Job
 
 
 class Worker:

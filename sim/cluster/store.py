@@ -2,9 +2,9 @@
 between them and a node.
 
 Every node has a `StoreLink`, which stands for chat/storage/service.py: it has virtual time where
-that has threads, and decides by the same functions (chat/storage/batching.py) which writes share a
-transaction and what may be run again. A transaction runs at one instant, the *commit*; a delay for
-the request comes before it, and one for the reply after it. The faults:
+that has threads, and decides by the same functions (chat/storage/group_commit.py) which writes
+share a transaction and what may be run again. A transaction runs at one instant, the *commit*; a
+delay for the request comes before it, and one for the reply after it. The faults:
 
 - `deadlock`, `lock_timeout`: the transaction is rolled back and run again a little later;
 - `lost_reply`: it is committed, but the reply is lost. It is run again if that is safe; otherwise
@@ -31,7 +31,8 @@ from chat.core.ports.operations import (
 from chat.storage.append.cache import AppendCache
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
-from chat.storage.batching import (
+from chat.storage.dispatch import execute, is_read, write_batch
+from chat.storage.group_commit import (
     UNAVAILABLE,
     Answer,
     Job,
@@ -39,7 +40,6 @@ from chat.storage.batching import (
     is_repeatable,
     take_transaction,
 )
-from chat.storage.dispatch import execute, is_read, write_batch
 from chat.storage.schema import migrate
 from sim.cluster.injection_points import InjectionPoints, InjectionTarget, Phase
 from sim.cluster.trace import FaultRecord, StoreRecord, Trace

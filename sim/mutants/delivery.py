@@ -8,7 +8,7 @@ FAN_OUT = "chat.core.delivery.fan_out"
 FLOW_CONTROL = "chat.core.delivery.flow_control"
 GROUPS = "chat.core.requests.groups"
 MESSAGING = "chat.core.requests.messaging"
-STREAMS = "chat.core.delivery.streams"
+STREAMS = "chat.core.delivery.device_streams"
 
 MUTANTS = (
     Mutant(

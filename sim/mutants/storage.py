@@ -18,7 +18,7 @@ MUTANTS = (
             Edit(
                 LOCKING,
                 "        if first is None and refusal is not None and assume_new_keys:\n"
-                "            stored |= _find_keys(connection, [append])\n"
+                "            stored |= find_keys(connection, [append])\n"
                 "            first = stored.get(identity)\n",
                 "        if refusal is not None:\n            first = None\n",
             ),
@@ -42,7 +42,7 @@ MUTANTS = (
         (
             Edit(
                 LOCKING,
-                "stored = {} if assume_new_keys else _find_keys(connection, appends)",
+                "stored = {} if assume_new_keys else find_keys(connection, appends)",
                 "stored = {}",
             ),
         ),

@@ -43,8 +43,8 @@ def test_what_waits_is_committed_together(
 def test_appends_of_clients_just_answered_are_waited_for(
     service: StoreService, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chat.storage.service.GATHER_FRACTION", 1e9)
-    monkeypatch.setattr("chat.storage.service.MAX_GATHER_S", 60.0)
+    monkeypatch.setattr("chat.storage.group_commit.GATHER_FRACTION", 1e9)
+    monkeypatch.setattr("chat.storage.group_commit.MAX_GATHER_S", 60.0)
     service.submit_all([(1, text(1)), (2, text(2))])
     answers.wait_for(1, 2)
     service.submit(3, text(3))
@@ -56,8 +56,8 @@ def test_appends_of_clients_just_answered_are_waited_for(
 def test_no_append_is_waited_for_that_was_not_expected(
     service: StoreService, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chat.storage.service.GATHER_FRACTION", 1e9)
-    monkeypatch.setattr("chat.storage.service.MAX_GATHER_S", 60.0)
+    monkeypatch.setattr("chat.storage.group_commit.GATHER_FRACTION", 1e9)
+    monkeypatch.setattr("chat.storage.group_commit.MAX_GATHER_S", 60.0)
     for number in range(1, 4):
         service.submit(number, text(number))
         answers.wait_for(number)
@@ -72,8 +72,8 @@ def test_nothing_is_gathered_when_another_write_is_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What comes meanwhile would go behind that write, and not into the batch."""
-    monkeypatch.setattr("chat.storage.service.GATHER_FRACTION", 1e9)
-    monkeypatch.setattr("chat.storage.service.MAX_GATHER_S", 60.0)
+    monkeypatch.setattr("chat.storage.group_commit.GATHER_FRACTION", 1e9)
+    monkeypatch.setattr("chat.storage.group_commit.MAX_GATHER_S", 60.0)
     faulty_store.writes_allowed.clear()
     jobs: list[tuple[int, StoreOperation]] = []
     for number in range(0, 6, 2):
@@ -86,8 +86,8 @@ def test_nothing_is_gathered_when_another_write_is_behind(
 def test_closing_ends_the_wait_for_more(
     faulty_store: FaultyStore, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chat.storage.service.GATHER_FRACTION", 1e9)
-    monkeypatch.setattr("chat.storage.service.MAX_GATHER_S", 60.0)
+    monkeypatch.setattr("chat.storage.group_commit.GATHER_FRACTION", 1e9)
+    monkeypatch.setattr("chat.storage.group_commit.MAX_GATHER_S", 60.0)
     service = StoreService(faulty_store.open, answers)
     service.start()
     service.submit_all([(1, text(1)), (2, text(2))])

@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
-from chat.core.delivery.entry_frames import encode_entry
-from chat.core.delivery.streams import Streams, ends_membership
+from chat.core.delivery.device_streams import DeviceStreams, ends_membership
+from chat.core.delivery.entry_encoding import encode_entry
 from chat.core.delivery.subscriptions import Subscriptions
 from chat.core.ports.bus_messages import group_channel
 from chat.core.ports.effects import Deliver
@@ -29,7 +29,9 @@ from chat.protocol.messages import EntryKind
 class CatchUp:
     """Feeds the connections that are behind."""
 
-    def __init__(self, context: Context, subscriptions: Subscriptions, streams: Streams) -> None:
+    def __init__(
+        self, context: Context, subscriptions: Subscriptions, streams: DeviceStreams
+    ) -> None:
         self._context = context
         self._subscriptions = subscriptions
         self._streams = streams

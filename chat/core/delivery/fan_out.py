@@ -7,8 +7,8 @@ are behind now are fed from the log.
 """
 
 from chat.core.delivery.catch_up import CatchUp
-from chat.core.delivery.entry_frames import encode_entry
-from chat.core.delivery.streams import Streams, ends_membership
+from chat.core.delivery.device_streams import DeviceStreams, ends_membership
+from chat.core.delivery.entry_encoding import encode_entry
 from chat.core.ports.effects import Deliver
 from chat.core.ports.operations import LogEntry
 from chat.core.state.context import Context
@@ -22,7 +22,7 @@ _TEXT = EntryKind.TEXT
 class FanOut:
     """Hands new entries to live connections."""
 
-    def __init__(self, context: Context, streams: Streams, catch_up: CatchUp) -> None:
+    def __init__(self, context: Context, streams: DeviceStreams, catch_up: CatchUp) -> None:
         self._context = context
         self._streams = streams
         self._catch_up = catch_up

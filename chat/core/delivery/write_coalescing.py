@@ -10,10 +10,9 @@ in the next turn of its loop, says what to write: one piece for each connection.
 - A **shared write** is a Deliver to `shared_from` connections or more. It is buffered once for all
   of them, and so is the next Deliver to the same tuple of connections. As soon as something else
   follows for one of them, it is split: its data is buffered for each connection by itself.
-- A **large fan-out** is a Deliver to `large_from` connections or more. Its connections wait in a
-  queue, and a flush writes to `large_per_flush` of them. What follows for a waiting connection is
-  buffered behind it. While jobs are unanswered there is a pause of `large_pause_ms` between two
-  such parts, so that thousands of writes do not delay the answers.
+- A **large fan-out** is a Deliver to `large_from` connections or more. It is written in parts of
+  `large_per_flush` connections (chat/core/delivery/large_fan_out.py). What follows for a connection
+  that waits for its part is buffered behind it.
 
 The caller calls `send`, `deliver` and `close` with the effects in their order, and `drop` for a
 connection that was lost. Whenever `flush_due` is true it calls `flush` in the next turn of its loop
@@ -35,11 +34,11 @@ Invariants
   else in the turn.
 """
 
-from collections import deque
 from itertools import repeat
 
 from msgspec import Struct
 
+from chat.core.delivery.large_fan_out import LargeFanOut
 from chat.core.ports.effects import Close, Deliver, Send
 
 
@@ -68,8 +67,6 @@ class WriteCoalescer:
     ) -> None:
         self._shared_from = shared_from
         self._large_from = large_from
-        self._large_per_flush = large_per_flush
-        self._large_pause_ms = large_pause_ms
         self.flush_due = False
         """Whether there may be something to write."""
         self._buffered: dict[int, bytes] = {}
@@ -78,13 +75,10 @@ class WriteCoalescer:
         """All pieces by connection, the first included. A list for every connection would make the
         garbage collector run in a fan-out to thousands."""
         self._large: dict[int, bytes] = {}
-        """The first piece by connection, for those that wait in `_queue`."""
+        """The first piece by connection, for those that wait in `_parts`."""
         self._large_pieces: dict[int, list[bytes]] = {}
-        self._queue: deque[tuple[int, ...]] = deque()
-        """The connections of large fan-outs, in parts of `large_per_flush`. A connection that is
-        not in `_large` any more is passed over."""
-        self._paused = False
-        """The queue waits for `end_pause`."""
+        self._parts = LargeFanOut(per_flush=large_per_flush, pause_ms=large_pause_ms)
+        """A connection in a part that is not in `_large` any more is passed over."""
         self._shared: list[bytes] = []
         """The pieces of the shared write; empty if there is none."""
         self._shared_connections: tuple[int, ...] = ()
@@ -154,13 +148,10 @@ class WriteCoalescer:
         shared: tuple[int, ...] = ()
         shared_data = b""
         pause_ms = None
-        if self._queue and not self._paused:
+        if self._parts.is_due:
             shared, shared_data = self._take_large()
-            if self._queue and unanswered_jobs:
-                self._paused = True
-                pause_ms = self._large_pause_ms
-            else:
-                self.flush_due = bool(self._queue)
+            pause_ms = self._parts.pause(unanswered_jobs)
+            self.flush_due = pause_ms is None and bool(self._parts)
         if self._shared:
             self._buffered.update(dict.fromkeys(shared, shared_data))
             shared, shared_data = self._take_shared()
@@ -173,7 +164,7 @@ class WriteCoalescer:
 
     def end_pause(self) -> None:
         """The time that `flush` returned as `pause_ms` is over."""
-        self._paused = False
+        self._parts.end_pause()
         self.flush_due = True
 
     # ------------------------------------------------------------------ buffers
@@ -199,8 +190,7 @@ class WriteCoalescer:
             buffered.update(dict.fromkeys(fresh, data))
         else:
             large.update(dict.fromkeys(fresh, data))
-            size = self._large_per_flush
-            self._queue.extend(fresh[at : at + size] for at in range(0, len(fresh), size))
+            self._parts.add(fresh)
 
     def _append(self, connection: int, data: bytes) -> None:
         """Buffers one more piece for a connection that has one."""
@@ -219,9 +209,9 @@ class WriteCoalescer:
         self._buffer(self._shared_connections, b"".join(pieces))
 
     def _take_large(self) -> tuple[tuple[int, ...], bytes]:
-        """The next part of the queue. If it is the same data for all of it, as it nearly always is,
+        """The next part. If it is the same data for all of it, as it nearly always is,
         it is returned as a shared write; else it is moved to `_buffered`."""
-        part = self._queue.popleft()
+        part = self._parts.take()
         # At the speed of C: there may be thousands of connections to go.
         first_pieces = list(map(self._large.pop, part, repeat(None)))
         data = first_pieces[0]

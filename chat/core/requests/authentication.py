@@ -97,6 +97,8 @@ class Authentication:
             name = f"#{account.user.id}" if account else str(request.user).lower()
             attempt = (name, session.address)
             self._check_failures(attempt)
+            # An unknown name is checked against a dummy hash (None), so that its refusal takes as
+            # long as one for a wrong password.
             password_hash = account.password_hash if account else None
             checked = yield from call.ask(CheckPassword(request.password, password_hash))
             # Other guesses that were checked at the same time may have failed meanwhile. A right

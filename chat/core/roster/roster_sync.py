@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from chat.core.delivery.catch_up import CatchUp
-from chat.core.delivery.streams import Streams
+from chat.core.delivery.device_streams import DeviceStreams
 from chat.core.ports.bus_messages import RosterBusMessage, user_channel
 from chat.core.ports.operations import (
     Failure,
@@ -47,7 +47,7 @@ class RosterSync:
     """Rosters of the users connected here."""
 
     def __init__(
-        self, context: Context, streams: Streams, catch_up: CatchUp, presence: Presence
+        self, context: Context, streams: DeviceStreams, catch_up: CatchUp, presence: Presence
     ) -> None:
         self._context = context
         self._streams = streams

@@ -115,7 +115,7 @@ class Session:
         self.awaits_roster_of: int | None = None
         """The user whose roster is about to be read for this connection."""
 
-        # delivery/streams
+        # delivery/device_streams
         self.conversations: dict[int, Conversation] = {}
         """The conversations that this connection is attached to."""
         self.stopped: set[int] = set()

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from chat.core.delivery.catch_up import CatchUp
-from chat.core.delivery.streams import Streams
+from chat.core.delivery.device_streams import DeviceStreams
 from chat.core.delivery.subscriptions import Subscriptions
 from chat.core.ports.operations import Failure, HeadsRead, ReadHeads
 from chat.core.roster.presence import Presence
@@ -36,7 +36,7 @@ class AntiEntropy:
         self,
         context: Context,
         subscriptions: Subscriptions,
-        streams: Streams,
+        streams: DeviceStreams,
         catch_up: CatchUp,
         roster_sync: RosterSync,
         presence: Presence,

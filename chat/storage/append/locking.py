@@ -15,13 +15,15 @@ The order of the steps is what makes the answers final:
 6. One INSERT stores the entries, one UPDATE raises the heads.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from chat.core.ports.operations import Append, Appended, Refused
 from chat.protocol.errors import ErrorCode
 from chat.protocol.rules import DirectAction, DirectRole, GroupAction
-from chat.storage.append.cache import AppendCache, Route, pair, route_of
+from chat.storage.append.cache import AppendCache, Route, route_of
+from chat.storage.append.destinations import Destination, resolve
+from chat.storage.append.idempotency import answer_repeated, find_keys
 from chat.storage.backends.connection import (
     Columns,
     DatabaseConnection,
@@ -52,15 +54,8 @@ _MEMBERSHIP: Final = Columns(
     integer(_IS_BLOCKED),
 )
 
-_Stored: TypeAlias = tuple[int, int, str, int]
-"""The entry that has a key: conversation, seq, text, at_ms."""
-
 _Writer: TypeAlias = tuple[int, int, int]
 """Conversation, sender, and recipient or 0."""
-
-_Destination: TypeAlias = tuple[int | None, int | None]
-"""What a route leads to: conversation (None: there is none) and recipient (None: a group, or a user
-who does not exist)."""
 
 
 class _Locked(NamedTuple):
@@ -93,10 +88,10 @@ def lock_and_append(
     """The appends in order, within a transaction of the caller's. Raises DuplicateKey if
     `assume_new_keys` was wrong, with the commit at the latest."""
     routes = [route_of(append) for append in appends]
-    destinations = _resolve(connection, cache, dict.fromkeys(routes))
+    destinations = resolve(connection, cache, dict.fromkeys(routes))
     locked = _lock_conversations(connection, cache, destinations)
     heads = locked.heads
-    stored = {} if assume_new_keys else _find_keys(connection, appends)
+    stored = {} if assume_new_keys else find_keys(connection, appends)
     decided = {
         route: (destination, _refusal(connection, locked, route, destination))
         for route, destination in destinations.items()
@@ -110,10 +105,10 @@ def lock_and_append(
         first = stored.get(identity)
         destination, refusal = decided[route]
         if first is None and refusal is not None and assume_new_keys:
-            stored |= _find_keys(connection, [append])
+            stored |= find_keys(connection, [append])
             first = stored.get(identity)
         if first is not None:
-            outcomes.append(_repeated(connection, cache, append, destination, first))
+            outcomes.append(answer_repeated(connection, cache, append, destination, first))
             continue
         if refusal is not None:
             outcomes.append(refusal)
@@ -138,65 +133,8 @@ def lock_and_append(
     )
 
 
-def _resolve(
-    connection: DatabaseConnection, cache: AppendCache, routes: Iterable[Route]
-) -> dict[Route, _Destination]:
-    names = {to.lower() for _, to, _ in routes if isinstance(to, str)}
-    users = _find_names(connection, cache, names)
-    recipients = {
-        route: users.get(route[1].lower()) if isinstance(route[1], str) else route[1]
-        for route in routes
-    }
-    pairs = {
-        pair(route[0], recipient)
-        for route, recipient in recipients.items()
-        if recipient is not None
-    }
-    conversations = _find_pairs(connection, cache, pairs)
-    return {
-        route: (route[2], None)
-        if recipient is None
-        else (conversations.get(pair(route[0], recipient)), recipient)
-        for route, recipient in recipients.items()
-    }
-
-
-def _find_names(
-    connection: DatabaseConnection, cache: AppendCache, names: set[str]
-) -> dict[str, int]:
-    known = {name: cache.names[name] for name in names if name in cache.names}
-    unknown = sorted(names - known.keys())
-    if unknown:
-        found: dict[str, int] = dict(
-            connection.query(
-                f"SELECT name_key, id FROM users WHERE name_key IN ({marks(len(unknown))})", unknown
-            )
-        )
-        cache.add_names(found)
-        known |= found
-    return known
-
-
-def _find_pairs(
-    connection: DatabaseConnection, cache: AppendCache, pairs: set[tuple[int, int]]
-) -> dict[tuple[int, int], int]:
-    known = {pair: cache.pairs[pair] for pair in pairs if pair in cache.pairs}
-    unknown = sorted(pairs - known.keys())
-    if unknown:
-        rows = connection.query(
-            "SELECT c.low_user_id, c.high_user_id, c.id"
-            f" FROM {derived(('low', 'high'), len(unknown))} w"
-            " JOIN conversations c ON c.low_user_id = w.low AND c.high_user_id = w.high",
-            flat(unknown),
-        )
-        found = {(low, high): id for low, high, id in rows}
-        cache.add_pairs(found)
-        known |= found
-    return known
-
-
 def _lock_conversations(
-    connection: DatabaseConnection, cache: AppendCache, destinations: dict[Route, _Destination]
+    connection: DatabaseConnection, cache: AppendCache, destinations: dict[Route, Destination]
 ) -> _Locked:
     """Locks them, and then reads who may write to them. A transaction that waited for a lock reads
     what was committed meanwhile, as each statement sees what was committed before it began."""
@@ -247,40 +185,6 @@ def _memberships(writers: set[_Writer]) -> Select:
     )
 
 
-def _find_keys(
-    connection: DatabaseConnection, appends: Sequence[Append]
-) -> dict[tuple[int, str], _Stored]:
-    wanted = {(append.sender, append.key) for append in appends}
-    rows = connection.query(
-        "SELECT e.sender_id, e.`key`, e.conversation_id, e.seq, e.text, e.at_ms"
-        f" FROM {derived(('sender', 'wanted'), len(wanted))} w"
-        " JOIN entries e ON e.sender_id = w.sender AND e.`key` = w.wanted",
-        flat(wanted),
-    )
-    return {
-        (sender, key): (conversation, seq, text, at_ms)
-        for sender, key, conversation, seq, text, at_ms in rows
-    }
-
-
-def _repeated(
-    connection: DatabaseConnection,
-    cache: AppendCache,
-    append: Append,
-    destination: _Destination,
-    first: _Stored,
-) -> Appended | Refused:
-    conversation, recipient = destination
-    if conversation is None and recipient is not None:
-        # Since step 1 the conversation may have been made and this append stored in it.
-        two = pair(append.sender, recipient)
-        conversation = _find_pairs(connection, cache, {two}).get(two)
-    first_conversation, seq, text, at_ms = first
-    if conversation != first_conversation or append.text != text:
-        return Refused(ErrorCode.KEY_CONFLICT)
-    return Appended(first_conversation, seq, at_ms, recipient, repeated=True)
-
-
 def _raise_heads(connection: DatabaseConnection, grown: dict[int, int]) -> None:
     """Most logs of a batch grow by one, so the cases are few."""
     by_growth: dict[int, list[int]] = {}
@@ -299,14 +203,14 @@ def _raise_heads(connection: DatabaseConnection, grown: dict[int, int]) -> None:
 
 
 def _refusal(
-    connection: DatabaseConnection, locked: _Locked, route: Route, destination: _Destination
+    connection: DatabaseConnection, locked: _Locked, route: Route, destination: Destination
 ) -> Refused | None:
     code = _decide(connection, locked, route, destination)
     return None if code is None else Refused(code)
 
 
 def _decide(
-    connection: DatabaseConnection, locked: _Locked, route: Route, destination: _Destination
+    connection: DatabaseConnection, locked: _Locked, route: Route, destination: Destination
 ) -> ErrorCode | None:
     """Why this sender may not append there; None if the sender may."""
     sender, _, group = route

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chat.core.ports.operations import Append, Block, MarkRead, ReadRoster, StoreOperation
 from chat.storage.append.batch import MAX_BATCH
-from chat.storage.batching import (
+from chat.storage.group_commit import (
     Job,
     admits_appends,
     is_repeatable,

@@ -1,6 +1,5 @@
-"""Which operations share a transaction, and which may be run again: pure, for all who run them.
-
-The service decides by this in its threads, and the simulator in its virtual time.
+"""Group commit: which operations share a transaction, how long more of them are gathered, and which
+may be run again. Pure: the service decides by this in its threads, the simulator in virtual time.
 
 - Writes are carried out in the order in which they came. The appends at the front of the queue
   share one transaction, up to MAX_BATCH; any other write is a transaction by itself.
@@ -27,6 +26,36 @@ BUSY: Final = Refused(ErrorCode.BUSY)
 """Its queue was full, or it was run in vain as often as is tried."""
 UNAVAILABLE: Final = Refused(ErrorCode.UNAVAILABLE)
 """The store cannot be reached, or failed."""
+
+
+GATHER_FRACTION: Final = 1.0
+MAX_GATHER_S: Final = 0.004
+"""What part of the last transaction's time, and how long at most, appends are gathered."""
+
+
+class Gathering:
+    """How long the writer gathers appends before it begins a transaction.
+
+    Clients that were just answered are likely to write again at once. So the writer waits until as
+    many appends are there as there were at the end of the last transaction, but no longer than that
+    one took, and MAX_GATHER_S at most. A commit for all takes little more than one for half of
+    them, so no client waits for two commits that would have waited for one.
+    """
+
+    def __init__(self) -> None:
+        self._expected = 0
+        self._until_s = 0.0
+
+    def wait(self, queue: deque[Job], now_s: float) -> tuple[int, float] | None:
+        """How many appends to wait for, and for how many seconds at most; None: begin now."""
+        if now_s < self._until_s and admits_appends(queue):
+            return self._expected, self._until_s - now_s
+        return None
+
+    def appended(self, count: int, waiting: int, started_s: float, ended_s: float) -> None:
+        """A transaction of `count` appends has ended, and `waiting` operations are queued."""
+        self._expected = min(MAX_BATCH, count + waiting)
+        self._until_s = ended_s + min(MAX_GATHER_S, GATHER_FRACTION * (ended_s - started_s))
 
 
 def split_reads(jobs: Sequence[Job]) -> tuple[Sequence[Job], Sequence[Job]]:
