@@ -5,6 +5,7 @@ from sim.mutants import Edit, Mutant
 APPEND_CACHE = "chat.storage.append.cache"
 FRIENDSHIPS = "chat.storage.transactions.friendships"
 GROUPS = "chat.storage.transactions.groups"
+IDEMPOTENCY = "chat.storage.append.idempotency"
 LOCKING = "chat.storage.append.locking"
 LOG = "chat.storage.transactions.log"
 ROSTERS = "chat.storage.transactions.rosters"
@@ -52,7 +53,7 @@ MUTANTS = (
         "a key that was stored before is answered with the present head",
         (
             Edit(
-                LOCKING,
+                IDEMPOTENCY,
                 "    return Appended(first_conversation, seq, at_ms, recipient, repeated=True)",
                 "    seq = connection.query(\n"
                 '        "SELECT head FROM conversations WHERE id = ?", (first_conversation,)\n'
