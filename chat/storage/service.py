@@ -7,7 +7,7 @@ the store is, the more a commit carries. The *reader* carries out reads beside t
 that wait together. A third thread, the *refuser*, only answers `busy` to operations that found
 their queue full, so that `submit` neither waits nor calls back.
 
-Every ticket is answered once, and an answer leaves only when its commit has returned. executor.py
+Every ticket is answered once, and an answer leaves only when its commit has returned. retries.py
 says which answer a failure gets. When the store cannot be reached, all that waits is refused at
 once with the operation that found out.
 """
@@ -21,7 +21,6 @@ from typing import Final, TypeAlias
 
 from chat.core.ports.operations import Append, Refused, StoreOperation
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.executor import TransactionExecutor
 from chat.storage.group_commit import (
     BUSY,
     UNAVAILABLE,
@@ -32,6 +31,7 @@ from chat.storage.group_commit import (
     split_reads,
     take_transaction,
 )
+from chat.storage.retries import TransactionExecutor
 from chat.storage.schema import cluster_name, migrate
 from chat.storage.worker import Worker
 

@@ -5,7 +5,7 @@ from sim.mutants import Edit, Mutant, client, delivery, requests, roster, storag
 CANARY = Mutant(
     "canary",
     "every text is changed on its way, which any run must notice",
-    (Edit("chat.core.delivery.entry_encoding", "text=entry.text,", 'text=entry.text + "!",'),),
+    (Edit("chat.core.delivery.entry_json", "text=entry.text,", 'text=entry.text + "!",'),),
 )
 NOTHING = Mutant("nothing", "the code without a bug, which must not be caught", ())
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chat.core.delivery.entry_encoding import encode_entry
+from chat.core.delivery.entry_json import encode_entry
 from chat.core.ports.operations import LogEntry
 from chat.protocol.codec import (
     BadMessage,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from chat.core.delivery.device_streams import DeviceStreams, ends_membership
-from chat.core.delivery.entry_encoding import encode_entry
+from chat.core.delivery.entry_json import encode_entry
 from chat.core.delivery.subscriptions import Subscriptions
 from chat.core.ports.bus_messages import group_channel
 from chat.core.ports.effects import Deliver

@@ -13,7 +13,7 @@ for entries that are new and for entries that are read from the log:
 
 from typing import Final
 
-from chat.core.delivery.entry_encoding import encode_entry
+from chat.core.delivery.entry_json import encode_entry
 from chat.core.delivery.subscriptions import Subscriptions
 from chat.core.ports.bus_messages import group_channel
 from chat.core.ports.effects import Send

@@ -8,7 +8,7 @@ are behind now are fed from the log.
 
 from chat.core.delivery.catch_up import CatchUp
 from chat.core.delivery.device_streams import DeviceStreams, ends_membership
-from chat.core.delivery.entry_encoding import encode_entry
+from chat.core.delivery.entry_json import encode_entry
 from chat.core.ports.effects import Deliver
 from chat.core.ports.operations import LogEntry
 from chat.core.state.context import Context

@@ -18,7 +18,7 @@ from chat.core.ports.operations import (
 )
 from chat.storage.backends.connection import in_transaction
 from chat.storage.backends.sqlite import open_sqlite
-from chat.storage.executor import ATTEMPTS
+from chat.storage.retries import ATTEMPTS
 from chat.storage.service import StoreService
 from tests.storage.faults import Answers, Fault, FaultyStore
 from tests.storage.services import ANN, BOB, CONVERSATION, hold_writer, stored, text
