@@ -110,9 +110,10 @@ def _insert(connection: DatabaseConnection, into: str, rows: Sequence[tuple[Valu
     def work() -> None:
         left = iter(rows)
         while batch := list(islice(left, ROWS)):
-            marks = ", ".join(["(" + ", ".join("?" * len(batch[0])) + ")"] * len(batch))
+            placeholders = ", ".join(["(" + ", ".join("?" * len(batch[0])) + ")"] * len(batch))
             connection.execute(
-                f"INSERT INTO {into} VALUES {marks}", [value for row in batch for value in row]
+                f"INSERT INTO {into} VALUES {placeholders}",
+                [value for row in batch for value in row],
             )
 
     in_transaction(connection, work, write=True)

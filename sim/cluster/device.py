@@ -13,7 +13,7 @@ from chat.client.session.ports import effects, events, notices
 from chat.client.session.ports.requests import QueuedRequest
 from chat.protocol.messages import Entry
 from sim.cluster.network import SimConnection
-from sim.cluster.world import Call, World
+from sim.cluster.world import ScheduledCall, World
 
 Target = tuple[str, int]
 """The recipient of a text: ("user", id) or ("group", id)."""
@@ -69,7 +69,7 @@ class SimDevice:
         """By conversation: the seq that was applied and is to be reported as shown."""
         self._connect = connect
         self._observe = observe
-        self._timer: Call | None = None
+        self._timer: ScheduledCall | None = None
 
     # ------------------------------------------------------------------ the user
 

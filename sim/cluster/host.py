@@ -32,7 +32,7 @@ from sim.cluster.injection_points import InjectionTarget, Phase
 from sim.cluster.network import SimConnection
 from sim.cluster.store import SimStore, StoreLink
 from sim.cluster.trace import AcceptRecord, StartRecord
-from sim.cluster.world import Call, World
+from sim.cluster.world import ScheduledCall, World
 
 PASSWORD_HASHER_MS = (1, 30)
 """How long the password hasher takes."""
@@ -73,7 +73,7 @@ class Host:
         self._rng = world.random_stream(self.name)
         self._events: deque[AnyEvent] = deque()
         self._handling = False
-        self._timer: Call | None = None
+        self._timer: ScheduledCall | None = None
         self._last_number = 0
         self._full: set[int] = set()
         self._coalescer = WriteCoalescer()

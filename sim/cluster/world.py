@@ -28,7 +28,7 @@ class RandomStream(random.Random):
         return a + int(self.random() * (b - a + 1))
 
 
-class Call:
+class ScheduledCall:
     """A scheduled call. A cancelled one is skipped."""
 
     __slots__ = ("action", "args", "at_ms", "cancelled")
@@ -51,7 +51,7 @@ class World:
         self.now_ms = START_MS
         self.events = 0
         """Calls that have run."""
-        self._queue: list[tuple[int, int, Call]] = []
+        self._queue: list[tuple[int, int, ScheduledCall]] = []
         self._order = 0
         self._streams: dict[str, RandomStream] = {}
 
@@ -64,11 +64,11 @@ class World:
 
     def later(
         self, delay_ms: int, action: Callable[P, None], *args: P.args, **kwargs: P.kwargs
-    ) -> Call:
+    ) -> ScheduledCall:
         """Schedules the action. With 0 it runs at the present time, after the call in hand."""
         self._order += 1
         at_ms = self.now_ms + delay_ms if delay_ms > 0 else self.now_ms
-        call = Call(at_ms, partial(action, **kwargs) if kwargs else action, args)
+        call = ScheduledCall(at_ms, partial(action, **kwargs) if kwargs else action, args)
         heapq.heappush(self._queue, (at_ms, self._order, call))
         return call
 

@@ -15,7 +15,7 @@ CHUNK: Final = 400
 
 
 @lru_cache(maxsize=2048)
-def marks(count: int) -> str:
+def placeholders(count: int) -> str:
     """`?,?,?` for `count` values."""
     return ",".join("?" * count)
 
@@ -23,7 +23,7 @@ def marks(count: int) -> str:
 @lru_cache(maxsize=2048)
 def value_rows(count: int, width: int) -> str:
     """`(?,?),(?,?)` for `count` rows of `width` values, as INSERT takes them."""
-    row = f"({marks(width)})"
+    row = f"({placeholders(width)})"
     return ",".join([row] * count)
 
 
@@ -34,7 +34,7 @@ def derived(columns: tuple[str, ...], count: int) -> str:
     SQLite uses no index for `(a, b) IN (VALUES …)`, but it does for a join with this.
     """
     first = ", ".join(f"? AS {name}" for name in columns)
-    more = f" UNION ALL SELECT {marks(len(columns))}" * (count - 1)
+    more = f" UNION ALL SELECT {placeholders(len(columns))}" * (count - 1)
     return f"(SELECT {first}{more})"
 
 
@@ -45,7 +45,7 @@ def query_in_chunks(
     rows: list[Row] = []
     for start in range(0, len(ids), CHUNK):
         chunk = ids[start : start + CHUNK]
-        rows += connection.query(f"{before} ({marks(len(chunk))}){after}", chunk)
+        rows += connection.query(f"{before} ({placeholders(len(chunk))}){after}", chunk)
     return rows
 
 
