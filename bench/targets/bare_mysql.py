@@ -75,10 +75,10 @@ def _transactions(url: str, batch: int, seconds: float, run: int) -> dict[str, f
     cpu, begin = time.process_time(), time.perf_counter()
     while (start := time.perf_counter()) < begin + seconds:
         conversations = list(range(1, 11)) if batch > 1 else [1 + count % 10]
-        placeholders = ", ".join(map(str, conversations))
+        qmarks = ", ".join(map(str, conversations))
         connection.begin()
         cursor.execute(
-            f"SELECT id, head FROM conversations WHERE id IN ({placeholders}) ORDER BY id FOR UPDATE"
+            f"SELECT id, head FROM conversations WHERE id IN ({qmarks}) ORDER BY id FOR UPDATE"
         )
         heads = dict(cursor.fetchall())
         rows = []
@@ -95,7 +95,7 @@ def _transactions(url: str, batch: int, seconds: float, run: int) -> dict[str, f
         )
         cases = " ".join(f"WHEN {id} THEN {head}" for id, head in heads.items())
         cursor.execute(
-            f"UPDATE conversations SET head = CASE id {cases} END WHERE id IN ({placeholders})"
+            f"UPDATE conversations SET head = CASE id {cases} END WHERE id IN ({qmarks})"
         )
         connection.commit()
         latencies.append(time.perf_counter() - start)

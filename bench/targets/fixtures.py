@@ -110,9 +110,9 @@ def _insert(connection: DatabaseConnection, into: str, rows: Sequence[tuple[Valu
     def work() -> None:
         left = iter(rows)
         while batch := list(islice(left, ROWS)):
-            placeholders = ", ".join(["(" + ", ".join("?" * len(batch[0])) + ")"] * len(batch))
+            qmarks = ", ".join(["(" + ", ".join("?" * len(batch[0])) + ")"] * len(batch))
             connection.execute(
-                f"INSERT INTO {into} VALUES {placeholders}",
+                f"INSERT INTO {into} VALUES {qmarks}",
                 [value for row in batch for value in row],
             )
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from chat.storage.append.cache import AppendCache, Route, pair
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.backends.sql import derived, flat, placeholders
+from chat.storage.backends.sql import derived, flat, qmarks
 
 Destination: TypeAlias = tuple[int | None, int | None]
 """What a route leads to: conversation (None: there is none) and recipient (None: a group, or a user
@@ -48,7 +48,7 @@ def _find_names(
     if unknown:
         found: dict[str, int] = dict(
             connection.query(
-                f"SELECT name_key, id FROM users WHERE name_key IN ({placeholders(len(unknown))})",
+                f"SELECT name_key, id FROM users WHERE name_key IN ({qmarks(len(unknown))})",
                 unknown,
             )
         )

@@ -32,7 +32,7 @@ from chat.storage.backends.connection import (
     integer,
     word,
 )
-from chat.storage.backends.sql import derived, flat, placeholders
+from chat.storage.backends.sql import derived, flat, qmarks
 from chat.storage.transactions.access import direct_refusal, group_refusal, read_relationship
 from chat.storage.transactions.log import GROUP, INSERT_ENTRIES, TEXT
 
@@ -150,7 +150,7 @@ def _lock_conversations(
     lock = Select(
         _CONVERSATION,
         "FROM conversations"
-        f" WHERE id IN ({placeholders(len(ids))}) AND closed = 0 ORDER BY id{connection.for_update}",
+        f" WHERE id IN ({qmarks(len(ids))}) AND closed = 0 ORDER BY id{connection.for_update}",
         ids,
     )
     unknown = writers - cached
@@ -193,11 +193,12 @@ def _raise_heads(connection: DatabaseConnection, grown: dict[int, int]) -> None:
     values: list[int] = []
     cases = ""
     for growth, conversations in sorted(by_growth.items()):
-        cases += f" WHEN id IN ({placeholders(len(conversations))}) THEN ?"
+        cases += f" WHEN id IN ({qmarks(len(conversations))}) THEN ?"
         values += (*conversations, growth)
     values += grown
     connection.execute(
-        f"UPDATE conversations SET head = head + CASE{cases} END WHERE id IN ({placeholders(len(grown))})",
+        f"UPDATE conversations SET head = head + CASE{cases} END"
+        f" WHERE id IN ({qmarks(len(grown))})",
         values,
     )
 

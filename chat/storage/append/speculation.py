@@ -12,7 +12,7 @@ from typing import NamedTuple
 from chat.core.ports.operations import Append, Appended, Refused
 from chat.storage.append.cache import AppendCache, Destination, Route, route_of
 from chat.storage.backends.connection import DatabaseConnection, Row
-from chat.storage.backends.sql import flat, placeholders
+from chat.storage.backends.sql import flat, qmarks
 from chat.storage.transactions.log import INSERT_ENTRIES, TEXT
 
 
@@ -63,7 +63,7 @@ def verify_and_append(connection: DatabaseConnection, speculation: Speculation) 
     expected = speculation.expected
     cases = " WHEN ? THEN CASE WHEN head = ? AND access_version = ? THEN ? END" * len(expected)
     connection.execute(
-        f"UPDATE conversations SET head = CASE id{cases} END WHERE id IN ({placeholders(len(expected))})",
+        f"UPDATE conversations SET head = CASE id{cases} END WHERE id IN ({qmarks(len(expected))})",
         [*flat(expected), *[conversation for conversation, _, _, _ in expected]],
     )
     connection.insert_rows(INSERT_ENTRIES, speculation.rows)

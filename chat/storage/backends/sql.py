@@ -15,15 +15,15 @@ CHUNK: Final = 400
 
 
 @lru_cache(maxsize=2048)
-def placeholders(count: int) -> str:
-    """`?,?,?` for `count` values."""
+def qmarks(count: int) -> str:
+    """`?,?,?` for `count` values, in the qmark style of PEP 249."""
     return ",".join("?" * count)
 
 
 @lru_cache(maxsize=2048)
 def value_rows(count: int, width: int) -> str:
     """`(?,?),(?,?)` for `count` rows of `width` values, as INSERT takes them."""
-    row = f"({placeholders(width)})"
+    row = f"({qmarks(width)})"
     return ",".join([row] * count)
 
 
@@ -34,7 +34,7 @@ def derived(columns: tuple[str, ...], count: int) -> str:
     SQLite uses no index for `(a, b) IN (VALUES …)`, but it does for a join with this.
     """
     first = ", ".join(f"? AS {name}" for name in columns)
-    more = f" UNION ALL SELECT {placeholders(len(columns))}" * (count - 1)
+    more = f" UNION ALL SELECT {qmarks(len(columns))}" * (count - 1)
     return f"(SELECT {first}{more})"
 
 
@@ -45,7 +45,7 @@ def query_in_chunks(
     rows: list[Row] = []
     for start in range(0, len(ids), CHUNK):
         chunk = ids[start : start + CHUNK]
-        rows += connection.query(f"{before} ({placeholders(len(chunk))}){after}", chunk)
+        rows += connection.query(f"{before} ({qmarks(len(chunk))}){after}", chunk)
     return rows
 
 

@@ -20,7 +20,7 @@ from chat.core.ports.operations import (
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import User
 from chat.storage.backends.connection import DatabaseConnection
-from chat.storage.backends.sql import placeholders
+from chat.storage.backends.sql import qmarks
 from chat.storage.errors import DuplicateKey
 from chat.storage.transactions.access import Refusal
 from chat.storage.transactions.rosters import load_roster
@@ -72,7 +72,7 @@ def find_devices(
 ) -> list[DeviceFound | Refused]:
     tokens = sorted({operation.token_sha256 for operation in operations})
     rows = connection.query(
-        f"SELECT token_sha256, user_id FROM devices WHERE token_sha256 IN ({placeholders(len(tokens))})",
+        f"SELECT token_sha256, user_id FROM devices WHERE token_sha256 IN ({qmarks(len(tokens))})",
         tokens,
     )
     owners: dict[bytes, int] = dict(rows)

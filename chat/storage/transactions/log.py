@@ -107,7 +107,7 @@ def read_history(connection: DatabaseConnection, operation: ReadHistory) -> Hist
 
 
 def mark_read(connection: DatabaseConnection, operation: MarkRead) -> ReadMarked:
-    # Without the conversation's lock: heads and read placeholders only grow, and for a member who has left
+    # Without the conversation's lock: heads and read marks only grow, and for a member who has left
     # meanwhile there is no row to update.
     membership = _read_membership(
         connection,

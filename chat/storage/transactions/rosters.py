@@ -2,7 +2,7 @@
 changed.
 
 A roster's version grows by one in the very transaction that changes the user's friends, groups
-or open requests, under the lock of the user's row, and at no other time. Heads and read placeholders
+or open requests, under the lock of the user's row, and at no other time. Heads and read marks
 are in the roster for convenience and do not count as changes.
 
 Rows of users are locked in the order of their numbers, and after any conversation's.
@@ -33,7 +33,7 @@ from chat.storage.backends.connection import (
     text,
     word,
 )
-from chat.storage.backends.sql import CHUNK, placeholders, query_in_chunks
+from chat.storage.backends.sql import CHUNK, qmarks, query_in_chunks
 from chat.storage.transactions.access import Refusal
 from chat.storage.transactions.tables import BatchReads, Transactions
 
@@ -91,7 +91,7 @@ def raise_versions(connection: DatabaseConnection, users: Iterable[int]) -> tupl
         chunk = ids[start : start + CHUNK]
         connection.execute(
             "UPDATE users SET roster_version = roster_version + 1"
-            f" WHERE id IN ({placeholders(len(chunk))})",
+            f" WHERE id IN ({qmarks(len(chunk))})",
             chunk,
         )
     versions: dict[int, int] = dict(
@@ -122,7 +122,7 @@ def read_rosters(
 
 def _load_rosters(connection: DatabaseConnection, users: Sequence[int]) -> dict[int, Roster]:
     """By user; users that do not exist are left out."""
-    ids = placeholders(len(users))
+    ids = qmarks(len(users))
     # The versions come first: if the rest is newer than they are, the rosters are read once more.
     accounts, friends, groups, requests = connection.select(
         Select(_ACCOUNT, f"FROM users WHERE id IN ({ids})", users),
