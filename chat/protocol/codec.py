@@ -33,7 +33,8 @@ SENDS: Final = (ChatRequest, GroupChatRequest)
 _TEXT: Final = dict(PATTERNS[ChatRequest])["text"]
 _TYPES: Final = frozenset(str(request.__struct_config__.tag) for request in REQUEST_INPUT)
 _MAX_ID: Final = 2**53
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+# An unterminated string is matched up to its end, and nothing is matched twice: the work is linear.
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _SENT: Final = b'{"type":"sent","re":%d,"conversation":%d,"seq":%d,"at":%d}\n'
 _PATTERN: Final = re.compile(r"matching regex '.*'")
 _NEWLINES: Final = re.compile(rb"\n*")

@@ -295,3 +295,12 @@ def test_what_is_no_server_message_is_refused(line: bytes, words: str) -> None:
 def test_no_bytes_make_the_client_fall_over(line: bytes) -> None:
     with contextlib.suppress(BadMessage):
         decode_server_message(line)
+
+
+@pytest.mark.parametrize("token", [b'\\"', b'"a', b"\\", b'"\\', b"[", b'{"a":', b'["'])
+@pytest.mark.parametrize("start", [b"", b"[", b'{"a":["', b'[{"a":"'])
+def test_a_line_of_one_token_repeated_takes_no_quadratic_work(start: bytes, token: bytes) -> None:
+    """A scan that backtracks takes a quarter of a minute for some of these; none is a frame."""
+    problem = decode_request(start + token * (65_536 // len(token)))
+    assert isinstance(problem, Problem)
+    assert problem.code is ErrorCode.BAD_FRAME
