@@ -15,7 +15,7 @@ from deploy.servers import HOST, Nginx, free_port
 from tests.conftest import need
 from tests.loops import Run
 from tests.loops import fixture_run as fixture_run
-from tests.net.stage import Peer, Stage, stage
+from tests.net.running_node import Peer, RunningNode, running_node
 
 pytestmark = pytest.mark.servers
 
@@ -33,7 +33,7 @@ def balancer(folder: Path, *nodes: int) -> Iterator[Nginx]:
         nginx.stop()
 
 
-async def dial(up: Stage, port: int) -> Peer:
+async def dial(up: RunningNode, port: int) -> Peer:
     raw = socket.socket()
     raw.setblocking(False)
     raw.bind((CLIENT, 0))
@@ -45,7 +45,7 @@ async def dial(up: Stage, port: int) -> Peer:
 
 def test_the_node_knows_who_is_behind_nginx(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db", balancers=Balancers.parse(HOST)) as up:
+        async with running_node(tmp_path / "chat.db", balancers=Balancers.parse(HOST)) as up:
             with balancer(tmp_path, up.port) as nginx:
                 await dial(up, nginx.port)
                 (opened,) = up.node.received(ConnectionOpened)
@@ -61,8 +61,8 @@ def test_a_connection_goes_to_the_node_that_has_fewest(run: Run, tmp_path: Path)
     async def work() -> None:
         balancers = Balancers.parse(HOST)
         async with (
-            stage(tmp_path / "one.db", balancers=balancers) as one,
-            stage(tmp_path / "two.db", balancers=balancers) as two,
+            running_node(tmp_path / "one.db", balancers=balancers) as one,
+            running_node(tmp_path / "two.db", balancers=balancers) as two,
         ):
             with balancer(tmp_path, one.port, two.port) as nginx:
                 for number in range(1, 9):
@@ -75,7 +75,7 @@ def test_a_connection_goes_to_the_node_that_has_fewest(run: Run, tmp_path: Path)
 
 def test_a_node_that_is_away_is_not_noticed(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db", balancers=Balancers.parse(HOST)) as up:
+        async with running_node(tmp_path / "chat.db", balancers=Balancers.parse(HOST)) as up:
             with balancer(tmp_path, free_port(), up.port) as nginx:
                 for _ in range(6):
                     await dial(up, nginx.port)

@@ -29,7 +29,7 @@ from chat.core.ports.operations import ReadProfile, StoreOperation
 from chat.core.state.config import NodeConfig
 from chat.net.driver import Driver
 from tests.loops import Run
-from tests.net.stage import WatchedNode, stage
+from tests.net.running_node import WatchedNode, running_node
 
 LARGE_FROM, LARGE_PER_FLUSH = 500, 32
 """The write coalescer's defaults."""
@@ -342,7 +342,7 @@ def test_an_internal_error_ends_the_connection_of_its_event_and_no_other(
     run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db", node_type=FailingNode) as up:
+        async with running_node(tmp_path / "chat.db", node_type=FailingNode) as up:
             ann, bob = await up.connect(), await up.connect()
             await ann.write(b'{"type":"boom","secret":"hunter2"}\n')
             assert await ann.rest() == b""
@@ -411,7 +411,7 @@ def test_after_the_stop_nothing_reaches_the_node(run: Run) -> None:
 
 def test_the_timer_wakes_the_node_when_something_is_due(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db", NodeConfig(login_ms=50)) as up:
+        async with running_node(tmp_path / "chat.db", NodeConfig(login_ms=50)) as up:
             peer = await up.connect()
             assert (await peer.line())["code"] == "too_slow"
             assert await peer.rest() == b""

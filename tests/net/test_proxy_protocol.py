@@ -27,7 +27,7 @@ from chat.net.proxy_protocol import (
     parse_header,
 )
 from tests.loops import Run
-from tests.net.stage import Peer, Stage, stage
+from tests.net.running_node import Peer, RunningNode, running_node
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 LOCALHOST = Balancers.parse("127.0.0.1")
@@ -189,7 +189,7 @@ def test_the_error_names_what_is_no_address(text: str) -> None:
 # ---------------------------------------------------------------------------- on sockets
 
 
-async def dial(up: Stage, *parts: bytes, host: str = "127.0.0.1") -> Peer:
+async def dial(up: RunningNode, *parts: bytes, host: str = "127.0.0.1") -> Peer:
     """A connection from a host of this machine that sends each part in a segment of its own, as far
     as it is let."""
     raw = socket.socket()
@@ -206,8 +206,8 @@ async def dial(up: Stage, *parts: bytes, host: str = "127.0.0.1") -> Peer:
 
 
 @contextlib.asynccontextmanager
-async def behind(folder: Path, **limits: int) -> AsyncIterator[Stage]:
-    async with stage(folder / "chat.db", NodeConfig(**limits), balancers=LOCALHOST) as up:  # type: ignore[arg-type]
+async def behind(folder: Path, **limits: int) -> AsyncIterator[RunningNode]:
+    async with running_node(folder / "chat.db", NodeConfig(**limits), balancers=LOCALHOST) as up:  # type: ignore[arg-type]
         yield up
 
 

@@ -9,10 +9,10 @@ from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
 from chat.net.recorder import Recorder, replay
 from tests.loops import Run
-from tests.net.stage import Stage, stage
+from tests.net.running_node import RunningNode, running_node
 
 
-async def scene(up: Stage) -> None:
+async def scene(up: RunningNode) -> None:
     """Two friends, a group, a text, a bad line, a logout."""
     ann, bob = await up.log_in("ann"), await up.log_in("bob")
     await ann.ask("add_friend", 3, user="bob")
@@ -32,7 +32,7 @@ def test_a_recording_gives_the_same_effects(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "events"
 
     async def work() -> None:
-        async with stage(tmp_path / "chat.db", recording=path) as up:
+        async with running_node(tmp_path / "chat.db", recording=path) as up:
             await scene(up)
             nodes.append((list(up.node.events), up.node.effects))
 
@@ -52,7 +52,7 @@ def test_a_recording_that_was_cut_off_gives_what_is_whole(run: Run, tmp_path: Pa
     path = tmp_path / "events"
 
     async def work() -> None:
-        async with stage(tmp_path / "chat.db", recording=path) as up:
+        async with running_node(tmp_path / "chat.db", recording=path) as up:
             await up.connect()
 
     run(work())
@@ -65,7 +65,7 @@ def test_a_recording_that_was_cut_off_gives_what_is_whole(run: Run, tmp_path: Pa
 
 def test_only_the_owner_may_read_a_recording(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db", recording=tmp_path / "events") as up:
+        async with running_node(tmp_path / "chat.db", recording=tmp_path / "events") as up:
             await up.connect()
 
     run(work())
@@ -81,7 +81,7 @@ def test_a_node_lives_on_when_its_recording_cannot_be_written(
     run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work() -> None:
-        async with stage(
+        async with running_node(
             tmp_path / "chat.db", recording=tmp_path / "events", recorder_type=FullDisk
         ) as up:
             peer = await up.connect()

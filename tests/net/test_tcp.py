@@ -19,14 +19,14 @@ from chat.core.ports.events import (
 )
 from chat.core.state.config import NodeConfig
 from tests.loops import Run
-from tests.net.stage import Peer, Stage, WatchedNode, stage
+from tests.net.running_node import Peer, RunningNode, WatchedNode, running_node
 
 HIGH_BYTES = 65_536
 SMALL_BUFFER = NodeConfig(write_buffer_bytes=HIGH_BYTES)
 NONSENSE = 60_000
 """Lines of nonsense, each answered by some 150 bytes: far more than the sockets themselves hold."""
-ONE_TURN = NodeConfig(write_buffer_bytes=HIGH_BYTES, request_quantum=NONSENSE)
-"""All of it is answered in one turn, and is in the buffer."""
+ONE_EVENT = NodeConfig(write_buffer_bytes=HIGH_BYTES, request_quantum=NONSENSE)
+"""All of it is answered in one event, and is in the buffer."""
 
 
 def ping(id: int) -> bytes:
@@ -35,7 +35,7 @@ def ping(id: int) -> bytes:
 
 def test_many_requests_in_one_segment_are_answered_in_their_order(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db") as up:
+        async with running_node(tmp_path / "chat.db") as up:
             peer = await up.connect()
             await peer.write(b"".join(ping(id) for id in range(10)))
             assert [await peer.line() for _ in range(10)] == [
@@ -47,7 +47,7 @@ def test_many_requests_in_one_segment_are_answered_in_their_order(run: Run, tmp_
 
 def test_a_request_cut_into_single_bytes_is_answered(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db") as up:
+        async with running_node(tmp_path / "chat.db") as up:
             peer = await up.connect()
             data = ping(7) + ping(8)
             for place in range(len(data)):
@@ -60,7 +60,7 @@ def test_a_request_cut_into_single_bytes_is_answered(run: Run, tmp_path: Path) -
 
 def test_each_connection_opens_and_is_lost_exactly_once(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db") as up:
+        async with running_node(tmp_path / "chat.db") as up:
             for number in (1, 2, 3):
                 peer = await up.connect()
                 assert up.node.received(ConnectionOpened)[-1] == ConnectionOpened(
@@ -76,7 +76,7 @@ def test_each_connection_opens_and_is_lost_exactly_once(run: Run, tmp_path: Path
 
 def test_what_was_sent_before_a_close_arrives(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db") as up:
+        async with running_node(tmp_path / "chat.db") as up:
             peer = await up.connect()
             await peer.write(ping(1) + b"x" * 5_000)
             lines = [json.loads(line) for line in (await peer.rest()).splitlines()]
@@ -87,7 +87,7 @@ def test_what_was_sent_before_a_close_arrives(run: Run, tmp_path: Path) -> None:
     run(work())
 
 
-async def fill_buffers(up: Stage) -> Peer:
+async def fill_buffers(up: RunningNode) -> Peer:
     """A peer that does not read, with more sent to it than the buffers hold."""
     peer = await up.connect(receive_bytes=4_096)
     await peer.write(b"x\n" * NONSENSE)
@@ -97,7 +97,7 @@ async def fill_buffers(up: Stage) -> Peer:
 
 def test_a_slow_reader_gets_everything(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db", SMALL_BUFFER) as up:
+        async with running_node(tmp_path / "chat.db", SMALL_BUFFER) as up:
             peer = await fill_buffers(up)
             assert any(isinstance(effect, PauseReading) for effect in up.node.effects)
             for _ in range(NONSENSE):
@@ -117,7 +117,7 @@ def test_progress_of_a_slow_reader_is_reported_before_the_buffer_is_drained(
 ) -> None:
     async def work() -> None:
         store = tmp_path / "chat.db"
-        async with stage(store, ONE_TURN, progress_s=0.01, send_bytes=4_096) as up:
+        async with running_node(store, ONE_EVENT, progress_s=0.01, send_bytes=4_096) as up:
             peer = await fill_buffers(up)
             while not up.node.received(WriteBufferDrained):
                 assert await peer.read(16_384)
@@ -130,9 +130,11 @@ def test_progress_of_a_slow_reader_is_reported_before_the_buffer_is_drained(
 
 def test_no_progress_is_reported_for_a_reader_that_stands_still(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
-        config = replace(ONE_TURN, stall_ms=150)
+        config = replace(ONE_EVENT, stall_ms=150)
         store = tmp_path / "chat.db"
-        async with stage(store, config, progress_s=0.01, close_s=0.05, send_bytes=4_096) as up:
+        async with running_node(
+            store, config, progress_s=0.01, close_s=0.05, send_bytes=4_096
+        ) as up:
             await fill_buffers(up)
             await up.node.receives(ConnectionLost)
             # The sockets themselves may have taken a little more.
@@ -149,7 +151,9 @@ def test_no_progress_is_reported_for_a_reader_that_stands_still(run: Run, tmp_pa
 
 def test_a_closed_connection_whose_peer_reads_nothing_is_aborted(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db", SMALL_BUFFER, close_s=0.1, send_bytes=4_096) as up:
+        async with running_node(
+            tmp_path / "chat.db", SMALL_BUFFER, close_s=0.1, send_bytes=4_096
+        ) as up:
             await fill_buffers(up)
             up.driver.feed(Drain(0))
             assert not up.node.received(ConnectionLost)
@@ -163,7 +167,7 @@ def test_a_closed_connection_that_drains_and_then_stands_still_is_aborted(
 ) -> None:
     async def work() -> None:
         config = NodeConfig(write_buffer_bytes=4 * 1024 * 1024)
-        async with stage(tmp_path / "chat.db", config, close_s=0.5) as up:
+        async with running_node(tmp_path / "chat.db", config, close_s=0.5) as up:
             peer = await up.connect(receive_bytes=4_096)
             await peer.write(b"x\n" * 2 * NONSENSE)
             await up.node.receives(WriteBufferFull)
@@ -178,7 +182,7 @@ def test_a_closed_connection_that_drains_and_then_stands_still_is_aborted(
 
 def test_a_peer_that_shut_down_its_side_gets_its_replies(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db") as up:
+        async with running_node(tmp_path / "chat.db") as up:
             peer = await up.connect()
             ask = {"type": "register", "id": 1, "name": "ann", "password": "secret-ann"}
             login = {"type": "login", "id": 2, "user": "ann", "password": "secret-ann"}
@@ -201,7 +205,7 @@ def test_a_peer_that_asked_for_several_turns_full_and_shut_down_its_side_gets_it
     run: Run, tmp_path: Path
 ) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db") as up:
+        async with running_node(tmp_path / "chat.db") as up:
             peer = await up.connect()
             many = 5 * NodeConfig().request_quantum
             await peer.write(b"".join(ping(id) for id in range(many)))
@@ -217,7 +221,7 @@ def test_a_peer_that_shut_down_its_side_in_a_line_is_closed_at_once(
     run: Run, tmp_path: Path
 ) -> None:
     async def work() -> None:
-        async with stage(tmp_path / "chat.db", close_s=3_600) as up:
+        async with running_node(tmp_path / "chat.db", close_s=3_600) as up:
             peer = await up.connect()
             await peer.write(ping(1) + b'{"type":"ping"')
             peer.shut_down()
@@ -239,7 +243,7 @@ def test_a_peer_that_shut_down_its_side_is_not_waited_for_without_end(
 ) -> None:
     async def work() -> None:
         store = tmp_path / "chat.db"
-        async with stage(store, node_type=ForgetfulNode, close_s=0.1) as up:
+        async with running_node(store, node_type=ForgetfulNode, close_s=0.1) as up:
             peer = await up.connect()
             await peer.ask("login", 1, user="ann", password="secret-ann")
             await up.node.receives(BytesReceived)

@@ -15,7 +15,7 @@ from chat.core.ports.events import BusDown, BusUp
 from chat.core.state.config import NodeConfig
 from deploy.servers import Redis
 from tests.loops import Run
-from tests.net.stage import Peer, Stage, stage
+from tests.net.running_node import Peer, RunningNode, running_node
 
 NO_ANTI_ENTROPY = NodeConfig(anti_entropy_ms=3_600_000)
 """Without anti-entropy: what arrives, arrives by the bus."""
@@ -29,7 +29,7 @@ def fixture_new_bus(request: pytest.FixtureRequest) -> Callable[[], Bus]:
     return partial(LocalBus, LocalHub())
 
 
-async def befriend(left: Stage, right: Stage) -> tuple[Peer, Peer]:
+async def befriend(left: RunningNode, right: RunningNode) -> tuple[Peer, Peer]:
     ann, bob = await left.log_in("ann"), await right.log_in("bob")
     await ann.ask("add_friend", 3, user="bob")
     await bob.line_of("friend_request")
@@ -49,8 +49,8 @@ def test_without_redis_anti_entropy_delivers(run: Run, tmp_path: Path, redis: Re
     async def work() -> None:
         store = tmp_path / "chat.db"
         async with (
-            stage(store, NO_ANTI_ENTROPY, bus=RedisBus(redis.url)) as left,
-            stage(store, NO_ANTI_ENTROPY, bus=RedisBus(redis.url)) as right,
+            running_node(store, NO_ANTI_ENTROPY, bus=RedisBus(redis.url)) as left,
+            running_node(store, NO_ANTI_ENTROPY, bus=RedisBus(redis.url)) as right,
         ):
             await left.node.receives(BusUp)
             await right.node.receives(BusUp)
@@ -72,8 +72,8 @@ def test_without_a_bus_anti_entropy_delivers(run: Run, tmp_path: Path) -> None:
     async def work() -> None:
         store = tmp_path / "chat.db"
         async with (
-            stage(store, NO_ANTI_ENTROPY, bus=NoBus()) as left,
-            stage(store, NO_ANTI_ENTROPY, bus=NoBus()) as right,
+            running_node(store, NO_ANTI_ENTROPY, bus=NoBus()) as left,
+            running_node(store, NO_ANTI_ENTROPY, bus=NoBus()) as right,
         ):
             ann, bob = await befriend(left, right)
             await chat(ann, bob, 1)
@@ -85,8 +85,8 @@ def test_friends_on_two_nodes_chat(run: Run, tmp_path: Path, new_bus: Callable[[
     async def work() -> None:
         store = tmp_path / "chat.db"
         async with (
-            stage(store, NO_ANTI_ENTROPY, bus=new_bus()) as left,
-            stage(store, NO_ANTI_ENTROPY, bus=new_bus()) as right,
+            running_node(store, NO_ANTI_ENTROPY, bus=new_bus()) as left,
+            running_node(store, NO_ANTI_ENTROPY, bus=new_bus()) as right,
         ):
             await left.node.receives(BusUp)
             await right.node.receives(BusUp)

@@ -106,7 +106,7 @@ class Peer:
         self._socket.close()
 
 
-class Stage:
+class RunningNode:
     """A running node and its peers."""
 
     def __init__(self, node: WatchedNode, driver: Driver, port: int) -> None:
@@ -147,7 +147,7 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(
+async def running_node(
     store: Path,
     config: NodeConfig = DEFAULTS,
     *,
@@ -159,7 +159,7 @@ async def stage(
     progress_s: float = PROGRESS_S,
     close_s: float = CLOSE_S,
     send_bytes: int | None = None,
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[RunningNode]:
     """A node that is up; at the end all connections are closed and nothing is left running. With
     `send_bytes` its sockets hold no more than about that of what is to be sent; without, the system
     gives them more and more."""
@@ -184,7 +184,7 @@ async def stage(
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_bytes)
     await server.start_serving()
     bus.start(driver.feed, service.cluster)
-    up = Stage(node, driver, server.sockets[0].getsockname()[1])
+    up = RunningNode(node, driver, server.sockets[0].getsockname()[1])
     try:
         yield up
     finally:
