@@ -17,7 +17,6 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from chat import __version__
 from chat.bus.base import Bus
@@ -35,7 +34,7 @@ from chat.options import (
     EXIT_PORT,
     EXIT_STORE,
     EXIT_USAGE,
-    Failure,
+    OperatorError,
     StoreChoice,
     default_store,
     parser,
@@ -70,7 +69,7 @@ def node_main(argv: list[str] | None = None) -> int:
         if options.workers > 1 and options.worker is None:
             return asyncio.run(_supervise(options, sys.argv[1:] if argv is None else argv))
         return _run(options)
-    except Failure as failure:
+    except OperatorError as failure:
         print(f"chat-node: {failure}", file=sys.stderr)
         return failure.code
     except KeyboardInterrupt:
@@ -95,9 +94,9 @@ def _run(options: argparse.Namespace) -> int:
 async def _supervise(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     """The parent of several workers, which are nodes of their own."""
     if not hasattr(socket, "SO_REUSEPORT"):
-        raise Failure("this system cannot share a port; leave --workers out.", EXIT_USAGE)
+        raise OperatorError("this system cannot share a port; leave --workers out.", EXIT_USAGE)
     if options.store is None or not options.store.shared or options.bus.alone:
-        raise Failure(
+        raise OperatorError(
             "--workers needs a store and a bus that workers can share; give --store mysql://... and"
             " --bus redis://... as well.",
             EXIT_USAGE,
@@ -182,7 +181,7 @@ async def _open_store(
     try:
         return store if await _reach(start, StoreNotThere, EXIT_STORE, wait_until) else None
     except StoreError as error:
-        raise Failure(str(error), EXIT_STORE) from error
+        raise OperatorError(str(error), EXIT_STORE) from error
 
 
 async def _reach_bus(bus: Bus, wait_until: "_Stop | None") -> bool:
@@ -199,7 +198,7 @@ async def _reach(
     wait_until: "_Stop | None",
 ) -> bool:
     """Calls `reach` until it does not raise `absent`; False if the node is to stop first. Without
-    `wait_until`, it is called once, and a Failure with that code is raised."""
+    `wait_until`, it is called once, and a OperatorError with that code is raised."""
     printed = False
     while True:
         try:
@@ -207,7 +206,7 @@ async def _reach(
             return True
         except absent as error:
             if wait_until is None:
-                raise Failure(str(error), code) from error
+                raise OperatorError(str(error), code) from error
             if not printed:
                 _print(f"waiting: {error}")
             printed = True
@@ -241,7 +240,7 @@ async def _start_serving(server: asyncio.Server, host: str, port: int) -> None:
 
 def _bindable_port(host: str, port: int) -> int:
     """The port, if it can be bound; for 0 a free one, the same for all addresses of the host.
-    Raises Failure."""
+    Raises OperatorError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -254,16 +253,16 @@ def _bindable_port(host: str, port: int) -> int:
         raise _cannot_listen(host, port, error) from error
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> Failure:
+def _cannot_listen(host: str, port: int, error: OSError) -> OperatorError:
     if isinstance(error, socket.gaierror):
-        return Failure(f"there is no address {host}; give 127.0.0.1 or 0.0.0.0.", EXIT_PORT)
+        return OperatorError(f"there is no address {host}; give 127.0.0.1 or 0.0.0.0.", EXIT_PORT)
     reason = os.strerror(error.errno) if error.errno else str(error)
     cure = {
         errno.EADDRINUSE: "choose another port, or stop what has it",
         errno.EADDRNOTAVAIL: "give an address of this machine, such as 127.0.0.1",
         errno.EACCES: "choose a port from 1024 up",
     }.get(error.errno or 0, "choose another address or port")
-    return Failure(f"cannot listen on {host} port {port} ({reason}); {cure}.", EXIT_PORT)
+    return OperatorError(f"cannot listen on {host} port {port} ({reason}); {cure}.", EXIT_PORT)
 
 
 def _recorder(path: Path | None, config: NodeConfig) -> Recorder | None:
@@ -272,7 +271,7 @@ def _recorder(path: Path | None, config: NodeConfig) -> Recorder | None:
     try:
         return Recorder(path, config)
     except OSError as error:
-        raise Failure(
+        raise OperatorError(
             f"cannot write the recording to {path} ({error.strerror}); choose another file.",
             EXIT_USAGE,
         ) from error
@@ -358,9 +357,5 @@ class _Stop:
         return task.result()
 
 
-def _exit() -> NoReturn:
-    sys.exit(node_main())
-
-
 if __name__ == "__main__":
-    _exit()
+    sys.exit(node_main())

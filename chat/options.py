@@ -21,14 +21,14 @@ from chat.net.proxy_protocol import Balancers
 from chat.net.tcp import NO_BALANCERS
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.mysql import open_mysql
-from chat.storage.backends.mysql_address import SCHEMES, Address
+from chat.storage.backends.mysql_address import SCHEMES, MySqlAddress
 from chat.storage.backends.sqlite import open_sqlite
 
 EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_PORT, EXIT_STORE, EXIT_BUS = range(6)
 DRAIN_MS = 10_000
 
 
-class Failure(Exception):
+class OperatorError(Exception):
     """An error that the operator can fix: one sentence, and an exit code."""
 
     def __init__(self, sentence: str, code: int) -> None:
@@ -148,7 +148,7 @@ def _store(text: str) -> StoreChoice:
         return _file(Path(path))
     if kind in SCHEMES:
         try:
-            address = Address.parse(text)
+            address = MySqlAddress.parse(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(
                 f"that is no address of a database: {error}"
@@ -196,7 +196,7 @@ def default_store(port: int) -> StoreChoice:
     try:
         folder = Path(data) if data else Path.home() / ".local" / "share"
     except RuntimeError as error:
-        raise Failure(
+        raise OperatorError(
             "there is no home folder to keep the store in; say where with --store sqlite:PATH.",
             EXIT_STORE,
         ) from error

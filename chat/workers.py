@@ -30,7 +30,7 @@ from time import monotonic
 STABLE_S = 10.0
 """After a life this long the pause before the next worker is short again."""
 FIRST_PAUSE_S = 0.5
-MOST_PAUSE_S = 10.0
+MAX_PAUSE_S = 10.0
 PATIENCE_S = 12.0
 """How long workers are waited for beyond `stop_s`. A call to a silent database takes 10 s."""
 READY, WAITING = "ready:", "waiting:"
@@ -127,7 +127,7 @@ class Workers:
             )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), pause_s)
-            pause_s = min(2 * pause_s, MOST_PAUSE_S)
+            pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
     async def _run_one(self, number: int) -> int:
         """Runs one process of a worker; gives its exit code, or minus the signal that ended it."""

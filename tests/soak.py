@@ -30,7 +30,7 @@ from chat.client.session.ports.effects import AnyEffect, Transmit
 from chat.core.ports import operations as op
 from chat.protocol.messages import Entry
 from chat.storage.backends.mysql import open_mysql
-from chat.storage.backends.mysql_address import Address
+from chat.storage.backends.mysql_address import MySqlAddress
 from chat.storage.dispatch import execute
 from chat.storage.schema import migrate
 from deploy.cluster import Cluster
@@ -132,7 +132,7 @@ class Soak:
 
     async def log_in_all(self) -> None:
         """Makes each user a friend of the next two and a member of one group; logs all in."""
-        connection = open_mysql(Address.parse(self.cluster.nodes[0].store))
+        connection = open_mysql(MySqlAddress.parse(self.cluster.nodes[0].store))
         migrate(connection)
         hashed = password_hash()
         users = []
@@ -237,7 +237,7 @@ class Soak:
 
     def check(self) -> None:
         """Compares the log of the database with what every device applied and every `sent`."""
-        connection = open_mysql(Address.parse(self.cluster.nodes[0].store))
+        connection = open_mysql(MySqlAddress.parse(self.cluster.nodes[0].store))
         logs: dict[int, list[tuple[int, str]]] = {}
         for conversation, seq, text in connection.query(
             "SELECT conversation_id, seq, text FROM entries ORDER BY conversation_id, seq"

@@ -12,7 +12,7 @@ import pytest
 from chat.client.session.ports import events
 from chat.core.ports import operations as op
 from chat.storage.backends.mysql import open_mysql
-from chat.storage.backends.mysql_address import Address
+from chat.storage.backends.mysql_address import MySqlAddress
 from chat.storage.dispatch import execute
 from chat.storage.schema import migrate
 from deploy.cluster import ChatNode, Cluster
@@ -47,7 +47,7 @@ class Pair:
     """Two friends, Ann on node 1 and Bob on node 2; node 1 reaches Redis through a proxy."""
 
     def __init__(self, folder: Path, database: str, redis: Redis) -> None:
-        connection = open_mysql(Address.parse(database))
+        connection = open_mysql(MySqlAddress.parse(database))
         migrate(connection)
         users = []
         for name in ("ann", "bob"):

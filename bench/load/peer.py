@@ -219,13 +219,6 @@ class Peer(asyncio.Protocol):
             raise CheckFailed(f"{self.name}: the server closed the connection")
         return line
 
-    async def lines_until(self, part: bytes) -> bytes:
-        for _ in range(10_000):
-            line = await self.line()
-            if part in line:
-                return line
-        raise CheckFailed(f"{self.name}: no {part.decode()} came")
-
     def write(self, data: bytes) -> None:
         self._transport.write(data)
 

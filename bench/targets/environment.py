@@ -11,7 +11,7 @@ from bench.targets.fixtures import make_tables
 from bench.targets.servers import ChatNode, PinnedMariaDb, PinnedRedis
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.mysql import open_mysql
-from chat.storage.backends.mysql_address import Address
+from chat.storage.backends.mysql_address import MySqlAddress
 from chat.storage.backends.sqlite import open_sqlite
 from deploy.servers import Server, missing
 
@@ -92,7 +92,7 @@ class Environment:
         kind, _, path = url.partition(":")
         if kind == SQLITE:
             return open_sqlite(path)
-        return open_mysql(Address.parse(url))
+        return open_mysql(MySqlAddress.parse(url))
 
     def pids(self, node: ChatNode, store: str) -> dict[str, int]:
         """The processes that work for a node: itself and its database server."""

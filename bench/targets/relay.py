@@ -17,7 +17,6 @@ class Relay(asyncio.Protocol):
     rooms: dict[bytes, list[asyncio.Transport]] = {}
 
     def __init__(self) -> None:
-        self._others: list[asyncio.Transport] = []
         self._room: list[asyncio.Transport] | None = None
         self._transport: asyncio.Transport
 

@@ -45,13 +45,13 @@ class BusUnreachable(Exception):
 class RedisBus:
     """One node's client of a Redis. Raises ValueError for a URL that is none."""
 
-    def __init__(self, url: str, times: Times = TIMES, chance: random.Random | None = None) -> None:
+    def __init__(self, url: str, times: Times = TIMES, rng: random.Random | None = None) -> None:
         self._redis = RedisAddress.parse(url)
         self.address = str(self._redis)
         """Where the Redis is, without the password."""
         self._times = times
-        self._chance = chance or random.SystemRandom()
-        run_id = f"{self._chance.getrandbits(48):012x}"
+        self._rng = rng or random.SystemRandom()
+        run_id = f"{self._rng.getrandbits(48):012x}"
         self._own = f"{run_id} ".encode()
         self._prefix = ""
         self._feed: Feed = _drop
@@ -162,7 +162,7 @@ class RedisBus:
                 logged = False
                 self._tell(BusDown())
             if not self._closing:
-                await asyncio.sleep(self._chance.uniform(*self._times.retry_ms) / 1000)
+                await asyncio.sleep(self._rng.uniform(*self._times.retry_ms) / 1000)
 
     async def _connect_and_stay(self) -> None:
         """Opens a connection pair, and raises what breaks it."""

@@ -33,7 +33,7 @@ from chat.storage.group_commit import (
 )
 from chat.storage.retries import TransactionExecutor
 from chat.storage.schema import cluster_name, migrate
-from chat.storage.worker import Worker
+from chat.storage.worker import WorkerThread
 
 MAX_READS: Final = 32
 """Most reads that are carried out together."""
@@ -64,9 +64,9 @@ class StoreService:
         self.cluster = ""
         """The name of the cluster, which all nodes on this store share; set by `start`."""
         self._gathering = Gathering()
-        self._writer = Worker("store-writer", self._write)
-        self._reader = Worker("store-reader", self._read)
-        self._refuser = Worker("store-refuser", self._refuse_busy)
+        self._writer = WorkerThread("store-writer", self._write)
+        self._reader = WorkerThread("store-reader", self._read)
+        self._refuser = WorkerThread("store-refuser", self._refuse_busy)
         self._writes = TransactionExecutor(open_connection)
         self._reads = TransactionExecutor(open_connection)
 
@@ -104,7 +104,7 @@ class StoreService:
         if writes:
             self._put(self._writer, writes)
 
-    def _put(self, worker: Worker, jobs: Sequence[Job]) -> None:
+    def _put(self, worker: WorkerThread, jobs: Sequence[Job]) -> None:
         room = max(0, self._max_queue - worker.waiting())
         if room:
             worker.put(jobs[:room])

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from chat.storage.group_commit import Job
 
 
-class Worker:
+class WorkerThread:
     """Calls `work` with its queue whenever there are jobs in it; `work` takes at least one off the
     front. Jobs may be put in from any thread."""
 

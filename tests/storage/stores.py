@@ -28,7 +28,7 @@ from chat.core.ports.operations import (
 from chat.protocol.errors import ErrorCode
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.mysql import open_mysql
-from chat.storage.backends.mysql_address import Address, DriverName
+from chat.storage.backends.mysql_address import DriverName, MySqlAddress
 from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.dispatch import execute
 from chat.storage.schema import migrate
@@ -36,7 +36,7 @@ from chat.storage.schema import migrate
 STORES: dict[str, Callable[[pytest.FixtureRequest], DatabaseConnection]] = {
     "sqlite-memory": lambda request: open_sqlite(IN_MEMORY),
     "sqlite-file": lambda request: open_sqlite(request.getfixturevalue("tmp_path") / "chat.db"),
-    "mariadb": lambda request: open_mysql(Address.parse(request.getfixturevalue("database"))),
+    "mariadb": lambda request: open_mysql(MySqlAddress.parse(request.getfixturevalue("database"))),
     "mariadb-mysqlclient": lambda request: open_mysql(mysqlclient_address(request)),
 }
 NOW_MS = 1_767_225_600_000
@@ -47,9 +47,9 @@ def need_mysqlclient() -> None:
     pytest.importorskip("MySQLdb", reason="mysqlclient is not installed")
 
 
-def mysqlclient_address(request: pytest.FixtureRequest) -> Address:
+def mysqlclient_address(request: pytest.FixtureRequest) -> MySqlAddress:
     need_mysqlclient()
-    address = Address.parse(request.getfixturevalue("database"))
+    address = MySqlAddress.parse(request.getfixturevalue("database"))
     return address._replace(driver=DriverName.MYSQLCLIENT)
 
 

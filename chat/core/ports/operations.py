@@ -90,7 +90,7 @@ class Touched(Struct, frozen=True, gc=False):
     version: int
 
 
-class Account(Struct, frozen=True, gc=False):
+class AccountRow(Struct, frozen=True, gc=False):
     """Who a name or number belongs to, and the hash to check a password against."""
 
     user: User
@@ -129,7 +129,7 @@ class CreateUser(Operation[UserCreated], frozen=True):
 
 
 class AccountFound(Outcome, frozen=True):
-    account: Account | None
+    account: AccountRow | None
 
 
 class FindAccount(Operation[AccountFound], frozen=True):

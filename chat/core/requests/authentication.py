@@ -162,7 +162,7 @@ class Authentication:
         """The local user of a roster that was just read, with the states of all friends."""
         session = call.session
         user = self._roster_sync.local_user(roster)
-        self._roster_sync.heard(user.id, self._roster_sync.await_no_roster(session))
+        self._roster_sync.heard(user.id, self._roster_sync.stop_awaiting_roster(session))
         user.authenticating += 1
         session.authenticating_as = user
         asked = tuple(user.friends)
@@ -205,7 +205,7 @@ class Authentication:
 
     def forget(self, session: Session) -> None:
         """The session is not being authenticated any more, and needs no channel."""
-        self._roster_sync.await_no_roster(session)
+        self._roster_sync.stop_awaiting_roster(session)
         user = self._forget_user(session)
         if user is not None and not user.sessions:
             self._presence.went(user)

@@ -29,7 +29,7 @@ from chat.core.ports.events import BytesReceived, EndOfInput
 from chat.core.requests.calls import Calls
 from chat.core.requests.messaging import Messaging
 from chat.core.state.context import Context
-from chat.core.state.session import Session, Waiting
+from chat.core.state.session import DecodedLine, Session
 from chat.core.upkeep.timers import Timers
 from chat.protocol.codec import SENDS, Problem, decode_request
 from chat.protocol.errors import ErrorCode
@@ -185,7 +185,7 @@ class Scheduler:
         if not session.under_way:
             self._context.close(session, Input.FINISHED)
 
-    def _take(self, session: Session, request: Waiting) -> bool:
+    def _take(self, session: Session, request: DecodedLine) -> bool:
         """Takes a request, unless it has to wait."""
         handled = self._handlers.get(type(request))
         if handled is None:
@@ -209,7 +209,7 @@ class Scheduler:
         rule = session.rule(input)
         return not session.under_way and self._decline(session, input, rule, problem)
 
-    def _decline(self, session: Session, input: Input, rule: Rule, request: Waiting) -> bool:
+    def _decline(self, session: Session, input: Input, rule: Rule, request: DecodedLine) -> bool:
         """What is not accepted waits for another state, ends the connection, or is an error."""
         if rule.verdict is Verdict.HOLD:
             return False
@@ -225,7 +225,7 @@ class Scheduler:
             self._context.reply_error(session, rule.code, request.id)
         return True
 
-    def _may_overlap(self, session: Session, request: Waiting) -> bool:
+    def _may_overlap(self, session: Session, request: DecodedLine) -> bool:
         """Whether a request may be taken while others are under way: a send after sends may."""
         return (
             isinstance(request, SENDS)

@@ -69,7 +69,7 @@ class RosterSync:
         count, version = self._awaited.get(user_id, (0, 0))
         self._awaited[user_id] = count + 1, version
 
-    def await_no_roster(self, session: Session) -> int:
+    def stop_awaiting_roster(self, session: Session) -> int:
         """It has been read, or will not be. The highest version heard meanwhile, 0 for none."""
         user_id, session.awaits_roster_of = session.awaits_roster_of, None
         if user_id is None:

@@ -31,7 +31,7 @@ Invariants:
 
 from collections.abc import Iterable
 
-MOST_AUDIENCES = 8
+MAX_AUDIENCES = 8
 """How many audiences a conversation keeps: those of the latest senders."""
 
 Sides = tuple[tuple[int, ...], tuple[int, ...]]
@@ -89,7 +89,7 @@ class Conversation:
         same objects as long as no connection becomes live or ceases to be."""
         sides = self._audiences.get(user)
         if sides is None:
-            if len(self._audiences) >= MOST_AUDIENCES:
+            if len(self._audiences) >= MAX_AUDIENCES:
                 self._audiences.clear()
             own = dict.fromkeys([connection for connection in own if connection in self.live])
             others = tuple([connection for connection in self.live if connection not in own])

@@ -35,13 +35,16 @@ Invariants: `user` is set exactly in READY; a session in CLOSING is attached to 
 to no user; `under_way` is the number of requests that were taken and not answered.
 """
 
+from typing import TypeAlias
+
 from chat.core.state.conversation import Conversation
 from chat.core.state.user import LocalUser
 from chat.protocol.codec import FrameSplitter, Problem
 from chat.protocol.messages import Request
 from chat.protocol.rules import RULES, Input, Rule, State, Verdict
 
-Waiting = Request | Problem
+DecodedLine: TypeAlias = Request | Problem
+"""A request, or what is wrong with a line that is none."""
 
 
 class Session:
@@ -87,7 +90,7 @@ class Session:
 
         # requests/scheduler (and state/context, which counts replies)
         self.frames = FrameSplitter()
-        self.waiting: Waiting | None = None
+        self.waiting: DecodedLine | None = None
         self.under_way = 0
         self.finishing = False
         """No request will be taken after those that have come, or, if `draining`, after those that

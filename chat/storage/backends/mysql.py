@@ -25,11 +25,11 @@ from typing import Final
 from pymysql.constants import ER
 
 from chat.storage.backends.connection import Row, Select, Value
-from chat.storage.backends.mysql_address import Address
+from chat.storage.backends.mysql_address import MySqlAddress
 from chat.storage.backends.mysql_drivers import (
-    Driver,
     DriverConnection,
     DriverCursor,
+    MySqlDriver,
     connect,
     load_driver,
 )
@@ -44,7 +44,7 @@ CALL_S: Final = 10
 LOCK_WAIT_S: Final = 4
 """How long a row lock is waited for; less than CALL_S."""
 SCHEMA_LOCK_S: Final = 60
-MOST_UNSENT_CHARS: Final = 1_000_000
+MAX_UNSENT_CHARS: Final = 1_000_000
 """Well below what a server takes in one packet."""
 
 _SETTINGS: Final = (
@@ -59,7 +59,7 @@ class MySqlConnection:
 
     for_update = " FOR UPDATE"
 
-    def __init__(self, db: DriverConnection, driver: Driver, address: Address) -> None:
+    def __init__(self, db: DriverConnection, driver: MySqlDriver, address: MySqlAddress) -> None:
         self.name = str(address)
         self._db = db
         self._driver = driver
@@ -105,7 +105,7 @@ class MySqlConnection:
         text = render(sql, parameters)
         self._unsent.append(text)
         self._unsent_chars += len(text)
-        if self._unsent_chars > MOST_UNSENT_CHARS:
+        if self._unsent_chars > MAX_UNSENT_CHARS:
             self._run()
 
     def insert_rows(self, sql: str, rows: Sequence[Row]) -> None:
@@ -194,7 +194,7 @@ class MySqlConnection:
             raise LostConnection(str(error)) from error
 
 
-def open_mysql(address: Address) -> MySqlConnection:
+def open_mysql(address: MySqlAddress) -> MySqlConnection:
     """A connection to the database, which must be there; its tables need not be: see `migrate`.
 
     Raises StoreNotThere if it may be there later, StoreCannotOpen if an operator has to do

@@ -18,7 +18,7 @@ SCHEMES: Final = {"mysql": DriverName.PYMYSQL, "mysql+mysqlclient": DriverName.M
 """The driver that each scheme of a URL stands for."""
 
 
-class Address(NamedTuple):
+class MySqlAddress(NamedTuple):
     """A database, the user it is opened as, and the driver."""
 
     host: str
@@ -29,7 +29,7 @@ class Address(NamedTuple):
     driver: DriverName = DriverName.PYMYSQL
 
     @classmethod
-    def parse(cls, url: str) -> "Address":
+    def parse(cls, url: str) -> "MySqlAddress":
         """Of mysql://user:password@host:port/database, or of the same with mysql+mysqlclient; a
         special character in a name or password is written %XX. Raises ValueError with what is
         wrong."""

@@ -3,7 +3,8 @@
 PyMySQL is the default and always installed. mysqlclient is an option: it is written in C and reads
 rows in a third of the time, but has to be compiled against the client library of MySQL or MariaDB.
 
-Both follow the database API of Python, down to the numbers of errors; a `Driver` is what differs.
+Both follow Python's database API (PEP 249), down to the numbers of errors. A `MySqlDriver` is what
+differs between them.
 """
 
 import importlib
@@ -14,13 +15,13 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from chat.storage.backends.connection import Row
-from chat.storage.backends.mysql_address import Address, DriverName
+from chat.storage.backends.mysql_address import DriverName, MySqlAddress
 from chat.storage.backends.mysql_statements import CHARSET
 from chat.storage.errors import StoreCannotOpen
 
 
 class DriverCursor(Protocol):
-    """Of the database API: what is used of a cursor."""
+    """What is used of a cursor of PEP 249."""
 
     @property
     def lastrowid(self) -> int | None: ...
@@ -33,14 +34,14 @@ class DriverCursor(Protocol):
 
 
 class DriverConnection(Protocol):
-    """Of the database API: what is used of a connection."""
+    """What is used of a connection of PEP 249."""
 
     def cursor(self) -> Any: ...
 
     def close(self) -> None: ...
 
 
-class Driver(NamedTuple):
+class MySqlDriver(NamedTuple):
     """`error` is the base of its exceptions. `encode` makes of a statement what its cursor takes.
     `packs_rows`: it reads rows faster if they are packed."""
 
@@ -50,7 +51,7 @@ class Driver(NamedTuple):
     packs_rows: bool
 
 
-def load_driver(name: DriverName) -> Driver:
+def load_driver(name: DriverName) -> MySqlDriver:
     """Raises StoreCannotOpen if it is not installed."""
     if name is DriverName.PYMYSQL:
         return _PYMYSQL
@@ -61,11 +62,11 @@ def load_driver(name: DriverName) -> Driver:
             f"{name} is not installed ({error}); install it: pip install {name}, or give the store"
             " as mysql://..., which needs it not."
         ) from error
-    return Driver(module.connect, module.Error, _to_bytes, packs_rows=False)
+    return MySqlDriver(module.connect, module.Error, _to_bytes, packs_rows=False)
 
 
 def connect(
-    driver: Driver, address: Address, *, settings: str, connect_s: int, call_s: int
+    driver: MySqlDriver, address: MySqlAddress, *, settings: str, connect_s: int, call_s: int
 ) -> DriverConnection:
     """A connection that takes several statements at a time, with autocommit off. `settings` is the
     first statement; `connect_s` and `call_s` are the longest waits. Raises `driver.error` or
@@ -96,4 +97,4 @@ def _to_bytes(statement: str) -> bytes:
     return statement.encode("utf-8", "surrogateescape")
 
 
-_PYMYSQL: Final = Driver(pymysql.connect, pymysql.Error, _to_str, packs_rows=True)
+_PYMYSQL: Final = MySqlDriver(pymysql.connect, pymysql.Error, _to_str, packs_rows=True)

@@ -7,7 +7,7 @@ from typing import Final
 
 from pymysql.constants import CR, ER
 
-from chat.storage.backends.mysql_address import Address
+from chat.storage.backends.mysql_address import MySqlAddress
 from chat.storage.errors import (
     Deadlock,
     DuplicateKey,
@@ -75,7 +75,7 @@ def store_error(error: Exception) -> Exception:
     return error if known is None else known(str(error))
 
 
-def cannot_open(address: Address, error: Exception) -> StoreCannotOpen:
+def cannot_open(address: MySqlAddress, error: Exception) -> StoreCannotOpen:
     """The StoreError for a driver's exception at connecting: cause and remedy in a sentence."""
     code = code_of(error)
     if code == ER.ACCESS_DENIED_ERROR:

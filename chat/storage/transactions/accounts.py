@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from chat.core.ports.operations import (
-    Account,
     AccountFound,
+    AccountRow,
     CloseDevice,
     CreateUser,
     DeviceFound,
@@ -54,7 +54,7 @@ def find_account(connection: DatabaseConnection, operation: FindAccount) -> Acco
     if not rows:
         return AccountFound(None)
     id, name, password_hash = rows[0]
-    return AccountFound(Account(User(id=id, name=name), password_hash))
+    return AccountFound(AccountRow(User(id=id, name=name), password_hash))
 
 
 def open_device(connection: DatabaseConnection, operation: OpenDevice) -> DeviceOpened:

@@ -30,7 +30,7 @@ from chat.storage.transactions.tables import Transactions
 
 def add_friend(connection: DatabaseConnection, operation: AddFriend) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
-    conversation, relationship = _begin(connection, user, other, DirectAction.ADD_FRIEND)
+    conversation, relationship = _lock_and_check(connection, user, other, DirectAction.ADD_FRIEND)
     touched: tuple[Touched, ...] = ()
     if not relationship.asked:
         if relationship.answered:
@@ -48,7 +48,9 @@ def add_friend(connection: DatabaseConnection, operation: AddFriend) -> Friendsh
 
 def remove_friend(connection: DatabaseConnection, operation: RemoveFriend) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
-    conversation, relationship = _begin(connection, user, other, DirectAction.REMOVE_FRIEND)
+    conversation, relationship = _lock_and_check(
+        connection, user, other, DirectAction.REMOVE_FRIEND
+    )
     # A request is in the roster of the user who was asked, and in no other.
     has_request = ((user, relationship.answered), (other.id, relationship.asked))
     changed = [id for id, is_asked in has_request if is_asked]
@@ -66,7 +68,7 @@ def remove_friend(connection: DatabaseConnection, operation: RemoveFriend) -> Fr
 
 def block(connection: DatabaseConnection, operation: Block) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
-    conversation, _ = _begin(connection, user, other, DirectAction.BLOCK)
+    conversation, _ = _lock_and_check(connection, user, other, DirectAction.BLOCK)
     row = (user, other.id)
     if not connection.query("SELECT user_id FROM blocks WHERE user_id = ? AND blocked_id = ?", row):
         connection.execute("INSERT INTO blocks (user_id, blocked_id) VALUES (?, ?)", row)
@@ -76,13 +78,13 @@ def block(connection: DatabaseConnection, operation: Block) -> FriendshipChanged
 
 def unblock(connection: DatabaseConnection, operation: Unblock) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
-    conversation, _ = _begin(connection, user, other, DirectAction.UNBLOCK)
+    conversation, _ = _lock_and_check(connection, user, other, DirectAction.UNBLOCK)
     connection.execute("DELETE FROM blocks WHERE user_id = ? AND blocked_id = ?", (user, other.id))
     _raise_access_version(connection, conversation)
     return FriendshipChanged(load_roster(connection, user), ())
 
 
-def _begin(
+def _lock_and_check(
     connection: DatabaseConnection, user: int, other: User, action: DirectAction
 ) -> tuple[int | None, Relationship]:
     """Takes the locks and checks the access: the two users' conversation and relationship."""

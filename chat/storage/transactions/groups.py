@@ -52,7 +52,7 @@ def create_group(connection: DatabaseConnection, operation: CreateGroup) -> Grou
 
 def join_group(connection: DatabaseConnection, operation: JoinGroup) -> GroupChanged:
     user, group = operation.user, operation.group
-    head, role = _open_group(connection, user, group, connection.for_update)
+    head, role = _find_open_group(connection, user, group, connection.for_update)
     allow_group(role, GroupAction.JOIN_GROUP)
     member = lock_users(connection, (user,))[user]
     connection.execute(_INSERT_MEMBER, (group, user, MEMBER, head + 1, head))
@@ -65,7 +65,7 @@ def join_group(connection: DatabaseConnection, operation: JoinGroup) -> GroupCha
 
 def leave_group(connection: DatabaseConnection, operation: LeaveGroup) -> GroupChanged:
     user, group = operation.user, operation.group
-    head, role = _open_group(connection, user, group, connection.for_update)
+    head, role = _find_open_group(connection, user, group, connection.for_update)
     allow_group(role, GroupAction.LEAVE_GROUP)
     successor = _successor(connection, user, group) if role == OWNER else None
     changed = (user,) if successor is None else (user, successor)
@@ -89,7 +89,7 @@ def leave_group(connection: DatabaseConnection, operation: LeaveGroup) -> GroupC
 
 def delete_group(connection: DatabaseConnection, operation: DeleteGroup) -> GroupChanged:
     user, group = operation.user, operation.group
-    head, role = _open_group(connection, user, group, connection.for_update)
+    head, role = _find_open_group(connection, user, group, connection.for_update)
     allow_group(role, GroupAction.DELETE_GROUP)
     members = _members(connection, group)
     users = lock_users(connection, members)
@@ -107,7 +107,7 @@ def delete_group(connection: DatabaseConnection, operation: DeleteGroup) -> Grou
 
 def rename_group(connection: DatabaseConnection, operation: RenameGroup) -> GroupChanged:
     user, group = operation.user, operation.group
-    head, role = _open_group(connection, user, group, connection.for_update)
+    head, role = _find_open_group(connection, user, group, connection.for_update)
     allow_group(role, GroupAction.RENAME_GROUP)
     ((name, before),) = connection.query(
         "SELECT name, description FROM conversations WHERE id = ?", (group,)
@@ -130,7 +130,7 @@ def rename_group(connection: DatabaseConnection, operation: RenameGroup) -> Grou
 
 
 def read_members(connection: DatabaseConnection, operation: ReadMembers) -> MembersRead:
-    _, role = _open_group(connection, operation.user, operation.group, "")
+    _, role = _find_open_group(connection, operation.user, operation.group, "")
     allow_group(role, GroupAction.MEMBERS)
     rows = connection.query(
         "SELECT u.id, u.name, m.role FROM members m JOIN users u ON u.id = m.user_id"
@@ -140,7 +140,7 @@ def read_members(connection: DatabaseConnection, operation: ReadMembers) -> Memb
     return MembersRead(tuple(MemberRow(id, name, Role(role)) for id, name, role in rows))
 
 
-def _open_group(
+def _find_open_group(
     connection: DatabaseConnection, user: int, group: int, for_update: str
 ) -> tuple[int, str | None]:
     """The group's head and the user's role in it. Raises Refusal(no_such_group)."""

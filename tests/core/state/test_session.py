@@ -26,8 +26,8 @@ from chat.core.ports.events import (
     WriteBufferFull,
 )
 from chat.core.ports.operations import (
-    Account,
     AccountFound,
+    AccountRow,
     AnyOutcome,
     CommitUnknown,
     DeviceOpened,
@@ -52,7 +52,7 @@ LOGIN = {"type": "login", "id": 900, "user": "ann", "password": "correct horse"}
 CONFIG = NodeConfig()
 
 
-class Stage:
+class SessionHarness:
     """A node with one connection, brought into a state by what brings it there."""
 
     def __init__(self, state: State) -> None:
@@ -65,7 +65,7 @@ class Stage:
         elif state is not State.ANONYMOUS:
             self.line(LOGIN)
         if state is State.READY:
-            self.answer(AccountFound(Account(ANN, "hash")))
+            self.answer(AccountFound(AccountRow(ANN, "hash")))
             self.answer(PasswordChecked(True, "0" * 64))
             self.answer(DeviceOpened(ROSTER))
         assert self.state is state
@@ -118,7 +118,7 @@ def lines(effects: list[AnyEffect]) -> list[dict[str, Any]]:
 
 
 ENTRY = LogEntry(7, 1, EntryKind.TEXT, 2, "bob", "hi", 5)
-INTERNAL: dict[Input, Callable[[Stage], None]] = {
+INTERNAL: dict[Input, Callable[[SessionHarness], None]] = {
     Input.BYTES: lambda s: s.feed(BytesReceived(CONNECTION, b"\n")),
     Input.BAD_FRAME: lambda s: s.feed(BytesReceived(CONNECTION, b"[1]\n")),
     Input.BAD_MESSAGE: lambda s: s.line({"type": "chat", "id": 5}),
@@ -140,50 +140,50 @@ INTERNAL: dict[Input, Callable[[Stage], None]] = {
 }
 
 
-def line_timeout(stage: Stage) -> None:
-    stage.feed(BytesReceived(CONNECTION, b'{"ty'))
-    stage.after(CONFIG.line_ms)
+def line_timeout(harness: SessionHarness) -> None:
+    harness.feed(BytesReceived(CONNECTION, b'{"ty'))
+    harness.after(CONFIG.line_ms)
 
 
-def dead_timeout(stage: Stage) -> None:
-    stage.after(CONFIG.ping_ms)
-    stage.take()
-    stage.after(CONFIG.dead_ms - CONFIG.ping_ms)
+def dead_timeout(harness: SessionHarness) -> None:
+    harness.after(CONFIG.ping_ms)
+    harness.take()
+    harness.after(CONFIG.dead_ms - CONFIG.ping_ms)
 
 
-def stall_timeout(stage: Stage) -> None:
-    stage.feed(WriteBufferFull(CONNECTION))
-    stage.node._context.sessions[CONNECTION].since_ms += CONFIG.stall_ms
-    stage.node._context.sessions[CONNECTION].heard_at_ms += CONFIG.stall_ms
-    stage.take()
-    stage.after(CONFIG.stall_ms)
+def stall_timeout(harness: SessionHarness) -> None:
+    harness.feed(WriteBufferFull(CONNECTION))
+    harness.node._context.sessions[CONNECTION].since_ms += CONFIG.stall_ms
+    harness.node._context.sessions[CONNECTION].heard_at_ms += CONFIG.stall_ms
+    harness.take()
+    harness.after(CONFIG.stall_ms)
 
 
-def finish_timeout(stage: Stage) -> None:
-    if stage.state is State.READY:
-        stage.line(SPEC["requests"]["profile"]["example"])
-    elif stage.state is State.ANONYMOUS:
+def finish_timeout(harness: SessionHarness) -> None:
+    if harness.state is State.READY:
+        harness.line(SPEC["requests"]["profile"]["example"])
+    elif harness.state is State.ANONYMOUS:
         # A request waits there only for its peer to read.
-        stage.feed(WriteBufferFull(CONNECTION))
-        stage.line(SPEC["requests"]["ping"]["example"])
-    stage.feed(EndOfInput(CONNECTION))
-    stage.take()
-    stage.after(CONFIG.finish_ms)
+        harness.feed(WriteBufferFull(CONNECTION))
+        harness.line(SPEC["requests"]["ping"]["example"])
+    harness.feed(EndOfInput(CONNECTION))
+    harness.take()
+    harness.after(CONFIG.finish_ms)
 
 
-def identified(stage: Stage) -> None:
-    stage.feed(Answer(stage.ticket(), AccountFound(Account(ANN, "hash"))))
-    if stage.state is State.CLOSING:
+def identified(harness: SessionHarness) -> None:
+    harness.feed(Answer(harness.ticket(), AccountFound(AccountRow(ANN, "hash"))))
+    if harness.state is State.CLOSING:
         return  # and so it is never asked for the rest
-    stage.feed(Answer(stage.ticket(), PasswordChecked(True, "0" * 64)))
-    stage.feed(Answer(stage.ticket(), DeviceOpened(ROSTER)))
+    harness.feed(Answer(harness.ticket(), PasswordChecked(True, "0" * 64)))
+    harness.feed(Answer(harness.ticket(), DeviceOpened(ROSTER)))
 
 
-def unidentified(stage: Stage) -> None:
-    if stage.state is State.READY:
-        stage.ask_then(Done(), {"type": "logout", "id": 5})
+def unidentified(harness: SessionHarness) -> None:
+    if harness.state is State.READY:
+        harness.ask_then(Done(), {"type": "logout", "id": 5})
     else:
-        stage.ask_then(Refused(ErrorCode.BUSY))
+        harness.ask_then(Refused(ErrorCode.BUSY))
 
 
 INTERNAL |= {
@@ -196,18 +196,18 @@ INTERNAL |= {
 }
 
 
-def not_admitted(stage: Stage) -> None:
+def not_admitted(harness: SessionHarness) -> None:
     """The connection is one too many; it is opened anew, behind others of its address."""
-    stage.feed(ConnectionLost(CONNECTION))
+    harness.feed(ConnectionLost(CONNECTION))
     for number in range(CONFIG.unauthenticated_per_address):
-        stage.feed(ConnectionOpened(2 + number, "10.0.0.1"))
-    stage.take()
-    stage.feed(ConnectionOpened(CONNECTION, "10.0.0.1"))
+        harness.feed(ConnectionOpened(2 + number, "10.0.0.1"))
+    harness.take()
+    harness.feed(ConnectionOpened(CONNECTION, "10.0.0.1"))
 
 
-def finished(stage: Stage) -> None:
+def finished(harness: SessionHarness) -> None:
     """A drain that finds nothing under way."""
-    stage.feed(Drain(100))
+    harness.feed(Drain(100))
 
 
 INTERNAL |= {Input.NOT_ADMITTED: not_admitted, Input.FINISHED: finished}
@@ -218,11 +218,11 @@ EXAMPLE = {
 CELLS = [(state, input) for state in State for input in Input]
 
 
-def provoke(stage: Stage, input: Input) -> None:
+def provoke(harness: SessionHarness, input: Input) -> None:
     if input in EXAMPLE:
-        stage.line(EXAMPLE[input])
+        harness.line(EXAMPLE[input])
     else:
-        INTERNAL[input](stage)
+        INTERNAL[input](harness)
 
 
 def ids(cell: object) -> str:
@@ -232,15 +232,15 @@ def ids(cell: object) -> str:
 @pytest.mark.parametrize(("state", "input"), CELLS, ids=ids)
 def test_cell(state: State, input: Input) -> None:
     rule = RULES[state][input]
-    stage = Stage(state)
+    harness = SessionHarness(state)
     if rule.verdict is Verdict.NEVER:
         with pytest.raises(AssertionError):
-            stage.node._context.sessions[CONNECTION].step(input, stage.now_ms)
+            harness.node._context.sessions[CONNECTION].step(input, harness.now_ms)
         return
     if input in ANSWERS and state is State.CLOSING:
-        stage = closing_with_a_request_under_way(input)
-    provoke(stage, input)
-    effects = stage.take()
+        harness = closing_with_a_request_under_way(input)
+    provoke(harness, input)
+    effects = harness.take()
     closed = any(isinstance(effect, Close) for effect in effects)
     errors = [line for line in lines(effects) if line["type"] == "error"]
     if input is Input.DRAIN and state in (State.ANONYMOUS, State.READY):
@@ -250,10 +250,10 @@ def test_cell(state: State, input: Input) -> None:
         assert lines(effects) == []
         return  # and then it is finished at once, too
     if input is Input.CONNECTION_LOST:
-        assert CONNECTION not in stage.node._context.sessions
+        assert CONNECTION not in harness.node._context.sessions
         return
-    assert stage.state is (rule.next if rule.next is not None else state)
-    assert closed == (stage.state is State.CLOSING and state is not State.CLOSING)
+    assert harness.state is (rule.next if rule.next is not None else state)
+    assert closed == (harness.state is State.CLOSING and state is not State.CLOSING)
     if rule.verdict is Verdict.ERROR or (rule.verdict is Verdict.CLOSE and rule.code):
         assert [error["code"] for error in errors] == [rule.code]
         assert rule.code is not None
@@ -269,42 +269,42 @@ def test_cell(state: State, input: Input) -> None:
         assert not errors
 
 
-def closing_with_a_request_under_way(input: Input) -> Stage:
+def closing_with_a_request_under_way(input: Input) -> SessionHarness:
     if input in (Input.IDENTIFIED, Input.UNIDENTIFIED):
-        stage = Stage(State.AUTHENTICATING)
+        harness = SessionHarness(State.AUTHENTICATING)
     else:
-        stage = Stage(State.READY)
-        stage.line(SPEC["requests"]["profile"]["example"])
-    stage.feed(WriteBufferFull(CONNECTION))
-    stage.after(CONFIG.stall_ms)
-    stage.take()
-    assert stage.state is State.CLOSING
-    return stage
+        harness = SessionHarness(State.READY)
+        harness.line(SPEC["requests"]["profile"]["example"])
+    harness.feed(WriteBufferFull(CONNECTION))
+    harness.after(CONFIG.stall_ms)
+    harness.take()
+    assert harness.state is State.CLOSING
+    return harness
 
 
 @pytest.mark.parametrize("input", ANSWERS, ids=ids)
 def test_what_is_answered_in_closing_is_ignored(input: Input) -> None:
-    stage = closing_with_a_request_under_way(input)
-    provoke(stage, input)
-    effects = stage.take()
-    assert stage.state is State.CLOSING
+    harness = closing_with_a_request_under_way(input)
+    provoke(harness, input)
+    effects = harness.take()
+    assert harness.state is State.CLOSING
     assert lines(effects) == []
     assert not any(isinstance(effect, Query | Close) for effect in effects)
 
 
 @pytest.mark.parametrize("input", list(EXAMPLE), ids=ids)
 def test_what_is_held_is_taken_when_the_state_has_changed(input: Input) -> None:
-    stage = Stage(State.AUTHENTICATING)
-    stage.line(EXAMPLE[input])
-    assert stage.take() == []
-    unidentified(stage)
-    first, *rest = lines(stage.effects)
+    harness = SessionHarness(State.AUTHENTICATING)
+    harness.line(EXAMPLE[input])
+    assert harness.take() == []
+    unidentified(harness)
+    first, *rest = lines(harness.effects)
     assert first["re"] == LOGIN["id"]
     rule = RULES[State.ANONYMOUS][input]
     if rule.code is not None:
         assert [line["code"] for line in rest] == [rule.code]
     else:
-        assert rest or any(isinstance(effect, Query) for effect in stage.effects)
+        assert rest or any(isinstance(effect, Query) for effect in harness.effects)
 
 
 def test_a_second_account_of_the_rules_is_nowhere() -> None:

@@ -23,7 +23,7 @@ from chat.protocol.errors import ErrorCode
 from chat.storage.append.speculation import Speculation, verify_and_append
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.mysql import open_mysql
-from chat.storage.backends.mysql_address import Address, DriverName
+from chat.storage.backends.mysql_address import DriverName, MySqlAddress
 from chat.storage.errors import StoreCannotOpen, StoreNotThere
 from chat.storage.schema import load_migrations, migrate
 from chat.storage.service import StoreService
@@ -46,14 +46,14 @@ COMMIT_BYTES = 11
 """Of the packet that asks for a commit, and of the one that says that it was done."""
 
 
-def address_of(url: str) -> Address:
-    return Address.parse(url)
+def address_of(url: str) -> MySqlAddress:
+    return MySqlAddress.parse(url)
 
 
 class Friends:
     """A database in which Ann and Bob are friends, and a service on it."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: MySqlAddress) -> None:
         self.address = address
         self.connection = open_mysql(address)
         migrate(self.connection)
