@@ -1,7 +1,7 @@
 """`chat-node`: the composition root, where node, sockets, store and bus are connected.
 
-Exit codes: 0 stopped as asked, 1 a bug, 2 wrong usage, 3 the port cannot be had, 4 the store cannot
-be opened, 5 the bus cannot be reached.
+Exit codes: 0 stopped as asked, 1 an internal error, 2 wrong usage, 3 the port cannot be had, 4
+the store cannot be opened, 5 the bus cannot be reached.
 """
 
 import argparse
@@ -28,8 +28,8 @@ from chat.net.password_hasher import PasswordHasher
 from chat.net.recorder import Recorder
 from chat.net.tcp import listen
 from chat.options import (
-    EXIT_BUG,
     EXIT_BUS,
+    EXIT_INTERNAL_ERROR,
     EXIT_OK,
     EXIT_PORT,
     EXIT_STORE,
@@ -75,8 +75,8 @@ def node_main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_OK
     except Exception:
-        _log.exception("chat-node stopped at a bug")
-        return EXIT_BUG
+        _log.exception("chat-node stopped at an internal error")
+        return EXIT_INTERNAL_ERROR
 
 
 # ---------------------------------------------------------------------------- the run

@@ -24,7 +24,7 @@ from chat.storage.backends.mysql import open_mysql
 from chat.storage.backends.mysql_address import SCHEMES, MySqlAddress
 from chat.storage.backends.sqlite import open_sqlite
 
-EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_PORT, EXIT_STORE, EXIT_BUS = range(6)
+EXIT_OK, EXIT_INTERNAL_ERROR, EXIT_USAGE, EXIT_PORT, EXIT_STORE, EXIT_BUS = range(6)
 DRAIN_MS = 10_000
 
 
@@ -40,8 +40,9 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="chat-node",
         description="Runs a chat node on HOST PORT. Connect with: chat-client HOST PORT",
-        epilog="exit codes: 0 stopped as asked, 1 a bug (see the log), 2 wrong usage, "
-        "3 the port cannot be had, 4 the store cannot be opened, 5 the bus cannot be reached",
+        epilog="exit codes: 0 stopped as asked, 1 an internal error (see the log), "
+        "2 wrong usage, 3 the port cannot be had, 4 the store cannot be opened, "
+        "5 the bus cannot be reached",
     )
     options.add_argument("host", metavar="HOST", help="address to listen on, such as 127.0.0.1")
     options.add_argument("port", metavar="PORT", type=_port, help="port; 0 takes a free one")

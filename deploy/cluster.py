@@ -3,8 +3,8 @@
 Everything is in one temporary folder and on free ports, and nothing of it is left at the end. nginx
 runs with `nginx.conf` from beside this file, so what is deployed is what is tried here.
 
-Exit codes: 0 stopped as asked, 1 a bug, 2 wrong usage, 3 a program is missing, 4 a part did not
-start.
+Exit codes: 0 stopped as asked, 1 an internal error, 2 wrong usage, 3 a program is missing, 4 a
+part did not start.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import Final, NoReturn
 
 from deploy.servers import HOST, MariaDb, Nginx, Redis, Server, ServerFailed, missing
 
-EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_MISSING, EXIT_START = range(5)
+EXIT_OK, EXIT_INTERNAL_ERROR, EXIT_USAGE, EXIT_MISSING, EXIT_START = range(5)
 NODES: Final = 2
 CHECK_S: Final = 0.2
 """Interval of the check that all parts are running."""
@@ -220,8 +220,8 @@ def main(argv: list[str] | None = None) -> int:
         prog="make cluster",
         description="Runs MariaDB, Redis, two chat nodes and nginx on free ports of this machine, "
         "in a temporary folder, until Ctrl-C.",
-        epilog="exit codes: 0 stopped as asked, 1 a bug, 2 wrong usage, 3 a program is missing, "
-        "4 a part did not start",
+        epilog="exit codes: 0 stopped as asked, 1 an internal error, 2 wrong usage, "
+        "3 a program is missing, 4 a part did not start",
     )
     parser.parse_args(argv)
     sentence = missing("mariadbd", "redis-server", "nginx")

@@ -17,7 +17,12 @@ from chat.client.session.ports.notices import AnyNotice
 from chat.client.terminal.console import open_console
 from chat.client.terminal.interactive import InteractiveMode
 from chat.client.terminal.line_mode import LineMode, Options
-from chat.client.terminal.run import EXIT_BUG, EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USAGE
+from chat.client.terminal.run import (
+    EXIT_INTERNAL_ERROR,
+    EXIT_INTERRUPTED,
+    EXIT_TERMINATED,
+    EXIT_USAGE,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,7 +57,7 @@ async def _run(host: str, port: int, options: Options) -> int:
 
         def internal_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
             loop.default_exception_handler(context)
-            mode.interrupt(EXIT_BUG, "Stopped at a bug; see above.")
+            mode.interrupt(EXIT_INTERNAL_ERROR, "Stopped at an internal error; see above.")
 
         mode_class = InteractiveMode if console.interactive else ScriptMode
         mode = mode_class(console, session, driver.feed, options)
@@ -73,9 +78,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Chats on the node at HOST PORT. On a terminal: a menu, then a prompt; help "
         "shows the commands. From a pipe: the same answers and commands, a line each; lines that "
         "begin with # are left out.",
-        epilog="exit codes: 0 all was done, 1 a bug, 2 wrong usage, 3 no connection, 4 login or "
-        "register refused, 5 something of a script was not done (stderr says what), "
-        "130 interrupted",
+        epilog="exit codes: 0 all was done, 1 an internal error, 2 wrong usage, "
+        "3 no connection, 4 login or register refused, 5 something of a script was not done "
+        "(stderr says what), 130 interrupted, 143 terminated",
     )
     parser.add_argument("host", metavar="HOST", help="where the node is, such as 127.0.0.1")
     parser.add_argument("port", metavar="PORT", type=_port, help="its port, such as 6000")

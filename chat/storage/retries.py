@@ -3,12 +3,12 @@
 What a transaction that failed is answered by follows from what can have been stored:
 
 - Deadlock, lock timeout, a key that another node has just stored, connection lost before the
-  commit: nothing was. It is run again, ATTEMPTS times at most, and then refused.
+  commit: nothing was. It is run again, ATTEMPTS times at most, and then refused with `busy`.
 - The commit's reply was lost. It is run again if that is safe (see group_commit.py); otherwise it
   is CommitUnknown. So is a transaction that could not be run again to an end.
-- The store cannot be reached or cannot write: refused at once.
-- A bug: its traceback is logged, and it is answered by the same rule. A transaction of several
-  operations is then taken apart, so that the operation at fault fails alone.
+- The store cannot be reached or cannot write: refused at once with `unavailable`.
+- An internal error: its traceback is logged, and it is answered by the same rule. A transaction of
+  several operations is then taken apart, so that the operation at fault fails alone.
 
 A connection that was lost, or on which an unexpected exception was raised, is closed and never used
 again; the next transaction opens another.
@@ -52,14 +52,14 @@ class _Attempt(NamedTuple):
 
     outcomes: Sequence[StoreOutcome] | None
     failed: StoreOutcome
-    is_bug: bool = False
+    is_internal_error: bool = False
 
 
 class TransactionExecutor:
     """Runs transactions in one thread, over one connection at a time. Never raises.
 
-    `is_unreachable`: the last transaction failed because the store could not be reached or not
-    write.
+    `is_unreachable`: the last transaction failed because the store could not be reached, or could
+    not write.
     """
 
     def __init__(self, open_connection: Callable[[], DatabaseConnection]) -> None:
@@ -100,7 +100,7 @@ class TransactionExecutor:
         attempt = self._run(transaction, operations, BUSY)
         if attempt.outcomes is not None:
             return attempt.outcomes
-        if attempt.is_bug and len(operations) > 1:
+        if attempt.is_internal_error and len(operations) > 1:
             return [self._run_alone(transaction, one, attempt.failed) for one in operations]
         return [attempt.failed] * len(operations)
 
@@ -137,14 +137,14 @@ class TransactionExecutor:
             except Exception as error:
                 # An unexpected exception in a commit is a LostConnection, so this came before the
                 # commit. Stale is expected of a speculation only, which falls back by itself.
-                is_bug = isinstance(error, Stale) or not isinstance(error, StoreError)
-                if is_bug:
-                    _log.exception("store: a bug; the transaction was rolled back")
+                is_internal_error = isinstance(error, Stale) or not isinstance(error, StoreError)
+                if is_internal_error:
+                    _log.exception("store: internal error; the transaction was rolled back")
                 else:
                     _log.error("store: %s", error)
                 self.disconnect()
                 self.is_unreachable = isinstance(error, (StoreUnavailable, StoreCannotOpen))
-                return _Attempt(None, _not_stored_now(failed), is_bug)
+                return _Attempt(None, _not_stored_now(failed), is_internal_error)
         return _Attempt(None, failed)
 
     def _connected(self) -> DatabaseConnection:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-EXIT_OK, EXIT_BUG, EXIT_USAGE, EXIT_NO_NODE, EXIT_REFUSED, EXIT_FAILED = range(6)
+EXIT_OK, EXIT_INTERNAL_ERROR, EXIT_USAGE, EXIT_NO_NODE, EXIT_REFUSED, EXIT_FAILED = range(6)
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
