@@ -29,7 +29,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from chat.core.delivery.write_coalescing import WriteCoalescer
 from chat.core.node import Node
@@ -61,6 +61,7 @@ from chat.net.recorder import Recorder
 INTERNAL_ERROR_PAUSE_MS = 1_000
 """How long no Tick is fed after one that raised."""
 
+EffectT = TypeVar("EffectT", bound=Effect)
 _log = logging.getLogger(__name__)
 
 
@@ -141,18 +142,21 @@ class Driver:
         self._idle: asyncio.Event | None = None
         """Set while draining, once no connection and no job is left."""
         self._parties = Parties(self._ask_store, self._ask_password_hasher, self._ask_presence)
-        self._carry_out: dict[type[Effect], Callable[..., None]] = {
-            Send: coalescer.send,
-            Deliver: coalescer.deliver,
-            Close: self._close,
-            PauseReading: lambda effect: self._set_reading(effect.connection, on=False),
-            ResumeReading: lambda effect: self._set_reading(effect.connection, on=True),
-            Query: self._query,
-            Publish: self._publish,
-            Subscribe: lambda effect: bus.subscribe(effect.channel, effect.ticket),
-            Unsubscribe: lambda effect: bus.unsubscribe(effect.channel),
-            Announce: lambda effect: bus.announce(effect.online, effect.offline),
-        }
+        self._carry_out: dict[type[Effect], Callable[[Any], None]] = {}
+        """By the type of the effect: the function that carries it out."""
+        self._on(Send, coalescer.send)
+        self._on(Deliver, coalescer.deliver)
+        self._on(Close, self._close)
+        self._on(PauseReading, lambda effect: self._set_reading(effect.connection, on=False))
+        self._on(ResumeReading, lambda effect: self._set_reading(effect.connection, on=True))
+        self._on(Query, self._query)
+        self._on(Publish, self._publish)
+        self._on(Subscribe, lambda effect: bus.subscribe(effect.channel, effect.ticket))
+        self._on(Unsubscribe, lambda effect: bus.unsubscribe(effect.channel))
+        self._on(Announce, lambda effect: bus.announce(effect.online, effect.offline))
+
+    def _on(self, effect: type[EffectT], carry_out: Callable[[EffectT], None]) -> None:
+        self._carry_out[effect] = carry_out
 
     def now_ms(self) -> int:
         """Milliseconds since 1970, never going back."""

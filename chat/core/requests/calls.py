@@ -31,7 +31,7 @@ before it.
 
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -193,8 +193,8 @@ class Calls:
     def __init__(self, context: Context, subscriptions: Subscriptions) -> None:
         self._context = context
         self._subscriptions = subscriptions
-        self.handlers: dict[type, tuple[Input, Callable[..., None]]] = {}
-        """By the type of the request: its input, and what takes (session, request)."""
+        self.handlers: dict[type, tuple[Input, Callable[[Session, Any], None]]] = {}
+        """By the type of the request: its input, and the function that begins to handle it."""
 
     def handle(self, request: type[RequestT], handler: Handler[RequestT]) -> None:
         """Has requests of this type handled by a function that may wait."""
