@@ -52,7 +52,7 @@ SWITCH_S = 0.0005
 get it back sooner with a short one."""
 
 GC_THRESHOLD = (20_000, 20, 20)
-"""Requests leave hardly any cycles, and a turn of the loop makes thousands of objects."""
+"""Requests leave hardly any cycles, and a loop iteration makes thousands of objects."""
 
 _log = logging.getLogger("chat")
 

@@ -17,7 +17,7 @@ UNAVAILABLE: Final = Refused(ErrorCode.UNAVAILABLE)
 class Bus(Protocol):
     """Bus messages between nodes, and the presence directory.
 
-    Every event is given to `feed` in a later turn of the loop, never from within a call. A node
+    Every event is given to `feed` in a later loop iteration, never from within a call. A node
     does not receive what it published itself, whether or not it is subscribed. After a reconnect
     each subscription is confirmed again (`Subscribed`), and only then comes `BusUp`. A
     `find_presence` is answered within two seconds, by `UNAVAILABLE` if need be.

@@ -1,6 +1,6 @@
 """The bus of one process: channels and presence in memory.
 
-It behaves like the one on Redis. What is published is fed later, in another turn of the loop, to
+It behaves like the one on Redis. What is published is fed later, in another loop iteration, to
 every other node that was subscribed at the time of publishing; a subscription is confirmed by an
 event. Several nodes may share one `LocalHub`.
 """

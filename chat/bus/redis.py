@@ -10,7 +10,7 @@ after a random pause a new pair is opened. While there is none, what is publishe
 message is a hint.
 
 All names in Redis begin with `chat:CLUSTER:`, after the store that the nodes share, so several
-clusters may use one Redis. What a turn of the loop has for one channel is published together
+clusters may use one Redis. What one loop iteration has for a channel is published together
 (chat/bus/redis_subscriptions.py says in which form). Presence is in chat/bus/redis_presence.py.
 """
 
@@ -30,7 +30,7 @@ from chat.core.ports.operations import PresenceOutcome
 
 MESSAGES_PER_PUBLISH: Final = 32
 MAX_BACKLOG: Final = 10_000
-"""Commands that wait to be written; beyond, what a turn publishes is dropped."""
+"""Commands that wait to be written; beyond, what is published is dropped."""
 CONNECT_S: Final = 2.0
 CLOSE_S: Final = 1.0
 TIMES: Final = Times()
@@ -65,7 +65,7 @@ class RedisBus:
         self._encoded: tuple[AnyBusMessage | None, bytes] = (None, b"")
         """The message that was published last: it may go to several channels."""
         self._published: dict[str, list[bytes]] = {}
-        """By channel: the messages of this turn."""
+        """By channel: the messages of this loop iteration."""
 
     async def check(self) -> None:
         """Raises BusUnreachable if Redis cannot be reached, or refuses the login."""
@@ -196,7 +196,7 @@ class RedisBus:
     # ------------------------------------------------------------------ commands
 
     def _send_published(self) -> None:
-        """Publishes the messages of this turn, a line for each."""
+        """Publishes the messages of this loop iteration, a line for each."""
         published, self._published = self._published, {}
         connection = self._commands
         if connection is None or connection.backlog > MAX_BACKLOG:

@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 
 The connection speaks RESP2 (the Redis serialization protocol, version 2) with hiredis' packer and
-reader. Commands of one turn of the loop go out in one write. While the socket takes no more, the
+reader. Commands of one loop iteration go out in one write. While the socket takes no more, the
 rest waits here: no caller is blocked, and a caller that can do without a command asks `backlog`
 first.
 
@@ -70,7 +70,7 @@ class RedisConnection(asyncio.Protocol):
         self._out: deque[Command] = deque()
         self._write_paused = False
         self._writing = False
-        """A write comes at the end of this turn of the loop."""
+        """A write comes at the end of this loop iteration."""
         self._pending: deque[_PendingReplies | bytes | None] = deque()
         """What becomes of each reply: part of a call's; this one as it stands here; dropped."""
         self._receive: Receiver = self._replied

@@ -48,7 +48,7 @@ class RedisPresence:
         self._connection: RedisConnection | None = None
         self._online: set[int] = set()
         self._changed: dict[int, bool] = {}
-        """Whether a user came or went, for the changes of this turn."""
+        """Whether a user came or went, for the changes of this loop iteration."""
 
     def set_prefix(self, prefix: str) -> None:
         """Names the keys. Called before the first connection."""
@@ -67,7 +67,7 @@ class RedisPresence:
             self._changed |= changed
 
     def send_changes(self) -> None:
-        """Sends the changes of this turn."""
+        """Sends the changes of this loop iteration."""
         if self._connection is not None and self._changed:
             came = [user for user, online in self._changed.items() if online]
             went = [user for user, online in self._changed.items() if not online]

@@ -16,7 +16,7 @@ means that it has forgotten some (a proxy may have gone on with another server),
 connection.
 
 What is published is the sender's run id, a space, and a line for each bus message that the sender
-had for the channel in one turn. A node drops what has its own run id.
+had for the channel in one loop iteration. A node drops what has its own run id.
 """
 
 import asyncio
@@ -59,7 +59,8 @@ class RedisSubscriptions:
         """The channels that Redis should have for this connection."""
         self._to_subscribe: list[str] = []
         self._to_unsubscribe: list[str] = []
-        """The channels of this turn. At most one of the two lists has any, so the order is kept."""
+        """The channels of this loop iteration. At most one of the two lists has any, so the order
+        is kept."""
         self._warn_at_s = 0.0
 
     def subscribe(self, channel: str, ticket: int) -> None:

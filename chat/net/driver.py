@@ -9,13 +9,14 @@ What an effect brings about comes back as an event, later.
 
 What is written to a socket is decided by the core's write coalescing
 (chat/core/delivery/write_coalescing.py). The driver gives it the effects, calls its `flush` in the
-next turn of the loop whenever one is due, and waits for the pause it asks for.
+next loop iteration whenever one is due, and waits for the pause it asks for.
 
 The driver itself decides these things, all of them without regard to what the node is for:
 
 - Time. `now_ms` is the wall clock at the start plus what a monotonic clock has counted since, so it
-  never goes back. All events of one turn have the same time.
-- The timer. There is one, set to `Node.next_deadline_ms()` after each turn. It feeds a Tick.
+  never goes back. Events that are handled one right after the other have the same time.
+- The timer. There is one, set to `Node.next_deadline_ms()` when the queue is empty. It feeds a
+  Tick.
 - Internal errors. An exception from `Node.handle` is logged with its event; the connection of that
   event is aborted; the node goes on with the next one. A Tick that raised is not repeated before
   `INTERNAL_ERROR_PAUSE_MS` are over. Exceptions that the node caught itself
@@ -131,9 +132,9 @@ class Driver:
         self._transports: dict[int, Transport] = {}
         self._connections = 0
         self._flushing = False
-        """A flush comes in the next turn of the loop."""
+        """A flush comes in the next loop iteration."""
         self._jobs: list[tuple[int, StoreOperation]] = []
-        """The store's operations of this turn."""
+        """Operations for the store, which are submitted together when the queue is empty."""
         self._unanswered_jobs = 0
         """Queries that the store and the password hasher have not answered."""
         self._timer: asyncio.TimerHandle | None = None
@@ -187,7 +188,7 @@ class Driver:
             self._handle_all()
 
     def answer_threadsafe(self, answers: Sequence[tuple[int, AnyOutcome]]) -> None:
-        """Takes outcomes by ticket, from any thread. They are handled in one turn of the loop."""
+        """Takes outcomes by ticket, from any thread. They are handled in one event."""
         try:
             self._loop.call_soon_threadsafe(self._answered, answers)
         except RuntimeError:

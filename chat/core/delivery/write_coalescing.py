@@ -1,11 +1,11 @@
-"""Write coalescing: the effects of one turn become one write for each connection.
+"""Write coalescing: the effects of one loop iteration become one write for each connection.
 
 Theory of operation
 -------------------
 
 A write to a socket costs far more than the bytes in it, and one event may bring about many effects
 for the same connection. So `Send` and `Deliver` are buffered, and a *flush*, which the caller runs
-in the next turn of its loop, says what to write: one piece for each connection.
+in the next iteration of its loop, says what to write: one piece for each connection.
 
 - A **shared write** is a Deliver to `shared_from` connections or more. It is buffered once for all
   of them, and so is the next Deliver to the same tuple of connections. As soon as something else
@@ -15,10 +15,10 @@ in the next turn of its loop, says what to write: one piece for each connection.
   that waits for its part is buffered behind it.
 
 The caller calls `send`, `deliver` and `close` with the effects in their order, and `drop` for a
-connection that was lost. Whenever `flush_due` is true it calls `flush` in the next turn of its loop
-and writes all that this returns. If the result has a `pause_ms`, the caller calls `end_pause` after
-that time and looks at `flush_due` again. A write may report a full buffer at once; the caller feeds
-that event after the whole flush is written.
+connection that was lost. Whenever `flush_due` is true it calls `flush` in the next iteration of its
+loop and writes all that this returns. If the result has a `pause_ms`, the caller calls `end_pause`
+after that time and looks at `flush_due` again. A write may report a full buffer at once; the caller
+feeds that event after the whole flush is written.
 
 There is no clock here and no socket: the driver (chat/net/driver.py) and the simulated host
 (sim/cluster/host.py) run the same class.
@@ -31,7 +31,7 @@ Invariants
   is there. `_pieces` and `_large_pieces` have the connections of these two with several pieces.
 - The work of a flush is bounded: it writes to the connections of at most one shared write (fewer
   than `large_from`), to `large_per_flush` of those that wait, and to those that were sent something
-  else in the turn.
+  else meanwhile.
 """
 
 from itertools import repeat
