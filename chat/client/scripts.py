@@ -19,6 +19,8 @@ UNTIL_MESSAGES_S = 30.0
 
 
 class ScriptMode(LineMode):
+    """The line mode of a pipe."""
+
     _timeout: asyncio.TimerHandle | None = None
     """Runs while there is no connection."""
 

@@ -91,7 +91,13 @@ EventT = TypeVar("EventT", bound=Event)
 
 
 class Node:
-    """One chat node, without its sockets, its store and its bus."""
+    """One chat node, without its sockets, its store and its bus.
+
+    The caller feeds the events to `handle` one by one, and carries out the effects of each in their
+    order before the next. Every Query is answered under its ticket, or never. A Tick is fed at
+    `next_deadline_ms`, which may change with each event. Connections have numbers of the caller's
+    choosing, none of them used twice, and ConnectionLost is the last event of each.
+    """
 
     def __init__(self, config: NodeConfig) -> None:
         self._context = context = Context(config)
@@ -179,11 +185,11 @@ class Node:
         return self._context.deadlines.next_ms()
 
     def session(self, connection: int) -> Session | None:
-        """The session of a connection, to be looked at."""
+        """The session of a connection, to be read and not changed; None if there is none."""
         return self._context.sessions.get(connection)
 
     def resource_counts(self) -> dict[str, int]:
-        """How many there are of each thing the node keeps; what there is none of is left out."""
+        """How many the node keeps, by kind of thing; kinds of which there are none are left out."""
         kept: dict[str, Sized] = {
             "sessions": self._context.sessions,
             "users": self._context.users,
@@ -237,7 +243,7 @@ class Node:
             self._take_out(context.closed.pop())
 
     def _take_out(self, session: Session) -> None:
-        """Nothing is left of the session anywhere but in the table of sessions."""
+        """Removes the session from all parts; only the table of sessions still has it."""
         self._streams.forget_replies(session)
         self._scheduler.forget(session)
         self._roster_sync.leave(session)

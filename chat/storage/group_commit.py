@@ -1,5 +1,7 @@
 """Group commit: which operations share a transaction, how long more of them are gathered, and which
-may be run again. Pure: the service decides by this in its threads, the simulator in virtual time.
+may be run again.
+
+Pure, so that the service decides by it in its threads, and the simulator in virtual time.
 
 - Writes are carried out in the order in which they came. The appends at the front of the queue
   share one transaction, up to MAX_BATCH; any other write is a transaction by itself.
@@ -23,7 +25,7 @@ Answer: TypeAlias = tuple[int, StoreOutcome]
 """A ticket and the outcome of its operation."""
 
 BUSY: Final = Refused(ErrorCode.BUSY)
-"""Its queue was full, or it was run in vain as often as is tried."""
+"""The queue was full, or each attempt at the transaction failed."""
 UNAVAILABLE: Final = Refused(ErrorCode.UNAVAILABLE)
 """The store cannot be reached, or failed."""
 

@@ -1,8 +1,8 @@
 """A worker thread and its queue.
 
 Waking a thread is a system call, so it is done only when the worker sleeps. The worker says that it
-sleeps before it looks at the queue for the last time; a job that is put in after that look wakes
-it, and one before it is seen. So no job is left lying.
+sleeps before it looks at the queue for the last time. A job that is put in before that look is seen
+by it, and a job that is put in after it wakes the worker.
 """
 
 import contextlib

@@ -45,6 +45,8 @@ class Timing(Struct, frozen=True):
 
 
 class Phase(enum.IntEnum):
+    """Where the connection is in its life; the order counts (`exists`, `is_open`)."""
+
     IDLE = 0
     WAITING = 1
     DIALING = 2

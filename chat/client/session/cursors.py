@@ -22,6 +22,8 @@ class Position(enum.Enum):
 
 
 class Cursors:
+    """The cursors by conversation, and which conversations are followed."""
+
     def __init__(self) -> None:
         self._cursors: dict[int, int] = {}
         self._followed: set[int] = set()

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 
 class _ReadMark(Struct):
+    """The mark of one conversation, as a seq."""
+
     wanted: int = 0
     """The user has seen the conversation up to here."""
     confirmed: int = 0
@@ -18,6 +20,8 @@ class _ReadMark(Struct):
 
 
 class ReadMarks:
+    """The marks of all conversations. Between two marks of one, `every_ms` pass."""
+
     def __init__(self, every_ms: int) -> None:
         self._every_ms = every_ms
         self._marks: dict[int, _ReadMark] = {}

@@ -62,6 +62,8 @@ _FORMS: Final[dict[Kind, _Form]] = {
 
 @dataclass(frozen=True)
 class Argument:
+    """One argument of a command. `name` is what help calls it."""
+
     name: str
     kind: Kind
     optional: bool = False
@@ -69,8 +71,8 @@ class Argument:
 
 @dataclass(frozen=True)
 class Command:
-    """`to_request` makes the request of the resolved arguments; None for the commands that
-    line_mode carries out by itself."""
+    """`to_request` makes the request of the resolved arguments, which it takes one by one; None for
+    the commands that line_mode carries out by itself."""
 
     name: str
     arguments: tuple[Argument, ...]

@@ -17,6 +17,8 @@ QUIT_S: Final = 3.0
 
 
 class InteractiveMode(LineMode):
+    """The line mode of a terminal."""
+
     def _after_refusal(self, code: int = EXIT_REFUSED) -> None:
         pass
 

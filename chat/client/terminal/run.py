@@ -25,6 +25,8 @@ class End(Exception):
 
 
 class Run:
+    """Whether the run goes on, and the waits that its end breaks off."""
+
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[End] = self._loop.create_future()

@@ -3,7 +3,8 @@
 Login backlog, reconnect, a lost bus message and a slow reader are all served by this. Which cursors
 have to be read is told by each conversation (`Conversation.demand`); a page is read once for all
 connections that stand at its cursor. At most `pages_in_flight` reads are under way in the whole
-node, others queue up. A read that fails is asked for again by the next round of anti-entropy.
+node, others queue up. A read that fails is asked for again at the next step of anti-entropy, which
+calls `retry` each second.
 
 A conversation that gets its first connection has its head compared with the store. For a group that
 is done after its channel is subscribed to, so that no entry can fall between; the user channels,

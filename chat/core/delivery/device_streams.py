@@ -1,5 +1,4 @@
-"""The streams of entries to connections: which connection is attached to which conversation, and
-what one connection gets for one entry.
+"""Streams: which connection is attached to which conversation, and what it gets for one entry.
 
 A connection that is attached to a conversation gets each entry of it once, in order, from its
 cursor on. What differs from one connection to another is little, and is decided here, in one place

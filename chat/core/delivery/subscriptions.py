@@ -17,6 +17,8 @@ OnConfirmed: TypeAlias = Callable[[], None]
 
 
 class _Channel:
+    """`needs`: how many needs are not released. `waiting`: called when it is confirmed."""
+
     __slots__ = ("confirmed", "needs", "ticket", "waiting")
 
     def __init__(self, ticket: int) -> None:

@@ -39,7 +39,8 @@ class Operation(Struct, Generic[OutcomeT_co], frozen=True, gc=False, tag_field="
 
 
 class FriendRow(Struct, frozen=True, gc=False):
-    """A friend of the roster's user. `seq` is the head of their conversation."""
+    """A friend of the roster's user. `seq` is the head of their conversation, `read` how far the
+    roster's user has read it."""
 
     id: int
     name: str
@@ -155,7 +156,7 @@ class DeviceFound(Outcome, frozen=True):
 
 
 class FindDevice(Operation[DeviceFound], frozen=True):
-    """Whose token is it? Refused: bad_credentials."""
+    """Finds the user of the device with this token. Refused: bad_credentials."""
 
     token_sha256: bytes
     at_ms: int
@@ -182,6 +183,8 @@ class ReadRoster(Operation[RosterRead], frozen=True):
 
 
 class ProfileRead(Outcome, frozen=True):
+    """`devices`, `friends` and `groups` are how many the user has."""
+
     user: User
     registered_at_ms: int
     devices: int
@@ -196,6 +199,8 @@ class ReadProfile(Operation[ProfileRead], frozen=True):
 
 
 class HeadsRead(Outcome, frozen=True):
+    """Heads by conversation, versions by user."""
+
     conversations: dict[int, int]
     versions: dict[int, int]
 
@@ -227,6 +232,8 @@ class ReadLog(Operation[LogRead], frozen=True):
 
 
 class HistoryRead(Outcome, frozen=True):
+    """`more`: there are more entries for this user in the direction of the read."""
+
     entries: tuple[LogEntry, ...]
     more: bool
 
@@ -430,7 +437,7 @@ class PresenceFound(Outcome, frozen=True):
 
 
 class FindPresence(Operation[PresenceFound], frozen=True):
-    """Which of these are online on a node whose lease is good?"""
+    """Finds out which of these users are online, on any node whose lease is good."""
 
     users: tuple[int, ...]
 

@@ -25,8 +25,7 @@ After each wait one of four things is so, and `ask` is the place where it is dec
 was committed is told to them, whether or not the session that asked for it is still there. `reply`
 does nothing then.
 
-Invariant: a call that is not unwound replies exactly once, as its last word to the session or just
-before it.
+Invariant: a call that is not unwound replies exactly once.
 """
 
 from collections.abc import Callable, Generator

@@ -121,8 +121,8 @@ class Groups:
             self._context.publish(channels, EntryBusMessage(entry))
 
     def _tell_if_left(self, call: Call, group: int) -> None:
-        """A group that the user has left on another device meanwhile, as a newer roster has told:
-        the reply would bring it back."""
+        """Takes the group from the client again if the user has left it on another device
+        meanwhile. A newer roster has told so before the reply, which brought the group back."""
         session = call.session
         if session.user is not None and group not in session.conversations:
             self._context.send(session.connection, GroupDeletedPush(group=group))

@@ -88,8 +88,8 @@ class Scheduler:
         self._left = self._context.config.request_quantum
 
     def arm(self) -> None:
-        """Sees to it that deferred connections are served. To be called at the end of an event, as
-        that is due at once."""
+        """Sets the event that serves deferred connections, if there are any. Called at the end of
+        each event: the deadline is due at once, so a Tick would serve one that is set during it."""
         if self._deferred and not self._armed:
             self._armed = True
             self._context.deadlines.set(self._context.now_ms, self.serve_deferred)

@@ -99,8 +99,8 @@ class Presence:
         return PresenceState.ONLINE if online or here else PresenceState.OFFLINE
 
     def heard(self, told: int, friend: int, state: PresenceState) -> None:
-        """A friend's state, for a local user; told on if it is news. A friend who is connected
-        here is online in any case, and what was heard is old."""
+        """A friend's state for the local user `told`, whose devices are told if it has changed. A
+        friend who is connected here is online, whatever was heard."""
         user = self._context.users.get(told)
         if user is None or friend not in user.friends:
             return

@@ -70,7 +70,8 @@ class RosterSync:
         self._awaited[user_id] = count + 1, version
 
     def stop_awaiting_roster(self, session: Session) -> int:
-        """It has been read, or will not be. The highest version heard meanwhile, 0 for none."""
+        """The roster has been read, or will not be. Returns the highest version heard meanwhile, 0
+        for none."""
         user_id, session.awaits_roster_of = session.awaits_roster_of, None
         if user_id is None:
             return 0
@@ -98,8 +99,8 @@ class RosterSync:
         entries: Sequence[LogEntry] = (),
     ) -> None:
         """A transaction of this node changed rosters: the asking user's, and those of `touched`,
-        whose nodes are told. Of `entries`, which it appended, no connection has been handed one:
-        connections are attached before them, so that they need not be read from the log."""
+        whose nodes are told. `entries`, which it appended, have not been delivered yet: connections
+        are attached before them, so that the entries need not be read from the log."""
         user = self._context.users.get(user_id)
         if user is not None:
             self.apply(user, roster, entries)
@@ -192,7 +193,7 @@ class RosterSync:
                 attached = group.id in session.conversations
                 if not attached and not again:
                     continue
-                if changed if attached and not again else not attached:
+                if not attached or (changed and not again):
                     self._context.send(connection, GroupPush(group=group))
                 head = heads.get(group.id, group.seq)
                 self._catch_up.attach(session, group.id, group.since - 1, head, group=True)

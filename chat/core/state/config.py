@@ -1,4 +1,5 @@
-"""What a node is told at its start. Every limit, a number that is, is a flag of `chat-node`."""
+"""The configuration of a node. Each limit, that is each field with a number, is a flag of
+`chat-node`."""
 
 from typing import Annotated
 

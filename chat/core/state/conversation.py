@@ -35,6 +35,7 @@ MAX_AUDIENCES = 8
 """How many audiences a conversation keeps: those of the latest senders."""
 
 Sides = tuple[tuple[int, ...], tuple[int, ...]]
+"""The live connections of a sender, and those of all other users."""
 
 
 class Conversation:

@@ -1,10 +1,11 @@
 """Rate limits: token buckets by key, such as a user's number.
 
 A bucket holds at most `burst` permits and fills evenly at `per_second`. It is kept as one number,
-the time at which it will be full again: each permit puts that off by the time one takes to grow,
-and none is left when it lies further ahead than all but one take. (The generic cell rate algorithm
-of ATM, ITU-T I.371, which says the same as a bucket.) A full bucket needs no entry, so full
-ones are dropped whenever the table has doubled; memory follows the keys that are active.
+the time at which it will be full again. A permit that is taken puts that time off by 1 /
+`per_second`. There is a permit as long as the bucket will be full within (`burst` - 1) /
+`per_second`. (This is the generic cell rate algorithm of ATM, ITU-T I.371, which is equivalent to a
+token bucket.) A full bucket needs no entry. Full ones are dropped whenever the table has doubled,
+so memory follows the keys that are active.
 """
 
 from collections.abc import Hashable

@@ -23,10 +23,10 @@ from chat.core.state.context import Context
 
 STEP_MS: Final = 1_000
 COMPARE_AT_ONCE: Final = 500
-"""Conversations, and users, in one query."""
+"""Most conversations, and most users, in one query."""
 
 Part: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
-"""Users and conversations that are compared in one step."""
+"""The users and the conversations that are compared in one step."""
 
 
 class AntiEntropy:

@@ -65,7 +65,7 @@ class Timers:
             self._context.effects.append(Deliver(tuple(silent), _PING))
 
     def _is_just_silent(self, session: Session) -> bool:
-        """The common case: nothing else can be due for it than a ping, and that is."""
+        """The common case: of all its time-outs only the ping can be due, and it is."""
         return (
             session.state is _READY
             and not session.pinged
@@ -137,7 +137,8 @@ class Timers:
                 self._check_at(session, at_ms)
 
     def _again_ms(self) -> int:
-        """Most peers answer a ping, and are silent again by then: one check will do for both."""
+        """When a peer that answers a ping now is to be pinged next. Most peers answer, so a check
+        at that time will do for the answer as well."""
         return _rounded_up(self._context.now_ms + self._context.config.ping_ms + 1)
 
     def _check_at(self, session: Session, at_ms: int) -> None:

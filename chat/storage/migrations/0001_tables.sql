@@ -1,5 +1,5 @@
--- Plain SQL that SQLite takes as it is. A connection module may adapt a statement to its
--- database (automatic numbers, table options), but never its meaning. Indexes are written as
+-- Plain SQL that SQLite takes as it is. A backend may adapt a statement to its database
+-- (automatic numbers, table options), but never its meaning. Indexes are written as
 -- UNIQUE constraints inside the tables, the one form that all databases share. Not every database
 -- can take back half a migration, so each statement can be carried out twice.
 
@@ -86,7 +86,7 @@ CREATE TABLE IF NOT EXISTS friendships (
     FOREIGN KEY (conversation_id) REFERENCES conversations (id)
 );
 
--- `user_id` wants nothing from `blocked_id`, and gets nothing to them either.
+-- `user_id` has blocked `blocked_id`: neither may write to the other, or ask to be friends.
 CREATE TABLE IF NOT EXISTS blocks (
     user_id BIGINT NOT NULL,
     blocked_id BIGINT NOT NULL,
