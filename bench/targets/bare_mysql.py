@@ -75,10 +75,10 @@ def _transactions(url: str, batch: int, seconds: float, run: int) -> dict[str, f
     cpu, begin = time.process_time(), time.perf_counter()
     while (start := time.perf_counter()) < begin + seconds:
         conversations = list(range(1, 11)) if batch > 1 else [1 + count % 10]
-        qmarks = ", ".join(map(str, conversations))
+        ids = ", ".join(map(str, conversations))
         connection.begin()
         cursor.execute(
-            f"SELECT id, head FROM conversations WHERE id IN ({qmarks}) ORDER BY id FOR UPDATE"
+            f"SELECT id, head FROM conversations WHERE id IN ({ids}) ORDER BY id FOR UPDATE"
         )
         heads = dict(cursor.fetchall())
         rows = []
@@ -94,9 +94,7 @@ def _transactions(url: str, batch: int, seconds: float, run: int) -> dict[str, f
             " VALUES " + ", ".join(rows)
         )
         cases = " ".join(f"WHEN {id} THEN {head}" for id, head in heads.items())
-        cursor.execute(
-            f"UPDATE conversations SET head = CASE id {cases} END WHERE id IN ({qmarks})"
-        )
+        cursor.execute(f"UPDATE conversations SET head = CASE id {cases} END WHERE id IN ({ids})")
         connection.commit()
         latencies.append(time.perf_counter() - start)
         count += batch

@@ -6,9 +6,9 @@ Theory of operation
 There are two worker threads, each with a queue and a connection of its own. The *writer* carries
 out writes in the order in which they came, the appends at the front of its queue as one transaction
 (group commit, see group_commit.py). While a transaction runs the next appends gather, so the busier
-the store is, the more a commit carries. The *reader* carries out reads beside the writer, those that
-wait at the same time together. A third thread, the *refuser*, only answers `busy` to operations
-that found their queue full, so that `submit` neither waits nor calls back.
+the store is, the more a commit carries. The *reader* carries out reads beside the writer, those
+that wait at the same time together. A third thread, the *refuser*, only answers `busy` to
+operations that found their queue full, so that `submit` neither waits nor calls back.
 
 Every ticket is answered once, and an answer leaves only when its commit has returned. retries.py
 says which answer a failure gets. When the store cannot be reached, all that waits is refused at

@@ -36,7 +36,7 @@ Route: TypeAlias = tuple[int, int | str | None, int | None]
 """How an append is addressed: sender, the user it goes to, the group it goes to. A batch has few
 routes, however many appends it has."""
 
-Destination: TypeAlias = tuple[int, int | None]
+CachedDestination: TypeAlias = tuple[int, int | None]
 """What a route leads to: conversation, and recipient (None in a group)."""
 
 
@@ -102,7 +102,7 @@ class AppendCache:
         cached.head = head
         cached.access_version = access_version
 
-    def find_destination(self, route: Route) -> Destination | None:
+    def find_destination(self, route: Route) -> CachedDestination | None:
         """Where the route leads, if by the cache this sender may write there and no other writer
         does."""
         sender, to, group = route

@@ -47,7 +47,7 @@ def answer_repeated(
     was another text or went elsewhere."""
     conversation, recipient = destination
     if conversation is None and recipient is not None:
-        # Since step 1 the conversation may have been made and this append stored in it.
+        # Since the lookup the conversation may have been made, and this append stored in it.
         two = pair(append.sender, recipient)
         conversation = find_pairs(connection, cache, {two}).get(two)
     first_conversation, seq, text, at_ms = first

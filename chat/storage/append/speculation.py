@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from chat.core.ports.operations import Append, Appended, Refused
-from chat.storage.append.cache import AppendCache, Destination, Route, route_of
+from chat.storage.append.cache import AppendCache, CachedDestination, Route, route_of
 from chat.storage.backends.connection import DatabaseConnection, Row
 from chat.storage.backends.sql import flat, qmarks
 from chat.storage.transactions.log import INSERT_ENTRIES, TEXT
@@ -29,7 +29,7 @@ def speculate(cache: AppendCache, appends: Sequence[Append]) -> Speculation | No
     """None if the cache does not hold all that the batch needs, or backs off."""
     if not cache.may_speculate():
         return None
-    destinations: dict[Route, Destination] = {}
+    destinations: dict[Route, CachedDestination] = {}
     heads: dict[int, int] = {}
     rows: list[Row] = []
     outcomes: list[Appended | Refused] = []

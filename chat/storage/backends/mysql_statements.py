@@ -33,19 +33,19 @@ def render(sql: str, parameters: Sequence[Value]) -> str:
 
 def render_rows(rows: Sequence[Row]) -> str:
     """Rows as an INSERT has them after VALUES. A column has values of one type."""
-    qmarks: list[str] = []
+    formats: list[str] = []
     columns: list[Sequence[object]] = []
     for column in zip(*rows, strict=True):
         if type(column[0]) is int:
-            qmarks.append("%d")
+            formats.append("%d")
             columns.append(column)
         elif type(column[0]) is str:
-            qmarks.append("'%s'")
+            formats.append("'%s'")
             columns.append(_escaped(column))
         else:
-            qmarks.append("%s")
+            formats.append("%s")
             columns.append([escape_item(value, CHARSET) for value in column])
-    row = f"({','.join(qmarks)})"
+    row = f"({','.join(formats)})"
     values = tuple([value for values in zip(*columns, strict=True) for value in values])
     return ",".join([row] * len(rows)) % values
 
