@@ -136,11 +136,11 @@ class Input(enum.IntEnum):
     STALL_TIMEOUT = 38
     """The outbound buffer made no progress for stall_ms."""
     FINISH_TIMEOUT = 39
-    """The peer ended its input, and its requests were not answered within 5 s."""
+    """The peer ended its input, and its requests were not answered within finish_ms."""
     NOT_ADMITTED = 40
     """Too many connections of this address are not logged in."""
     END_OF_INPUT = 41
-    """The peer has shut its side of the connection down; it is answered what it asked."""
+    """The peer has shut its side of the connection down; its requests are still answered."""
     DRAIN = 42
     """The node is about to stop."""
     FINISHED = 43
@@ -460,6 +460,8 @@ class DefaultLimits(NamedTuple):
     """Silence of the peer after which it is sent `ping`."""
     dead_ms: int = 45000
     """Silence of the peer after which the connection is closed."""
+    finish_ms: int = 5000
+    """Time in which a peer that has ended its input gets its last replies."""
     stall_ms: int = 60000
     """Time that a full outbound buffer may make no progress."""
 
