@@ -181,7 +181,7 @@ def _add_plan_options(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=usual.steps_ms,
         metavar="S",
-        help="simulated seconds of life (60)",
+        help="simulated seconds of the workload (60)",
     )
     parser.add_argument(
         "--faults",

@@ -20,9 +20,9 @@ Requests are taken one after the other, and replies leave in the same order:
 - A send (`chat`, `group_chat`) is asked of the store without waiting for the send before it, up to
   `in_flight` of them. The store answers them in order.
 - Any other request waits until nothing is under way, and what comes after it waits for its reply.
-- What waits is not parsed: one request stands in `waiting`, the rest stays as bytes in the
-  splitter; when that is too much, the peer is not read from. So a peer that asks faster than it is
-  answered costs a bounded number of bytes.
+- Of what waits only the first request is parsed, and stands in `waiting`. The rest stays as bytes
+  in the splitter; when that is too much, the peer is not read from. So a peer that asks faster than
+  it is answered costs a bounded number of bytes.
 
 `sending` holds the keys of the sends under way. The stream of a conversation stops on this
 connection before an entry with such a key, because the reply, `sent`, is to stand in its place.
