@@ -145,7 +145,7 @@ class RedisBus:
     # ------------------------------------------------------------------ the connection pair
 
     async def _run(self) -> None:
-        """Keeps a connection pair until the bus is closed. That is asked each time, since a
+        """Keeps a connection pair until the bus is closed. `_closing` is checked each time, since a
         cancellation that comes while the pair breaks is lost."""
         logged = False
         while not self._closing:

@@ -174,7 +174,7 @@ class Node:
 
     def take_internal_errors(self) -> list[Exception]:
         """To be called after each `handle`: exceptions that came from one of many answers, sessions
-        or deadlines that the event was about. They took nothing from the others."""
+        or deadlines that the event was about. All the others were handled."""
         if not self._context.internal_errors:
             return []
         errors, self._context.internal_errors = self._context.internal_errors, []

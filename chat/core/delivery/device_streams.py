@@ -35,7 +35,7 @@ class DeviceStreams:
         self._subscriptions = subscriptions
         self.conversations: dict[int, Conversation] = {}
         self._groups: set[int] = set()
-        """Those of `conversations` that have a channel of their own."""
+        """The groups among `conversations`; each has a channel of its own."""
 
     # ------------------------------------------------------------------ being attached
 

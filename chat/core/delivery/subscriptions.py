@@ -95,7 +95,7 @@ class Subscriptions:
         self._call(waiting)
 
     def _call(self, waiting: list[OnConfirmed]) -> None:
-        """An internal error at one of them takes nothing from the others."""
+        """Calls all of them, even if one raises; its exception is an internal error."""
         for then in waiting:
             try:
                 then()

@@ -133,8 +133,8 @@ class Scheduler:
         self._context.runnable[session.connection] = None
 
     def go_on(self, session: Session) -> None:
-        """Takes requests in an event that is not the connection's own, from which an internal error
-        must not take anything: it costs the connection."""
+        """Takes requests of a connection in an event that is not its own. An internal error aborts
+        the connection, and the event goes on."""
         try:
             self.take_all(session)
         except Exception as error:

@@ -1,8 +1,8 @@
 """What is due when.
 
-A heap of (time, what). Nothing is taken out early: what is called at a deadline looks whether there
-is still something to do, and sets the next one. That makes the common case, putting a deadline off
-because something happened, free.
+A heap of (time, what). Nothing is taken out early: what is called at a deadline checks whether
+there is still something to do, and sets the next one. So it costs nothing to put a deadline off
+because something has happened, which is the common case.
 """
 
 import heapq

@@ -50,9 +50,9 @@ class AntiEntropy:
         self._armed = False
         """The next step is set."""
         self._parts: list[Part] = []
-        """Those that are left of a round, the next one last."""
+        """The parts that are left of a round, the next one last."""
         self._part: Part = ((), ())
-        """The one that was last begun."""
+        """The part that was begun last."""
         self._under_way = 0
 
     def arm(self) -> None:
