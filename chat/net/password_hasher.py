@@ -27,7 +27,7 @@ from chat.core.ports.operations import (
 )
 from chat.protocol.errors import ErrorCode
 
-AnswerCallback = Callable[[Sequence[tuple[int, PasswordOutcome]]], None]
+TakeAnswers = Callable[[Sequence[tuple[int, PasswordOutcome]]], None]
 """Takes outcomes, each with the ticket of its operation."""
 
 _BUSY = Refused(ErrorCode.BUSY)
@@ -39,7 +39,7 @@ class PasswordHasher:
     if the queue is full. At most `max_waiting` operations wait for a thread."""
 
     def __init__(
-        self, answer: AnswerCallback, *, threads: int | None = None, max_waiting: int = 64
+        self, answer: TakeAnswers, *, threads: int | None = None, max_waiting: int = 64
     ) -> None:
         self._answer = answer
         threads = threads or os.cpu_count() or 1

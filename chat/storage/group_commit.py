@@ -21,7 +21,7 @@ from chat.storage.dispatch import READS
 Job: TypeAlias = tuple[int, StoreOperation]
 """A ticket and what is to be carried out for it."""
 
-Answer: TypeAlias = tuple[int, StoreOutcome]
+JobOutcome: TypeAlias = tuple[int, StoreOutcome]
 """A ticket and the outcome of its operation."""
 
 BUSY: Final = Refused(ErrorCode.BUSY)
@@ -89,6 +89,6 @@ def is_repeatable(operation: StoreOperation) -> bool:
     return type(operation) is Append or type(operation) in READS
 
 
-def answers_to(jobs: Sequence[Job], outcomes: Sequence[StoreOutcome]) -> list[Answer]:
+def answers_to(jobs: Sequence[Job], outcomes: Sequence[StoreOutcome]) -> list[JobOutcome]:
     """The outcomes with the tickets of their jobs."""
     return [(ticket, outcome) for (ticket, _), outcome in zip(jobs, outcomes, strict=True)]

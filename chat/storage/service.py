@@ -27,9 +27,9 @@ from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.group_commit import (
     BUSY,
     UNAVAILABLE,
-    Answer,
     Gathering,
     Job,
+    JobOutcome,
     answers_to,
     split_reads,
     take_transaction,
@@ -41,7 +41,7 @@ from chat.storage.worker import WorkerThread
 MAX_READS: Final = 32
 """Most reads that are carried out together."""
 
-TakeAnswers: TypeAlias = Callable[[Sequence[Answer]], None]
+TakeAnswers: TypeAlias = Callable[[Sequence[JobOutcome]], None]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -148,13 +148,13 @@ class StoreService:
         self._refuse_all(queue, BUSY)
 
     def _refuse_all(self, queue: deque[Job], refused: Refused) -> None:
-        answers: list[Answer] = []
+        answers: list[JobOutcome] = []
         while queue:
             answers.append((queue.popleft()[0], refused))
         if answers:
             self._answer(answers)
 
-    def _answer(self, answers: Sequence[Answer]) -> None:
+    def _answer(self, answers: Sequence[JobOutcome]) -> None:
         try:
             self._take_answers(answers)
         except Exception:

@@ -34,8 +34,8 @@ from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.dispatch import execute, is_read, write_batch
 from chat.storage.group_commit import (
     UNAVAILABLE,
-    Answer,
     Job,
+    JobOutcome,
     answers_to,
     is_repeatable,
     take_transaction,
@@ -45,7 +45,7 @@ from sim.cluster.injection_points import InjectionPoints, InjectionTarget, Phase
 from sim.cluster.trace import FaultRecord, StoreRecord, Trace
 from sim.cluster.world import World
 
-TakeAnswers = Callable[[list[Answer]], None]
+TakeAnswers = Callable[[list[JobOutcome]], None]
 
 
 @dataclass
@@ -209,14 +209,14 @@ class StoreLink:
     def _reply_each(self, jobs: list[Job], outcomes: list[StoreOutcome]) -> None:
         self._reply(answers_to(jobs, outcomes), jobs[0][1])
 
-    def _reply(self, answers: list[Answer], operation: StoreOperation | None = None) -> None:
+    def _reply(self, answers: list[JobOutcome], operation: StoreOperation | None = None) -> None:
         """The answers of a transaction leave together, and arrive in order."""
         delay_ms = self._delay_ms(Phase.COMMITTED, operation)
         at_ms = max(self._last_arrival_ms, self._world.now_ms + delay_ms)
         self._last_arrival_ms = at_ms
         self._world.later(at_ms - self._world.now_ms, self._arrive, answers)
 
-    def _arrive(self, answers: list[Answer]) -> None:
+    def _arrive(self, answers: list[JobOutcome]) -> None:
         if not self._dead:
             self._take_answers(answers)
 
