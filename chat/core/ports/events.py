@@ -29,7 +29,8 @@ class BytesReceived(Event, frozen=True):
 
 
 class EndOfInput(Event, frozen=True):
-    """The peer has shut its side down: no more bytes come, and it may still be written to."""
+    """The peer has shut its side down: no more bytes come, and it may still be written to. A loop
+    may say it again after a pause in reading; only the first counts."""
 
     connection: int
 

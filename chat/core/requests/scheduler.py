@@ -122,7 +122,8 @@ class Scheduler:
         if session is None:
             return
         now_ms = self._context.now_ms
-        if session.step(Input.END_OF_INPUT, now_ms).verdict is _ACCEPT:
+        rule = session.step(Input.END_OF_INPUT, now_ms)
+        if rule.verdict is _ACCEPT and session.input_ended_at_ms is None:
             session.finishing = True
             session.input_ended_at_ms = now_ms
             self.take_all(session)

@@ -68,6 +68,18 @@ def test_an_answer_that_does_not_come_in_time_is_not_waited_for(house: NodeHarne
     house.answer_held()
 
 
+def test_an_end_that_is_reported_again_gives_no_more_time(house: NodeHarness) -> None:
+    ann = house.login("ann")
+    house.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
+    ann.ask("profile")
+    for _ in range(2):
+        shut_down(ann)
+        house.pass_time(CONFIG.finish_ms // 2)
+    house.pass_time(2 * CHECK_EVERY_MS)
+    assert ann.closed
+    house.answer_held()
+
+
 def test_entries_go_on_until_the_connection_is_closed(house: NodeHarness) -> None:
     ann, bob = house.login("ann"), house.login("bob")
     house.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
