@@ -28,8 +28,9 @@ _ANSWER: Final = Input.ANSWER
 _ACCEPT: Final = Verdict.ACCEPT
 
 
-class _Asked(Struct, gc=False):
-    """An append that was asked for. It is its own continuation: half the cost of a `partial`."""
+class _Asked(Struct):
+    """An append that was asked for. It is its own continuation: half the cost of a `partial`. The
+    garbage collector must see it, as the node that keeps it is reached from it."""
 
     messaging: "Messaging"
     session: Session
