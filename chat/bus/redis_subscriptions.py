@@ -132,11 +132,11 @@ class RedisSubscriptions:
             elif kind == b"unsubscribe":
                 self._subscribed.discard(channel)
                 self._check_count(data)
-        elif reply in (b"up", [b"pong", b"up"]):
-            self._on_up()
         elif isinstance(reply, bytes) and self._confirmed:
             # A PING on a connection with subscriptions is answered by a list.
             raise ConnectionError("Redis has forgotten the subscriptions")
+        elif reply in (b"up", [b"pong", b"up"]):
+            self._on_up()
         elif isinstance(reply, Exception):
             raise ConnectionError(f"Redis refused a subscription: {reply}")
 
