@@ -7,7 +7,7 @@ CODEC = "chat.protocol.codec"
 CALLS = "chat.core.requests.calls"
 MESSAGING = "chat.core.requests.messaging"
 SCHEDULER = "chat.core.requests.scheduler"
-_ASK = "        context.query(append, _Asked(self, session, request.id, user.name, append))\n"
+_ASK = "        context.query(append, _PendingSend(self, session, request.id, user.name, append))\n"
 
 MUTANTS = (
     Mutant(
@@ -23,7 +23,7 @@ MUTANTS = (
                 '            asking = Session(0, "", 0)\n'
                 "            asking.step(Input.CONNECTION_LOST, 0)\n"
                 "        context.query("
-                "append, _Asked(self, asking, request.id, user.name, append))\n"
+                "append, _PendingSend(self, asking, request.id, user.name, append))\n"
                 "        if guess is not None:\n"
                 "            session.sending.discard(request.key)\n"
                 "            sent = encode_sent(request.id, guess.id, guess.head + 1, now_ms)\n"

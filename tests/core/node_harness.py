@@ -1,4 +1,4 @@
-"""A small house for core tests: real nodes, the real transactions on an in-memory store, a clock
+"""A small harness for core tests: real nodes, the real transactions on an in-memory store, a clock
 one turns by hand, and peers who write lines and keep what they got."""
 
 import json
@@ -37,8 +37,8 @@ class Committed(op.Operation[op.Outcome], frozen=True):
 class Peer:
     """The far end of a connection."""
 
-    def __init__(self, house: "NodeHarness", node: "NodeHost", connection: int) -> None:
-        self.house = house
+    def __init__(self, harness: "NodeHarness", node: "NodeHost", connection: int) -> None:
+        self.harness = harness
         self.node = node
         self.connection = connection
         self.got: list[Line] = []
@@ -59,7 +59,7 @@ class Peer:
     def call(self, type: str, **fields: object) -> Line:
         """Sends a request, lets everything happen, gives the reply."""
         number = self.ask(type, **fields)
-        self.house.run()
+        self.harness.run()
         (reply,) = (line for line in self.got if line.get("re") == number)
         return reply
 
@@ -82,8 +82,8 @@ class Peer:
 class NodeHost:
     """A node and what its effects reach."""
 
-    def __init__(self, house: "NodeHarness", config: NodeConfig) -> None:
-        self.house = house
+    def __init__(self, harness: "NodeHarness", config: NodeConfig) -> None:
+        self.harness = harness
         self.node = Node(config)
         self.peers: dict[int, Peer] = {}
         self.events: deque[AnyEvent] = deque()
@@ -104,11 +104,11 @@ class NodeHost:
 
     def handle(self, event: AnyEvent) -> list[Exception]:
         """Has the event handled and its effects carried out; the bugs that came out."""
-        now_ms = self.house.now_ms
+        now_ms = self.harness.now_ms
         effects = self.node.handle(event, now_ms)
         self.log.append((event, now_ms, effects))
         for effect in effects:
-            self.house.carry_out(self, effect)
+            self.harness.carry_out(self, effect)
         return self.node.take_internal_errors()
 
     def _next(self) -> AnyEvent:
@@ -192,7 +192,7 @@ class NodeHarness:
             moved = [node.step() for node in self.nodes]
             if not any(moved):
                 return
-        raise AssertionError("the house does not come to rest")
+        raise AssertionError("the harness does not come to rest")
 
     def pass_time(self, ms: int) -> None:
         """Lets time pass, each node woken when it asked for it."""

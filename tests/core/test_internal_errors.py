@@ -13,18 +13,18 @@ from tests.core.node_harness import NodeHarness, ping
 
 
 def test_a_bug_in_one_answer_takes_nothing_from_those_that_came_with_it() -> None:
-    house = NodeHarness()
-    house.register("ann", "bob", "cyd")
+    harness = NodeHarness()
+    harness.register("ann", "bob", "cyd")
     for pair in (("ann", "bob"), ("bob", "cyd"), ("ann", "cyd")):
-        house.friends(*pair)
-    ann, bob, cyd = house.login("ann"), house.login("bob"), house.login("cyd")
-    house.hold_answers = lambda asked: isinstance(asked, op.Append)
+        harness.friends(*pair)
+    ann, bob, cyd = harness.login("ann"), harness.login("bob"), harness.login("cyd")
+    harness.hold_answers = lambda asked: isinstance(asked, op.Append)
     for peer, to in ((ann, "bob"), (bob, "cyd"), (cyd, "ann")):
         peer.ask("chat", to=to, text="hello", key=to)
-    house.run()
-    answers = [(ticket, house.answer(asked)) for _, ticket, asked in house.held]
+    harness.run()
+    answers = [(ticket, harness.answer(asked)) for _, ticket, asked in harness.held]
     answers[1] = answers[1][0], op.Done()
-    host = house.nodes[0]
+    host = harness.nodes[0]
     (bug,) = host.handle(ev.Answers(tuple(answers)))
     assert isinstance(bug, AssertionError)
     assert not host.node.take_internal_errors()
@@ -33,10 +33,10 @@ def test_a_bug_in_one_answer_takes_nothing_from_those_that_came_with_it() -> Non
 
 
 def test_a_bug_at_one_session_takes_nothing_from_those_looked_at_with_it() -> None:
-    house = NodeHarness()
-    house.register("ann", "bob", "cyd")
-    ann, bob, cyd = house.login("ann"), house.login("bob"), house.login("cyd")
-    node = house.nodes[0].node
+    harness = NodeHarness()
+    harness.register("ann", "bob", "cyd")
+    ann, bob, cyd = harness.login("ann"), harness.login("bob"), harness.login("cyd")
+    node = harness.nodes[0].node
     check = node._timers._check_session
 
     def faulty(session: Session) -> bool:
@@ -44,7 +44,7 @@ def test_a_bug_at_one_session_takes_nothing_from_those_looked_at_with_it() -> No
             raise RuntimeError("a bug")
         return check(session)
 
-    start_ms, now_ms = house.now_ms, house.now_ms
+    start_ms, now_ms = harness.now_ms, harness.now_ms
     effects: list[AnyEffect] = []
     bugs = []
     with patch.object(node._timers, "_check_session", faulty):
@@ -61,16 +61,16 @@ def test_a_bug_at_one_session_takes_nothing_from_those_looked_at_with_it() -> No
 
 
 def test_a_bug_in_a_request_that_waited_for_an_answer_takes_nothing_from_other_answers() -> None:
-    house = NodeHarness()
-    house.register("ann", "bob")
-    ann, bob = house.login("ann"), house.login("bob")
-    house.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
+    harness = NodeHarness()
+    harness.register("ann", "bob")
+    ann, bob = harness.login("ann"), harness.login("bob")
+    harness.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
     for peer in (ann, bob):
         peer.ask("profile")
         peer.ask("ping")
-    house.run()
-    answers = [(ticket, house.answer(asked)) for _, ticket, asked in house.held]
-    host = house.nodes[0]
+    harness.run()
+    answers = [(ticket, harness.answer(asked)) for _, ticket, asked in harness.held]
+    host = harness.nodes[0]
     handlers = host.node._scheduler._handlers
     input, take = handlers[PingRequest]
 
@@ -81,22 +81,22 @@ def test_a_bug_in_a_request_that_waited_for_an_answer_takes_nothing_from_other_a
 
     with patch.dict(handlers, {PingRequest: (input, faulty)}):
         assert len(host.handle(ev.Answers(tuple(answers)))) == 1
-    house.run()
+    harness.run()
     assert [len(peer.pushes("profile")) for peer in (ann, bob)] == [1, 1]
     assert [len(peer.pushes("pong")) for peer in (ann, bob)] == [0, 1]
     assert ann.closed and not bob.closed
 
 
 def test_a_bug_at_a_deadline_takes_nothing_from_those_whose_turn_it_is() -> None:
-    house = NodeHarness()
-    house.register("ann")
-    ann = house.login("ann")
+    harness = NodeHarness()
+    harness.register("ann")
+    ann = harness.login("ann")
     count = 3 * NodeConfig().request_quantum
     ann.write(b"".join(ping(id) for id in range(count)))
-    house.run()
-    host = house.nodes[0]
+    harness.run()
+    host = harness.nodes[0]
     with patch.object(host.node._presence, "flap_over", side_effect=RuntimeError("a bug")):
-        host.node._context.deadlines.set(house.now_ms, partial(host.node._presence.flap_over, 1))
+        host.node._context.deadlines.set(harness.now_ms, partial(host.node._presence.flap_over, 1))
         assert len(host.handle(ev.Tick())) == 1
-    house.pass_time(0)
+    harness.pass_time(0)
     assert [pong["re"] for pong in ann.pushes("pong")] == list(range(count))

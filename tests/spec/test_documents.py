@@ -111,13 +111,13 @@ def _plain(line: dict[str, Any]) -> dict[str, Any]:
 def test_the_session_by_hand_goes_as_the_protocol_shows_it() -> None:
     (block,) = re.findall(r"\$ nc 127.0.0.1 6000\n(.*?)```", INTRO, re.DOTALL)
     lines = block.replace("{…}", '"…"').splitlines()
-    house = NodeHarness()
-    peer = house.connect()
+    harness = NodeHarness()
+    peer = harness.connect()
     for line in lines:
         if line.startswith("> "):
             assert peer.got == [], "the node said more than the protocol shows"
             peer.write(line[2:].encode() + b"\n")
-            house.run()
+            harness.run()
         else:
             assert _plain(peer.got.pop(0)) == _plain(json.loads(line))
     assert peer.got == []

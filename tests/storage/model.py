@@ -13,7 +13,7 @@ from chat.core.ports.operations import (
     LogEntry,
     Refused,
     Roster,
-    Touched,
+    RosterVersion,
 )
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import EntryKind, Group, Role, User
@@ -142,10 +142,10 @@ class Model:
 
     # --------------------------------------------------------------------- what is done
 
-    def touch(self, *users: int) -> tuple[Touched, ...]:
+    def touch(self, *users: int) -> tuple[RosterVersion, ...]:
         for user in users:
             self.versions[user] += 1
-        return tuple(Touched(user, self.versions[user]) for user in sorted(users))
+        return tuple(RosterVersion(user, self.versions[user]) for user in sorted(users))
 
     def register(self, id: int, name: str) -> None:
         self.names[id] = name

@@ -24,8 +24,8 @@ from chat.core.ports.operations import (
     Refused,
     RemoveFriend,
     RenameGroup,
+    RosterVersion,
     StoreOperation,
-    Touched,
     Unblock,
 )
 from chat.protocol.rules import DirectAction, GroupAction
@@ -80,7 +80,7 @@ class StoreMachine(RuleBasedStateMachine):
     # ------------------------------------------------------------------- friendships
 
     def friendship(
-        self, operation: StoreOperation, user: int, touched: tuple[Touched, ...]
+        self, operation: StoreOperation, user: int, touched: tuple[RosterVersion, ...]
     ) -> None:
         assert execute(self.store, operation) == FriendshipChanged(self.model.roster(user), touched)
 
@@ -193,7 +193,7 @@ class StoreMachine(RuleBasedStateMachine):
         user: int,
         group: int,
         entries: list[LogEntry],
-        touched: tuple[Touched, ...],
+        touched: tuple[RosterVersion, ...],
     ) -> None:
         assert outcome == GroupChanged(group, tuple(entries), self.model.roster(user), touched)
 

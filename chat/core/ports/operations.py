@@ -84,7 +84,7 @@ class MemberRow(Struct, frozen=True, gc=False):
     role: Role
 
 
-class Touched(Struct, frozen=True, gc=False):
+class RosterVersion(Struct, frozen=True, gc=False):
     """A user whose roster a transaction changed, and its version after that."""
 
     user: int
@@ -295,7 +295,7 @@ class FriendshipChanged(Outcome, frozen=True):
     asking one among them, whose roster changed; it is empty if nothing was changed."""
 
     roster: Roster
-    touched: tuple[Touched, ...]
+    touched: tuple[RosterVersion, ...]
 
 
 class AddFriend(Operation[FriendshipChanged], frozen=True):
@@ -335,7 +335,7 @@ class GroupChanged(Outcome, frozen=True):
     group: int
     entries: tuple[LogEntry, ...]
     roster: Roster
-    touched: tuple[Touched, ...]
+    touched: tuple[RosterVersion, ...]
 
 
 class CreateGroup(Operation[GroupChanged], frozen=True):

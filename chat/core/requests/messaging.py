@@ -28,7 +28,7 @@ _ANSWER: Final = Input.ANSWER
 _ACCEPT: Final = Verdict.ACCEPT
 
 
-class _Asked(Struct):
+class _PendingSend(Struct):
     """An append that was asked for. It is its own continuation: half the cost of a `partial`. The
     garbage collector must see it, as the node that keeps it is reached from it."""
 
@@ -85,9 +85,9 @@ class Messaging:
             return
         session.sending.add(request.key)
         append = Append(user.id, to, group, request.text, request.key, now_ms)
-        context.query(append, _Asked(self, session, request.id, user.name, append))
+        context.query(append, _PendingSend(self, session, request.id, user.name, append))
 
-    def appended(self, asked: "_Asked", outcome: Appended | Failure) -> None:
+    def appended(self, asked: "_PendingSend", outcome: Appended | Failure) -> None:
         """The entry is in the log: all connections are told, and then the other nodes."""
         context = self._context
         session, append, re = asked.session, asked.append, asked.re

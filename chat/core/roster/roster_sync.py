@@ -27,7 +27,7 @@ from chat.core.ports.operations import (
     ReadRoster,
     Roster,
     RosterRead,
-    Touched,
+    RosterVersion,
 )
 from chat.core.roster.presence import Presence
 from chat.core.state.context import Context
@@ -95,7 +95,7 @@ class RosterSync:
         self,
         user_id: int,
         roster: Roster,
-        touched: Sequence[Touched],
+        touched: Sequence[RosterVersion],
         entries: Sequence[LogEntry] = (),
     ) -> None:
         """A transaction of this node changed rosters: the asking user's, and those of `touched`,

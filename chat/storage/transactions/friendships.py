@@ -17,7 +17,7 @@ from chat.core.ports.operations import (
     Block,
     FriendshipChanged,
     RemoveFriend,
-    Touched,
+    RosterVersion,
     Unblock,
 )
 from chat.protocol.messages import User
@@ -31,7 +31,7 @@ from chat.storage.transactions.tables import Transactions
 def add_friend(connection: DatabaseConnection, operation: AddFriend) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
     conversation, relationship = _lock_and_check(connection, user, other, DirectAction.ADD_FRIEND)
-    touched: tuple[Touched, ...] = ()
+    touched: tuple[RosterVersion, ...] = ()
     if not relationship.asked:
         if relationship.answered:
             conversation = _befriend(connection, user, other.id, conversation)

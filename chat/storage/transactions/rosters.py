@@ -21,7 +21,7 @@ from chat.core.ports.operations import (
     Refused,
     Roster,
     RosterRead,
-    Touched,
+    RosterVersion,
 )
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import Group, Role, User
@@ -84,7 +84,9 @@ def lock_users(connection: DatabaseConnection, users: Iterable[int]) -> dict[int
     return {id: User(id=id, name=name) for id, name in rows}
 
 
-def raise_versions(connection: DatabaseConnection, users: Iterable[int]) -> tuple[Touched, ...]:
+def raise_versions(
+    connection: DatabaseConnection, users: Iterable[int]
+) -> tuple[RosterVersion, ...]:
     """The rosters of these users change in this transaction. Their rows must be locked."""
     ids = sorted(set(users))
     for start in range(0, len(ids), CHUNK):
@@ -97,7 +99,7 @@ def raise_versions(connection: DatabaseConnection, users: Iterable[int]) -> tupl
     versions: dict[int, int] = dict(
         query_in_chunks(connection, "SELECT id, roster_version FROM users WHERE id IN", ids)
     )
-    return tuple(Touched(id, versions[id]) for id in ids)
+    return tuple(RosterVersion(id, versions[id]) for id in ids)
 
 
 def load_roster(connection: DatabaseConnection, user: int) -> Roster:

@@ -17,7 +17,7 @@ from tests.core.node_harness import UNAVAILABLE, Committed, NodeHarness, NodeHos
 NAMES = ("ann", "bob", "cyd")
 
 
-class UnreliableHouse(NodeHarness):
+class UnreliableHarness(NodeHarness):
     """Bus messages wait until somebody takes one, again or never; answers too, but in order."""
 
     def __init__(self, nodes: int) -> None:
@@ -40,9 +40,9 @@ class UnreliableHouse(NodeHarness):
 class Device:
     """A client's side of the contract, with the least code that can check it."""
 
-    def __init__(self, house: NodeHarness, name: str, node: int) -> None:
+    def __init__(self, harness: NodeHarness, name: str, node: int) -> None:
         self.name = name
-        self.peer = house.connect(node)
+        self.peer = harness.connect(node)
         self.cursors: dict[int, int] = {}
         self.since: dict[int, int] = {}
         self.applied: dict[int, list[tuple[int, str]]] = {}
@@ -94,12 +94,12 @@ class Device:
 class Deliveries(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
-        self.house = UnreliableHouse(2)
-        self.house.register(*NAMES)
-        boss = self.house.login("ann")
+        self.harness = UnreliableHarness(2)
+        self.harness.register(*NAMES)
+        boss = self.harness.login("ann")
         self.group = boss.call("create_group", name="all")["group"]["id"]
         for name in NAMES[1:]:
-            self.house.login(name).call("join_group", group=self.group)
+            self.harness.login(name).call("join_group", group=self.group)
         self.devices: list[Device] = []
         self.sends = 0
         self.held = False
@@ -108,7 +108,7 @@ class Deliveries(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), node=st.integers(0, 1))
     def login(self, name: str, node: int) -> None:
         self.settle_answers()
-        device = Device(self.house, name, node)
+        device = Device(self.harness, name, node)
         device.peer.call("login", user=name, password=f"secret-{name}")
         self.devices.append(device)
         device.take_in()
@@ -133,54 +133,54 @@ class Deliveries(RuleBasedStateMachine):
     @rule()
     def hold_answers(self) -> None:
         self.held = True
-        self.house.hold_answers = lambda operation: isinstance(operation, op.Append | op.ReadLog)
+        self.harness.hold_answers = lambda operation: isinstance(operation, op.Append | op.ReadLog)
 
     @rule()
     def settle_answers(self) -> None:
         self.held = False
-        self.house.hold_answers = lambda operation: False
-        self.house.answer_held()
+        self.harness.hold_answers = lambda operation: False
+        self.harness.answer_held()
         self.look()
 
-    @precondition(lambda self: self.house.held)
+    @precondition(lambda self: self.harness.held)
     @rule()
     def one_answer(self) -> None:
-        host, ticket, operation = self.house.held.popleft()
-        host.feed(ev.Answer(ticket, self.house.answer(operation)))
+        host, ticket, operation = self.harness.held.popleft()
+        host.feed(ev.Answer(ticket, self.harness.answer(operation)))
         self.look()
 
-    @precondition(lambda self: self.house.held)
+    @precondition(lambda self: self.harness.held)
     @rule()
     def pages_overtake(self) -> None:
         """Reads have a thread of their own: they are answered while appends wait."""
-        reads = [held for held in self.house.held if isinstance(held[2], op.ReadLog)]
+        reads = [held for held in self.harness.held if isinstance(held[2], op.ReadLog)]
         for held in reads:
-            self.house.held.remove(held)
-            held[0].feed(ev.Answer(held[1], self.house.answer(held[2])))
+            self.harness.held.remove(held)
+            held[0].feed(ev.Answer(held[1], self.harness.answer(held[2])))
         self.look()
 
-    @precondition(lambda self: any(isinstance(held[2], op.Append) for held in self.house.held))
+    @precondition(lambda self: any(isinstance(held[2], op.Append) for held in self.harness.held))
     @rule()
     def commit_before_answer(self) -> None:
         """An append is committed; its answer comes later than anything else."""
-        for place, (host, ticket, operation) in enumerate(self.house.held):
+        for place, (host, ticket, operation) in enumerate(self.harness.held):
             if isinstance(operation, op.Append):
-                outcome = self.house.answer(operation)
-                self.house.held[place] = (host, ticket, Committed(outcome))
+                outcome = self.harness.answer(operation)
+                self.harness.held[place] = (host, ticket, Committed(outcome))
                 break
 
-    @precondition(lambda self: self.house.messages)
+    @precondition(lambda self: self.harness.messages)
     @rule(data=st.data(), again=st.booleans())
     def bus_message(self, data: st.DataObject, again: bool) -> None:
-        place = data.draw(st.integers(0, len(self.house.messages) - 1))
-        messages = self.house.messages
+        place = data.draw(st.integers(0, len(self.harness.messages) - 1))
+        messages = self.harness.messages
         node, event = messages[place] if again else messages.pop(place)
         node.feed(event)
         self.look()
 
     @rule()
     def lose_messages(self) -> None:
-        self.house.messages.clear()
+        self.harness.messages.clear()
 
     @precondition(lambda self: self.devices)
     @rule(data=st.data(), full=st.booleans())
@@ -196,8 +196,8 @@ class Deliveries(RuleBasedStateMachine):
         """The connection breaks; the device resumes, elsewhere perhaps, and sends again."""
         device = data.draw(st.sampled_from(self.devices))
         device.peer.hang_up()
-        self.house.run()
-        device.peer, device.read = self.house.connect(node), 0
+        self.harness.run()
+        device.peer, device.read = self.harness.connect(node), 0
         cursors = {str(conversation): seq for conversation, seq in device.cursors.items()}
         assert device.peer.call("resume", token=device.token, cursors=cursors)
         unsettled, device.unsettled = device.unsettled, {}
@@ -207,26 +207,26 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule(failing=st.booleans())
     def pages_fail(self, failing: bool) -> None:
-        self.house.fail = lambda operation: (
+        self.harness.fail = lambda operation: (
             UNAVAILABLE if failing and isinstance(operation, op.ReadLog) else None
         )
 
     def look(self) -> None:
-        self.house.run()
+        self.harness.run()
         for device in self.devices:
             device.take_in()
 
     def teardown(self) -> None:
         if not hasattr(self, "devices"):
             return
-        self.house.messages.clear()
+        self.harness.messages.clear()
         self.pages_fail(failing=False)
         for device in self.devices:
             device.peer.node.feed(drained(device.peer.connection))
         self.settle_answers()
-        keep_alive(self.house, [device.peer for device in self.devices], 30_000)
+        keep_alive(self.harness, [device.peer for device in self.devices], 30_000)
         self.look()
-        log = self.house.answer(op.ReadLog(self.group, 0, 10_000))
+        log = self.harness.answer(op.ReadLog(self.group, 0, 10_000))
         assert isinstance(log, op.LogRead)
         texts = {entry.seq: entry.text for entry in log.entries}
         assert sorted(texts) == list(range(1, log.head + 1))
@@ -260,13 +260,13 @@ def drained(connection: int) -> ev.WriteBufferDrained:
     return ev.WriteBufferDrained(connection, 0)
 
 
-def keep_alive(house: NodeHarness, peers: list[Peer], ms: int) -> None:
+def keep_alive(harness: NodeHarness, peers: list[Peer], ms: int) -> None:
     """Time passes for people whose clients are awake."""
     for _ in range(ms // 10_000):
-        house.pass_time(10_000)
+        harness.pass_time(10_000)
         for peer in peers:
             peer.ask("ping")
-        house.run()
+        harness.run()
 
 
 Deliveries.TestCase.settings = settings(

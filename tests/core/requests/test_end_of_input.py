@@ -14,91 +14,91 @@ CONFIG = NodeConfig()
 
 
 @pytest.fixture
-def house() -> NodeHarness:
-    house = NodeHarness()
-    house.register("ann", "bob")
-    house.friends("ann", "bob")
-    return house
+def harness() -> NodeHarness:
+    harness = NodeHarness()
+    harness.register("ann", "bob")
+    harness.friends("ann", "bob")
+    return harness
 
 
 def shut_down(peer: Peer) -> None:
     peer.node.feed(ev.EndOfInput(peer.connection))
 
 
-def test_a_peer_that_asked_nothing_is_closed_at_once(house: NodeHarness) -> None:
-    for peer in (house.connect(), house.login("ann")):
+def test_a_peer_that_asked_nothing_is_closed_at_once(harness: NodeHarness) -> None:
+    for peer in (harness.connect(), harness.login("ann")):
         shut_down(peer)
-        house.run()
+        harness.run()
         assert peer.closed
 
 
 @given(count=st.integers(0, 300), chats=st.integers(0, 30))
 def test_all_that_was_asked_is_answered_first(count: int, chats: int) -> None:
-    house = NodeHarness()
-    house.register("ann", "bob")
-    house.friends("ann", "bob")
-    ann = house.login("ann")
+    harness = NodeHarness()
+    harness.register("ann", "bob")
+    harness.friends("ann", "bob")
+    ann = harness.login("ann")
     ann.forget()
     ids = [ann.ask("chat", to="bob", text="hello", key=str(number)) for number in range(chats)]
     ann.write(b"".join(ping(1_000 + number) for number in range(count)) + b'{"type":"pi')
     shut_down(ann)
-    house.pass_time(100)
+    harness.pass_time(100)
     assert [line["re"] for line in ann.got] == [*ids, *range(1_000, 1_000 + count)]
     assert ann.closed
 
 
-def test_a_login_is_decided_before_the_connection_is_closed(house: NodeHarness) -> None:
-    peer = house.connect()
+def test_a_login_is_decided_before_the_connection_is_closed(harness: NodeHarness) -> None:
+    peer = harness.connect()
     peer.ask("login", user="ann", password="secret-ann")
     shut_down(peer)
-    house.run()
+    harness.run()
     assert peer.pushes("logged_in")
     assert peer.closed
 
 
-def test_an_answer_that_does_not_come_in_time_is_not_waited_for(house: NodeHarness) -> None:
-    ann = house.login("ann")
-    house.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
+def test_an_answer_that_does_not_come_in_time_is_not_waited_for(harness: NodeHarness) -> None:
+    ann = harness.login("ann")
+    harness.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
     ann.ask("profile")
     shut_down(ann)
-    house.pass_time(CONFIG.finish_ms - 1)
+    harness.pass_time(CONFIG.finish_ms - 1)
     assert not ann.closed
-    house.pass_time(1 + 2 * CHECK_EVERY_MS)
+    harness.pass_time(1 + 2 * CHECK_EVERY_MS)
     assert ann.closed
-    house.answer_held()
+    harness.answer_held()
 
 
-def test_an_end_that_is_reported_again_gives_no_more_time(house: NodeHarness) -> None:
-    ann = house.login("ann")
-    house.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
+def test_an_end_that_is_reported_again_gives_no_more_time(harness: NodeHarness) -> None:
+    ann = harness.login("ann")
+    harness.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
     ann.ask("profile")
     for _ in range(2):
         shut_down(ann)
-        house.pass_time(CONFIG.finish_ms // 2)
-    house.pass_time(2 * CHECK_EVERY_MS)
+        harness.pass_time(CONFIG.finish_ms // 2)
+    harness.pass_time(2 * CHECK_EVERY_MS)
     assert ann.closed
-    house.answer_held()
+    harness.answer_held()
 
 
-def test_entries_go_on_until_the_connection_is_closed(house: NodeHarness) -> None:
-    ann, bob = house.login("ann"), house.login("bob")
-    house.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
+def test_entries_go_on_until_the_connection_is_closed(harness: NodeHarness) -> None:
+    ann, bob = harness.login("ann"), harness.login("bob")
+    harness.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
     ann.ask("profile")
     shut_down(ann)
     bob.call("chat", to="ann", text="are you there", key="b1")
     assert [message["text"] for message in ann.pushes("message")] == ["are you there"]
-    house.answer_held()
+    harness.answer_held()
     assert ann.pushes("profile")
     assert ann.closed
 
 
-def test_a_drain_does_not_keep_the_connection_longer(house: NodeHarness) -> None:
-    ann = house.login("ann")
-    house.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
+def test_a_drain_does_not_keep_the_connection_longer(harness: NodeHarness) -> None:
+    ann = harness.login("ann")
+    harness.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
     ann.ask("profile")
     shut_down(ann)
     ann.node.feed(ev.Drain(100))
-    house.run()
+    harness.run()
     assert not ann.closed
-    house.answer_held()
+    harness.answer_held()
     assert ann.pushes("profile") and ann.closed

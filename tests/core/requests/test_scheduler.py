@@ -30,10 +30,10 @@ requests = st.sampled_from(
 
 
 @pytest.fixture
-def house() -> NodeHarness:
-    house = NodeHarness()
-    house.register("ann", "bob")
-    return house
+def harness() -> NodeHarness:
+    harness = NodeHarness()
+    harness.register("ann", "bob")
+    return harness
 
 
 def pings(count: int, first: int = 0) -> bytes:
@@ -48,143 +48,143 @@ def most_effects(host: NodeHost) -> int:
     return max(len(effects) for _, _, effects in host.log)
 
 
-def one_turn(house: NodeHarness) -> None:
-    house.nodes[0].feed(ev.Tick())
-    house.run()
+def one_turn(harness: NodeHarness) -> None:
+    harness.nodes[0].feed(ev.Tick())
+    harness.run()
 
 
 @given(st.lists(requests, min_size=MANY, max_size=MANY + 300), st.integers(100, 100_000))
 def test_however_much_is_asked_at_once_a_turn_is_short_and_all_is_answered(
     lines: list[bytes], step: int
 ) -> None:
-    house = NodeHarness()
-    peer = house.connect()
+    harness = NodeHarness()
+    peer = harness.connect()
     data = b"".join(line + b"\n" for line in lines)
     for start in range(0, len(data), step):
         peer.write(data[start : start + step])
-    house.pass_time(0)
+    harness.pass_time(0)
     assert most_effects(peer.node) <= QUANTUM + 2
     assert not peer.paused and not peer.closed
     assert len(peer.got) == 1 + len([line for line in lines if line])
 
 
-def test_long_lines_make_a_turn_sooner_and_are_not_read_on(house: NodeHarness) -> None:
-    peer = house.connect()
+def test_long_lines_make_a_turn_sooner_and_are_not_read_on(harness: NodeHarness) -> None:
+    peer = harness.connect()
     line = b'{"type":"ping","id":1,"more":"%b"}\n' % (b"x" * 10 * REQUEST_BYTES)
     count = 4 * CONFIG.line_bytes // len(line)
     peer.write(line * count)
-    house.run()
+    harness.run()
     assert len(pongs(peer)) <= QUANTUM // 10
     assert peer.paused
-    house.pass_time(0)
+    harness.pass_time(0)
     assert len(pongs(peer)) == count
     assert not peer.paused
 
 
-def test_those_who_ask_much_have_turns_one_after_the_other(house: NodeHarness) -> None:
-    ann, bob, eve = house.login("ann"), house.login("bob"), house.connect()
+def test_those_who_ask_much_have_turns_one_after_the_other(harness: NodeHarness) -> None:
+    ann, bob, eve = harness.login("ann"), harness.login("bob"), harness.connect()
     for peer in (ann, bob):
         peer.write(pings(MANY))
-    house.run()
+    harness.run()
     while len(pongs(ann)) + len(pongs(bob)) < 2 * MANY:
         before = len(pongs(ann)) + len(pongs(bob))
         assert eve.call("ping")["type"] == "pong"
-        one_turn(house)
+        one_turn(harness)
         assert 0 < len(pongs(ann)) + len(pongs(bob)) - before <= QUANTUM
         assert abs(len(pongs(ann)) - len(pongs(bob))) <= QUANTUM
     assert pongs(ann) == pongs(bob) == list(range(MANY))
     assert "deferred connections" not in ann.node.node.resource_counts()
 
 
-def test_what_comes_while_one_rests_comes_after_it(house: NodeHarness) -> None:
-    ann = house.login("ann")
+def test_what_comes_while_one_rests_comes_after_it(harness: NodeHarness) -> None:
+    ann = harness.login("ann")
     ann.write(pings(QUANTUM + 1))
     ann.write(pings(1, QUANTUM + 1))
-    house.run()
+    harness.run()
     assert pongs(ann) == list(range(QUANTUM))
-    one_turn(house)
+    one_turn(harness)
     assert pongs(ann) == list(range(QUANTUM + 2))
 
 
-def test_those_who_waited_for_one_commit_go_on_in_turns(house: NodeHarness) -> None:
-    peers = [house.login("ann") for _ in range(20)]
-    house.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
+def test_those_who_waited_for_one_commit_go_on_in_turns(harness: NodeHarness) -> None:
+    peers = [harness.login("ann") for _ in range(20)]
+    harness.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
     for peer in peers:
         peer.ask("profile")
         peer.write(pings(QUANTUM - 1))
-    house.run()
-    house.hold_answers = lambda asked: False
-    house.answer_held()
+    harness.run()
+    harness.hold_answers = lambda asked: False
+    harness.answer_held()
     assert sum(len(pongs(peer)) for peer in peers) <= QUANTUM
-    assert most_effects(house.nodes[0]) <= QUANTUM + len(peers)
-    house.pass_time(0)
+    assert most_effects(harness.nodes[0]) <= QUANTUM + len(peers)
+    harness.pass_time(0)
     assert all(pongs(peer) == list(range(QUANTUM - 1)) for peer in peers)
 
 
-def test_a_turn_is_for_as_many_as_there_is_room_for(house: NodeHarness) -> None:
-    peers = [house.login("ann") for _ in range(20)]
-    house.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
+def test_a_turn_is_for_as_many_as_there_is_room_for(harness: NodeHarness) -> None:
+    peers = [harness.login("ann") for _ in range(20)]
+    harness.hold_answers = lambda asked: isinstance(asked, op.ReadProfile)
     for peer in peers:
         peer.ask("profile")
         peer.write(pings(10))
-    house.run()
-    house.hold_answers = lambda asked: False
-    house.answer_held()
+    harness.run()
+    harness.hold_answers = lambda asked: False
+    harness.answer_held()
     assert sum(len(pongs(peer)) for peer in peers) == QUANTUM
-    one_turn(house)
+    one_turn(harness)
     assert all(pongs(peer) == list(range(10)) for peer in peers)
 
 
-def test_whoever_does_not_read_is_answered_no_more_until_he_does(house: NodeHarness) -> None:
-    ann = house.login("ann")
+def test_whoever_does_not_read_is_answered_no_more_until_he_does(harness: NodeHarness) -> None:
+    ann = harness.login("ann")
     ann.write(pings(MANY))
-    house.run()
+    harness.run()
     ann.node.feed(ev.WriteBufferFull(ann.connection))
-    house.pass_time(1_000)
+    harness.pass_time(1_000)
     assert pongs(ann) == list(range(QUANTUM))
     assert ann.paused
     ann.node.feed(ev.WriteBufferDrained(ann.connection, 0))
-    house.pass_time(0)
+    harness.pass_time(0)
     assert pongs(ann) == list(range(MANY))
     assert not ann.paused
 
 
 @pytest.mark.parametrize("how", ["gone", "drained"])
-def test_an_end_while_one_rests(house: NodeHarness, how: str) -> None:
-    ann, bob = house.login("ann"), house.login("bob")
+def test_an_end_while_one_rests(harness: NodeHarness, how: str) -> None:
+    ann, bob = harness.login("ann"), harness.login("bob")
     for peer in (ann, bob):
         peer.write(pings(MANY))
-    house.run()
+    harness.run()
     if how == "gone":
         ann.hang_up()
-        house.pass_time(0)
+        harness.pass_time(0)
         assert pongs(bob) == list(range(MANY))
     else:
         ann.node.feed(ev.Drain(0))
-        house.pass_time(0)
+        harness.pass_time(0)
         assert ann.closed and bob.closed
     assert len(pongs(ann)) == QUANTUM
 
 
-def test_those_who_are_gone_take_no_turns(house: NodeHarness) -> None:
+def test_those_who_are_gone_take_no_turns(harness: NodeHarness) -> None:
     for _ in range(50):
-        peer = house.connect()
+        peer = harness.connect()
         peer.write(pings(QUANTUM + 1))
-        house.run()
+        harness.run()
         peer.hang_up()
-        house.run()
-    assert "deferred connections" not in house.nodes[0].node.resource_counts()
-    ann = house.login("ann")
+        harness.run()
+    assert "deferred connections" not in harness.nodes[0].node.resource_counts()
+    ann = harness.login("ann")
     ann.write(pings(QUANTUM + 1))
-    house.run()
-    one_turn(house)
+    harness.run()
+    one_turn(harness)
     assert len(pongs(ann)) == QUANTUM + 1
 
 
 def test_a_bug_in_a_turn_costs_the_connection_and_takes_nothing_from_others(
-    house: NodeHarness,
+    harness: NodeHarness,
 ) -> None:
-    ann, bob = house.login("ann"), house.login("bob")
+    ann, bob = harness.login("ann"), harness.login("bob")
     node = ann.node.node
     take = node._scheduler._handlers[PingRequest]
 
@@ -197,19 +197,19 @@ def test_a_bug_in_a_turn_costs_the_connection_and_takes_nothing_from_others(
     with patch.dict(node._scheduler._handlers, {PingRequest: (take[0], faulty)}):
         for peer in (ann, bob):
             peer.write(pings(MANY))
-        house.run()
+        harness.run()
         while "deferred connections" in node.resource_counts():
             bugs += ann.node.handle(ev.Tick())
-        house.run()
+        harness.run()
     assert len(bugs) == 1
     assert ann.closed and not bob.closed
     assert pongs(ann) == list(range(MANY - 1))
     assert pongs(bob) == list(range(MANY))
 
 
-def test_who_logs_out_and_in_again_at_once_is_counted_in_between(house: NodeHarness) -> None:
-    ann = house.login("ann")
+def test_who_logs_out_and_in_again_at_once_is_counted_in_between(harness: NodeHarness) -> None:
+    ann = harness.login("ann")
     ann.ask("logout")
     ann.ask("login", user="ann", password="secret-ann")
-    house.run()
+    harness.run()
     assert [line["type"] for line in ann.got[-2:]] == ["done", "logged_in"]

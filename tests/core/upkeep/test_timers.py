@@ -16,61 +16,61 @@ from tests.core.node_harness import NodeHarness, Peer
 CONFIG = NodeConfig("")
 
 
-def pinged_and_full(house: NodeHarness) -> Peer:
+def pinged_and_full(harness: NodeHarness) -> Peer:
     """Bob is silent, and pinged; before his answer comes his buffer is full, so that he is not read
     from."""
-    house.register("bob")
-    bob = house.login("bob")
-    house.pass_time(CONFIG.ping_ms + 2 * CHECK_EVERY_MS)
+    harness.register("bob")
+    bob = harness.login("bob")
+    harness.pass_time(CONFIG.ping_ms + 2 * CHECK_EVERY_MS)
     assert len(bob.pushes("ping")) == 1
     bob.node.feed(WriteBufferFull(bob.connection))
-    house.run()
+    harness.run()
     assert bob.paused
     return bob
 
 
 def test_a_slow_reader_who_was_pinged_stays_as_long_as_something_is_taken() -> None:
-    house = NodeHarness()
-    bob = pinged_and_full(house)
+    harness = NodeHarness()
+    bob = pinged_and_full(harness)
     for left_bytes in range(900_000, 800_000, -10_000):
-        house.pass_time(CONFIG.stall_ms - 1)
+        harness.pass_time(CONFIG.stall_ms - 1)
         bob.node.feed(WriteBufferDrained(bob.connection, left_bytes))
-        house.run()
+        harness.run()
     assert not bob.closed
 
 
 def test_a_reader_who_was_pinged_and_takes_nothing_is_closed() -> None:
-    house = NodeHarness()
-    bob = pinged_and_full(house)
-    house.pass_time(CONFIG.stall_ms - 1)
+    harness = NodeHarness()
+    bob = pinged_and_full(harness)
+    harness.pass_time(CONFIG.stall_ms - 1)
     assert not bob.closed
-    house.pass_time(1 + 2 * CHECK_EVERY_MS)
+    harness.pass_time(1 + 2 * CHECK_EVERY_MS)
     assert bob.closed
 
 
 def test_the_silent_are_pinged_and_then_closed_all_at_once() -> None:
-    house = NodeHarness()
-    house.register("ann")
-    peers = [house.login("ann") for _ in range(100)]
-    house.pass_time(CONFIG.ping_ms - 1)
+    harness = NodeHarness()
+    harness.register("ann")
+    peers = [harness.login("ann") for _ in range(100)]
+    harness.pass_time(CONFIG.ping_ms - 1)
     assert not any(peer.pushes("ping") for peer in peers)
-    house.pass_time(1 + CHECK_EVERY_MS)
+    harness.pass_time(1 + CHECK_EVERY_MS)
     assert all(len(peer.pushes("ping")) == 1 for peer in peers)
     for peer in peers[::2]:
         assert peer.call("ping")["type"] == "pong"
-    house.pass_time(CONFIG.dead_ms - CONFIG.ping_ms + CHECK_EVERY_MS)
+    harness.pass_time(CONFIG.dead_ms - CONFIG.ping_ms + CHECK_EVERY_MS)
     assert [peer.closed for peer in peers] == [False, True] * 50
 
 
 def test_an_empty_line_answers_a_ping_and_is_not_answered() -> None:
-    house = NodeHarness()
-    house.register("ann")
-    ann = house.login("ann")
+    harness = NodeHarness()
+    harness.register("ann")
+    ann = harness.login("ann")
     for count in range(1, 5):
-        house.pass_time(CONFIG.ping_ms + 2 * CHECK_EVERY_MS)
+        harness.pass_time(CONFIG.ping_ms + 2 * CHECK_EVERY_MS)
         assert len(ann.pushes("ping")) == count
         ann.write(b"\n")
-    house.pass_time(CONFIG.dead_ms - CONFIG.ping_ms)
+    harness.pass_time(CONFIG.dead_ms - CONFIG.ping_ms)
     assert not ann.closed
     assert {line["type"] for line in ann.got[2:]} == {"ping"}
 

@@ -11,8 +11,8 @@ from chat.core.ports.operations import (
     ReadHistory,
     Refused,
     RemoveFriend,
+    RosterVersion,
     StoreOperation,
-    Touched,
     Unblock,
 )
 from chat.protocol.messages import User
@@ -41,7 +41,7 @@ def test_asking_changes_the_roster_of_the_asked_only(store: DatabaseConnection) 
     ann, bob = register_users(store, 2)
     before = roster(store, ann)
     outcome = changed(store, AddFriend(ann, "BOB", NOW_MS))
-    assert outcome == FriendshipChanged(before, (Touched(bob, roster(store, bob).version),))
+    assert outcome == FriendshipChanged(before, (RosterVersion(bob, roster(store, bob).version),))
     assert roster(store, bob).requests == (User(id=ann, name="Ann"),)
     assert roster(store, bob).version == before.version + 1
     again = changed(store, AddFriend(ann, bob, NOW_MS))
@@ -54,7 +54,7 @@ def test_the_second_asking_makes_friends(store: DatabaseConnection) -> None:
     outcome = changed(store, AddFriend(bob, ann, NOW_MS))
     anns, bobs = roster(store, ann), roster(store, bob)
     assert outcome == FriendshipChanged(
-        bobs, (Touched(ann, anns.version), Touched(bob, bobs.version))
+        bobs, (RosterVersion(ann, anns.version), RosterVersion(bob, bobs.version))
     )
     (row,) = bobs.friends
     assert row == FriendRow(ann, "Ann", row.conversation, 0, 0)
@@ -71,7 +71,7 @@ def test_declining_and_taking_back_change_the_roster_of_the_asked(
         execute(store, AddFriend(ann, bob, NOW_MS))
         anns = roster(store, ann)
         touched = changed(store, remove).touched
-        assert touched == (Touched(bob, roster(store, bob).version),)
+        assert touched == (RosterVersion(bob, roster(store, bob).version),)
         assert roster(store, bob).requests == ()
         assert roster(store, ann) == anns
         assert execute(store, remove) == refused("not_friends")

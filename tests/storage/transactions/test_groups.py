@@ -18,8 +18,8 @@ from chat.core.ports.operations import (
     ReadMembers,
     Refused,
     RenameGroup,
+    RosterVersion,
     StoreOperation,
-    Touched,
 )
 from chat.protocol.messages import EntryKind, Group, Role
 from chat.protocol.rules import GROUP_ACCESS, GroupAction, GroupRole
@@ -61,7 +61,7 @@ def test_a_new_group_has_its_owner_and_one_entry(store: DatabaseConnection) -> N
     assert outcome.entries == (LogEntry(group, 1, EntryKind.JOINED, ann, "Ann", "", 77),)
     assert outcome.entries == read_all(store, group)
     assert outcome.roster == roster(store, ann)
-    assert outcome.touched == (Touched(ann, outcome.roster.version),)
+    assert outcome.touched == (RosterVersion(ann, outcome.roster.version),)
     assert outcome.roster.groups == (
         Group(id=group, name="Gophers ☺", description="", role=Role.OWNER, seq=1, read=0, since=1),
     )
@@ -73,7 +73,7 @@ def test_joining_sees_the_log_from_there_on(store: DatabaseConnection) -> None:
     sent(store, say_group(ann, group))
     outcome = changed(store, JoinGroup(bob, group, NOW_MS))
     assert told(outcome) == [(3, EntryKind.JOINED, bob)]
-    assert outcome.touched == (Touched(bob, roster(store, bob).version),)
+    assert outcome.touched == (RosterVersion(bob, roster(store, bob).version),)
     (row,) = outcome.roster.groups
     assert (row.role, row.seq, row.read, row.since) == (Role.MEMBER, 3, 2, 3)
     assert execute(store, ReadMembers(bob, group)) == MembersRead(
@@ -103,7 +103,7 @@ def test_a_member_who_leaves_changes_no_other_roster(store: DatabaseConnection) 
     before = roster(store, ann)
     outcome = changed(store, LeaveGroup(bob, group, NOW_MS))
     assert told(outcome) == [(3, EntryKind.LEFT, bob)]
-    assert outcome.touched == (Touched(bob, roster(store, bob).version),)
+    assert outcome.touched == (RosterVersion(bob, roster(store, bob).version),)
     assert roster(store, ann).version == before.version
     assert execute(store, ReadHistory(bob, group, None, None, 10)) == refused("not_member")
 
@@ -151,7 +151,7 @@ def test_deleting_ends_the_group_for_all(store: DatabaseConnection) -> None:
     before = roster(store, bob)
     outcome = changed(store, DeleteGroup(ann, group, NOW_MS))
     assert told(outcome) == [(3, EntryKind.DELETED, ann)]
-    assert outcome.touched == (Touched(ann, roster(store, ann).version),)
+    assert outcome.touched == (RosterVersion(ann, roster(store, ann).version),)
     after = roster(store, bob)
     assert after.groups == ()
     assert after.version == before.version + 1
