@@ -46,8 +46,8 @@ class ResumeReading(Effect, frozen=True):
 
 
 class Query(Effect, frozen=True):
-    """Ask the store, the password hasher or the presence directory. Answer(ticket, …) comes back,
-    or never: then the request that waits for it is not answered, and nothing else is lost."""
+    """Ask the store, the password hasher or the presence directory. Every ticket is answered, by
+    Refused if need be: what waits for the answer, a request or a page of a log, waits for ever."""
 
     ticket: int
     operation: AnyOperation
