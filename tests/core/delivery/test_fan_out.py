@@ -18,7 +18,7 @@ NAMES = ("ann", "bob", "cyd")
 
 
 class UnreliableHarness(NodeHarness):
-    """Bus messages wait until somebody takes one, again or never; answers too, but in order."""
+    """Bus messages wait until a rule takes one, again or never; answers too, but in order."""
 
     def __init__(self, nodes: int) -> None:
         self.messages: list[tuple[NodeHost, ev.BusMessageReceived]] = []
