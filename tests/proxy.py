@@ -35,7 +35,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut_after(self, *, up: int | None = None, down: int | None = None) -> None:
-        """After that many more bytes in a direction, resets the connection that carries the last."""
+        """Resets the connection that carries the last of this many more bytes in a direction."""
         with self._lock:
             self._left = {"up": up, "down": down}
 
