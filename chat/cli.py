@@ -143,7 +143,9 @@ async def _serve(options: argparse.Namespace) -> int:
         if store is None:
             return EXIT_OK
         driver.store = store
-        driver.password_hasher = hasher = PasswordHasher(driver.answer_threadsafe)
+        driver.password_hasher = hasher = PasswordHasher(
+            driver.answer_threadsafe, threads=config.password_hashes
+        )
         try:
             bus.start(driver.feed, store.cluster)
             await _start_serving(server, options.host, port)

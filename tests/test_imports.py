@@ -32,7 +32,7 @@ MAX_MODULES = 10
 
 PURE = frozenset({
     "base64", "bisect", "collections", "contextlib", "dataclasses", "enum", "functools", "hashlib",
-    "heapq", "itertools", "json", "math", "operator", "re", "string", "types", "typing",
+    "heapq", "ipaddress", "itertools", "json", "math", "operator", "re", "string", "types", "typing",
     "unicodedata",
 })  # fmt: skip
 """Modules of the standard library that only compute."""

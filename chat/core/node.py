@@ -20,7 +20,7 @@ The parts, and what each is the only one to do:
     Presence        who is online
     RosterSync      rosters of the users here, and their differences
     Receipts        read marks
-    Admission       connections that are not logged in, by address
+    Admission       how many connections there are, by address and by user
     Timers          time-outs of sessions
     AntiEntropy     asks the store for heads and versions, in case the bus lost something
     Calls           requests under way, and what each waits for
@@ -65,7 +65,6 @@ from chat.core.ports.events import (
     WriteBufferDrained,
     WriteBufferFull,
 )
-from chat.core.ports.operations import AnyOutcome
 from chat.core.requests.account import Account
 from chat.core.requests.authentication import Authentication
 from chat.core.requests.calls import Calls
@@ -80,7 +79,7 @@ from chat.core.roster.roster_sync import RosterSync
 from chat.core.state.config import NodeConfig
 from chat.core.state.context import Context
 from chat.core.state.session import Session
-from chat.core.upkeep.admission import Admission
+from chat.core.upkeep.admission import Admission, address_of
 from chat.core.upkeep.anti_entropy import AntiEntropy
 from chat.core.upkeep.timers import Timers
 from chat.protocol.messages import DrainingPush, Limits, WelcomePush
@@ -198,6 +197,7 @@ class Node:
             "channels": self._subscriptions,
             "deferred connections": self._scheduler,
             "operations under way": self._context.continuations,
+            "operations that wait": self._context.queues,
             "not logged in": self._admission,
         }
         return {what: len(those) for what, those in kept.items() if len(those)}
@@ -206,16 +206,13 @@ class Node:
 
     def _opened(self, event: ConnectionOpened) -> None:
         context = self._context
-        session = Session(event.connection, event.address, context.now_ms)
+        session = Session(event.connection, address_of(event.address), context.now_ms)
         context.sessions[event.connection] = session
-        admitted = self._admission.count(session)
         context.send(event.connection, self._welcome())
+        self._admission.opened(session)
         if self._draining is not None:
             self._drain_session(session, self._draining)
-        elif not admitted:
-            context.close(session, Input.NOT_ADMITTED)
-        else:
-            self._timers.arm(session)
+        self._timers.arm(session)
 
     def _welcome(self) -> WelcomePush:
         config = self._context.config
@@ -225,6 +222,10 @@ class Node:
             in_flight=config.in_flight,
             sends_per_second=config.sends_per_second,
             send_burst=config.send_burst,
+            cost_per_second=config.cost_per_second,
+            cost_burst=config.cost_burst,
+            lines_per_second=config.lines_per_second,
+            line_burst=config.line_burst,
             ping_ms=config.ping_ms,
             dead_ms=config.dead_ms,
         )
@@ -248,7 +249,8 @@ class Node:
         self._scheduler.forget(session)
         self._roster_sync.leave(session)
         self._authentication.forget(session)
-        self._admission.uncount(session)
+        self._admission.ended(session)
+        self._context.withdraw(session)
 
     def _buffer_full(self, event: WriteBufferFull) -> None:
         session = self._context.sessions.get(event.connection)
@@ -264,21 +266,16 @@ class Node:
     # ------------------------------------------------------------------ answers and the bus
 
     def _answer(self, event: Answer) -> None:
-        self._settle(event.ticket, event.outcome)
+        self._context.settle(event.ticket, event.outcome)
 
     def _answers(self, event: Answers) -> None:
         for ticket, outcome in event.answers:
             try:
-                self._settle(ticket, outcome)
+                self._context.settle(ticket, outcome)
             except Exception as error:
                 self._context.internal_errors.append(error)
             if self._context.closed:
                 self._take_out_closed()
-
-    def _settle(self, ticket: int, outcome: AnyOutcome) -> None:
-        then = self._context.continuations.pop(ticket, None)
-        if then is not None:
-            then(outcome)
 
     def _subscribed(self, event: Subscribed) -> None:
         self._subscriptions.confirmed(event.ticket)

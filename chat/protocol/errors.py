@@ -26,6 +26,7 @@ class ErrorCode(enum.StrEnum):
     FORBIDDEN = "forbidden"
     KEY_CONFLICT = "key_conflict"
     RATE_LIMITED = "rate_limited"
+    REPLACED = "replaced"
     BUSY = "busy"
     UNAVAILABLE = "unavailable"
 
@@ -112,6 +113,14 @@ ERRORS: Final[dict[ErrorCode, ErrorInfo]] = {
     ),
     ErrorCode.RATE_LIMITED: ErrorInfo(
         "That was too much at once; wait a little and send it again.", retry=True, closes=False
+    ),
+    ErrorCode.REPLACED: ErrorInfo(
+        (
+            "A newer connection took the place of this one, since a user may have only so "
+            "many; end those that you do not need."
+        ),
+        retry=False,
+        closes=True,
     ),
     ErrorCode.BUSY: ErrorInfo(
         "The node is busy; wait a little and try again.", retry=True, closes=False

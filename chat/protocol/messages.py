@@ -180,7 +180,7 @@ class Entry(
     """Only in the sender's own entries that carried a key."""
 
 
-class Limits(Struct, frozen=True, kw_only=True, gc=False):
+class Limits(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The limits of this node, by their names in this file."""
 
     login_line_bytes: Count
@@ -188,6 +188,10 @@ class Limits(Struct, frozen=True, kw_only=True, gc=False):
     in_flight: Count
     sends_per_second: Count
     send_burst: Count
+    cost_per_second: Count | None = None
+    cost_burst: Count | None = None
+    lines_per_second: Count | None = None
+    line_burst: Count | None = None
     ping_ms: DurationMs
     dead_ms: DurationMs
 

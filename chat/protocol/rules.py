@@ -138,14 +138,16 @@ class Input(enum.IntEnum):
     FINISH_TIMEOUT = 39
     """The peer ended its input, and its requests were not answered within finish_ms."""
     NOT_ADMITTED = 40
-    """Too many connections of this address are not logged in."""
-    END_OF_INPUT = 41
+    """The address or the node has too many connections, and this one is not logged in."""
+    REPLACED = 41
+    """The user or the device has too many connections, and this one was silent longest."""
+    END_OF_INPUT = 42
     """The peer has shut its side of the connection down; its requests are still answered."""
-    DRAIN = 42
+    DRAIN = 43
     """The node is about to stop."""
-    FINISHED = 43
+    FINISHED = 44
     """No further request will be taken, after drain or end_of_input, and none is under way."""
-    CONNECTION_LOST = 44
+    CONNECTION_LOST = 45
     """The connection is gone."""
 
 
@@ -183,6 +185,7 @@ _ACCEPT_TO_CLOSING: Final = Rule(Verdict.ACCEPT, State.CLOSING, None)
 _ACCEPT_TO_READY: Final = Rule(Verdict.ACCEPT, State.READY, None)
 _CLOSE: Final = Rule(Verdict.CLOSE, State.CLOSING, None)
 _CLOSE_BUSY: Final = Rule(Verdict.CLOSE, State.CLOSING, ErrorCode.BUSY)
+_CLOSE_REPLACED: Final = Rule(Verdict.CLOSE, State.CLOSING, ErrorCode.REPLACED)
 _CLOSE_TOO_LONG: Final = Rule(Verdict.CLOSE, State.CLOSING, ErrorCode.TOO_LONG)
 _CLOSE_TOO_SLOW: Final = Rule(Verdict.CLOSE, State.CLOSING, ErrorCode.TOO_SLOW)
 _ERROR_ALREADY_LOGGED_IN: Final = Rule(Verdict.ERROR, None, ErrorCode.ALREADY_LOGGED_IN)
@@ -236,7 +239,8 @@ _CELLS: Final = (
     (_NEVER, _NEVER, _CLOSE, _NEVER),  # DEAD_TIMEOUT
     (_CLOSE, _CLOSE, _CLOSE, _NEVER),  # STALL_TIMEOUT
     (_CLOSE, _CLOSE, _CLOSE, _NEVER),  # FINISH_TIMEOUT
-    (_CLOSE_BUSY, _NEVER, _NEVER, _NEVER),  # NOT_ADMITTED
+    (_CLOSE_BUSY, _CLOSE_BUSY, _NEVER, _NEVER),  # NOT_ADMITTED
+    (_NEVER, _NEVER, _CLOSE_REPLACED, _NEVER),  # REPLACED
     (_ACCEPT, _ACCEPT, _ACCEPT, _IGNORE),  # END_OF_INPUT
     (_ACCEPT, _ACCEPT, _ACCEPT, _IGNORE),  # DRAIN
     (_CLOSE, _NEVER, _CLOSE, _NEVER),  # FINISHED
@@ -271,6 +275,27 @@ REQUEST_INPUT: Final[dict[type[Request], Input]] = {
     PingRequest: Input.PING,
 }
 """The input that a request is."""
+
+COST: Final[dict[type[Request], int]] = {
+    LoginRequest: 10,
+    ResumeRequest: 10,
+    LogoutRequest: 5,
+    ProfileRequest: 2,
+    SnapshotRequest: 5,
+    AddFriendRequest: 10,
+    RemoveFriendRequest: 10,
+    BlockRequest: 5,
+    UnblockRequest: 5,
+    CreateGroupRequest: 20,
+    JoinGroupRequest: 10,
+    LeaveGroupRequest: 10,
+    DeleteGroupRequest: 20,
+    RenameGroupRequest: 20,
+    MembersRequest: 5,
+    HistoryRequest: 2,
+    MarkReadRequest: 1,
+}
+"""What a request takes from its user's budget; those left out take nothing."""
 
 
 class GroupRole(enum.IntEnum):
@@ -452,6 +477,41 @@ class DefaultLimits(NamedTuple):
     """Sends a user may make each second on average."""
     send_burst: int = 40
     """Sends a user may make at once after a pause."""
+    cost_per_second: int = 20
+    """What a user's other requests may cost each second on average; each request has its `cost`."""
+    cost_burst: int = 400
+    """What a user's other requests may cost at once after a pause."""
+    rows_per_cost: int = 20
+    """Entries, members, friends or groups in a reply that cost 1 more."""
+    lines_per_second: int = 200
+    """Lines that are read from a connection each second on average, those over 1 KiB counted as
+    several. What comes faster is read later."""
+    line_burst: int = 2000
+    """Lines that are read from a connection at once after a pause."""
+    registrations_per_minute: int = 60
+    """Accounts that may be registered from one address each minute. An address is one of IPv4, or
+    the first 64 bits of one of IPv6."""
+    registration_burst: int = 10
+    """Accounts that may be registered from one address at once after a pause."""
+    failed_logins_per_minute: int = 5
+    """Logins of one account from one address that may fail each minute."""
+    failed_resumes_per_minute: int = 60
+    """Resumes from one address with a wrong token each minute."""
+    logins_per_second: int = 20
+    """Passwords from one address that are checked each second on average. What comes faster is
+    answered later."""
+    login_burst: int = 100
+    """Passwords from one address that are checked at once after a pause."""
+    connections_per_address: int = 20000
+    """Connections of one address; never more than three in four of what the node can have."""
+    unauthenticated_per_address: int = 20
+    """Connections of one address that are not logged in."""
+    connections_per_user: int = 50
+    """Connections of one user to one node, never more than one in four of what the node can have.
+    One more takes the place of the one that was silent longest."""
+    connections_per_device: int = 8
+    """Connections with one token to one node. One more takes the place of the one that was silent
+    longest."""
     login_ms: int = 10000
     """Time from connecting to a login or register request."""
     line_ms: int = 10000

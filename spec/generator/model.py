@@ -107,7 +107,8 @@ class StructType:
 @dataclass(frozen=True)
 class Message:
     """`fields` are the written ones, without `type`, `id` and `re`. `answer` has those fields in
-    which the answer to a request's example differs from the example of its reply."""
+    which the answer to a request's example differs from the example of its reply. `cost` is what a
+    request takes from its user's budget."""
 
     direction: Direction
     name: str
@@ -116,6 +117,7 @@ class Message:
     example: dict[str, object]
     reply: str = ""
     errors: tuple[str, ...] = ()
+    cost: int = 0
     command: str | None = None
     answer: dict[str, object] = field(default_factory=dict)
     optional_re: bool = False

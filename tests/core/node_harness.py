@@ -15,6 +15,7 @@ from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
 from chat.core.ports.routing import Parties, route
 from chat.core.state.config import NodeConfig
+from chat.core.state.operation_queues import PasswordQueue
 from chat.protocol.errors import ErrorCode
 from chat.protocol.rules import State
 from chat.storage.backends.sqlite import open_sqlite
@@ -287,13 +288,14 @@ def check_tables(node: Node) -> None:
             mine = [] if user is None else list(user.sessions)
             assert list(own) == [one for one in mine if one in conversation.live]
             assert list(others) == [one for one in conversation.live if one not in mine]
-    scheduler = node._scheduler
+    scheduler, admission = node._scheduler, node._admission
+    check_queues(node)
     quanta = [due for _, _, due in context.deadlines._heap if due == scheduler.serve_deferred]
     assert len(quanta) == scheduler._armed >= bool(scheduler._deferred)
     assert all(context.sessions[deferred].waiting for deferred in scheduler._deferred)
     for session in context.sessions.values():
         if session.state is State.CLOSING:
-            assert not session.counted
+            assert not session.admitted
             continue
         waits, frames = session.waiting, session.frames
         assert session.draining or waits or b"\n" not in frames.buffer[frames._start :]
@@ -302,15 +304,37 @@ def check_tables(node: Node) -> None:
             or not waits
             or session.state is State.AUTHENTICATING
             or session.full
+            or session.paced
             or session.connection in scheduler._deferred
         )
         assert session.under_way or not session.draining
         assert session.under_way or waits or session.input_ended_at_ms is None
-        assert session.counted == (session.state is not State.READY)
+        unauthenticated = session.connection in admission._unauthenticated
+        assert session.admitted
+        assert unauthenticated == (session.state is not State.READY)
+        assert unauthenticated == (
+            session.connection in admission._by_address[session.address].unauthenticated
+        )
         if timers._deadlines(session):
             at_ms = session.check_at_ms
             assert at_ms is not None
             assert session.connection in timers._checks[at_ms]
+
+
+def check_queues(node: Node) -> None:
+    """What is under way is counted; an operation waits only if there is no room for it."""
+    context = node._context
+    queues = set(context.queues.by_type.values())
+    for queue in queues:
+        asked = [queue_ for _, queue_ in context.continuations.values() if queue_ is queue]
+        assert len(asked) == queue.under_way + len(queue.waiting)
+        assert len(queue.waiting) == sum(map(len, queue.waiting.turns.values()))
+        assert all(queue.waiting.turns.values())
+        if queue.waiting.turns and queue.under_way < queue._limit:
+            assert isinstance(queue, PasswordQueue)
+            assert context.now_ms < queue.not_before_ms
+            deadlines = [at_ms for at_ms, _, _ in context.deadlines._heap]
+            assert queue.not_before_ms in deadlines
 
 
 UNAVAILABLE = op.Refused(ErrorCode.UNAVAILABLE)

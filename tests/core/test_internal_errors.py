@@ -72,14 +72,14 @@ def test_a_bug_in_a_request_that_waited_for_an_answer_takes_nothing_from_other_a
     answers = [(ticket, harness.answer(asked)) for _, ticket, asked in harness.held]
     host = harness.nodes[0]
     handlers = host.node._scheduler._handlers
-    input, take = handlers[PingRequest]
+    input, take, cost = handlers[PingRequest]
 
     def faulty(session: Session, request: PingRequest) -> None:
         if session.connection == ann.connection:
             raise RuntimeError("a bug")
         take(session, request)
 
-    with patch.dict(handlers, {PingRequest: (input, faulty)}):
+    with patch.dict(handlers, {PingRequest: (input, faulty, cost)}):
         assert len(host.handle(ev.Answers(tuple(answers)))) == 1
     harness.run()
     assert [len(peer.pushes("profile")) for peer in (ann, bob)] == [1, 1]

@@ -374,7 +374,8 @@ def test_sends_over_the_limit_are_told_when_to_come_again() -> None:
     assert ann.call("chat", to="bob", text="hi", key="k5")["type"] == "sent"
 
 
-def test_a_peer_that_asks_faster_than_it_is_answered_has_to_wait(harness: NodeHarness) -> None:
+def test_a_peer_that_asks_faster_than_it_is_answered_has_to_wait() -> None:
+    harness = NodeHarness(line_burst=4_000, cost_burst=100_000)
     befriended(harness)
     ann = harness.login("ann")
     harness.hold_answers = lambda operation: isinstance(operation, op.Append | op.ReadRoster)

@@ -11,7 +11,6 @@ is done after its channel is subscribed to, so that no entry can fall between; t
 which carry direct texts, are subscribed to before the roster is read.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
@@ -23,6 +22,7 @@ from chat.core.ports.effects import Deliver
 from chat.core.ports.operations import Failure, HeadsRead, LogEntry, LogRead, ReadHeads, ReadLog
 from chat.core.state.context import Context
 from chat.core.state.conversation import Conversation
+from chat.core.state.fair_queue import FairQueue
 from chat.core.state.session import Session
 from chat.protocol.messages import EntryKind
 
@@ -36,8 +36,9 @@ class CatchUp:
         self._context = context
         self._subscriptions = subscriptions
         self._streams = streams
-        self._queue: deque[tuple[int, int]] = deque()
-        """Conversations and cursors whose page is still to be asked for."""
+        self._queue: FairQueue[int, tuple[int, int]] = FairQueue()
+        """Conversations and cursors whose page is still to be asked for, in turns by the user of
+        one of the connections that wait for the page."""
         self._pages_in_flight = 0
         self._failed: dict[int, None] = {}
         """Conversations a page of which could not be read."""
@@ -113,8 +114,13 @@ class CatchUp:
         if conversation.id in self._failed:
             return
         for cursor in conversation.demand():
-            self._queue.append((conversation.id, cursor))
+            self._queue.put(self._payer(conversation, cursor), (conversation.id, cursor))
         self._read_next()
+
+    def _payer(self, conversation: Conversation, cursor: int) -> int:
+        session = self._context.sessions[conversation.first_at(cursor)]
+        assert session.user is not None
+        return session.user.id
 
     def retry(self) -> None:
         """Asks again for the pages that could not be read."""
@@ -125,8 +131,8 @@ class CatchUp:
 
     def _read_next(self) -> None:
         config = self._context.config
-        while self._queue and self._pages_in_flight < config.pages_in_flight:
-            id, after = self._queue.popleft()
+        while self._queue.turns and self._pages_in_flight < config.pages_in_flight:
+            id, after = self._queue.take()
             if id in self._streams.conversations:
                 self._pages_in_flight += 1
                 read = ReadLog(id, after, config.page_entries)

@@ -22,13 +22,15 @@ from chat.core.ports.operations import (
     OpenDevice,
     PresenceFound,
     ReadRoster,
+    Refused,
     Roster,
 )
-from chat.core.requests.calls import Call, Calls, Refusal, Steps, Waiting
+from chat.core.requests.calls import Call, Calls, Refusal, Steps, Waiting, succeeded
 from chat.core.roster.presence import Presence
 from chat.core.roster.roster_sync import RosterSync
+from chat.core.state.budgets import Attempt
 from chat.core.state.context import Context
-from chat.core.state.rate_limiter import RateLimiter
+from chat.core.state.rate_limiter import Key, RateLimiter
 from chat.core.state.session import Session
 from chat.core.state.user import LocalUser
 from chat.core.upkeep.admission import Admission
@@ -42,10 +44,7 @@ from chat.protocol.messages import (
     RegisterRequest,
     ResumeRequest,
 )
-from chat.protocol.rules import Input
-
-Attempt = tuple[str, str]
-"""What failed logins are counted by: the account as it was named, and the address."""
+from chat.protocol.rules import COST, Input
 
 
 def token_sha256(token: str) -> bytes:
@@ -70,10 +69,6 @@ class Authentication:
         self._roster_sync = roster_sync
         self._presence = presence
         self._admission = admission
-        per_minute = context.config.failed_logins_per_minute
-        self._failures: RateLimiter[Attempt] = RateLimiter(
-            per_second=per_minute / 60, burst=per_minute
-        )
         calls.handle(RegisterRequest, self.register)
         calls.handle(LoginRequest, self.login)
         calls.handle(ResumeRequest, self.resume)
@@ -83,6 +78,7 @@ class Authentication:
 
     def register(self, call: Call, request: RegisterRequest) -> Steps:
         with self._anonymous_if_refused(call.session):
+            self._take(self._context.budgets.registrations, call.session.address)
             hashed = yield from call.ask(HashPassword(request.password))
             create = CreateUser(request.name, hashed.password_hash, call.now_ms)
             created = yield from call.ask(create)
@@ -90,23 +86,25 @@ class Authentication:
         call.reply(RegisteredReply(re=request.id, user=created.user))
 
     def login(self, call: Call, request: LoginRequest) -> Steps:
-        session = call.session
+        session, budgets = call.session, self._context.budgets
         with self._anonymous_if_refused(session):
             account = (yield from call.ask(FindAccount(request.user))).account
             # An account is one account, whether it is named by name or by number.
             name = f"#{account.user.id}" if account else str(request.user).lower()
-            attempt = (name, session.address)
-            self._check_failures(attempt)
+            attempt: Attempt = (name, session.address)
+            self._check(budgets.failed_logins, attempt)
             # An unknown name is checked against a dummy hash (None), so that its refusal takes as
             # long as one for a wrong password.
             password_hash = account.password_hash if account else None
             checked = yield from call.ask(CheckPassword(request.password, password_hash))
             # Other guesses that were checked at the same time may have failed meanwhile. A right
             # guess is not told from a wrong one then, or guessing at once would evade the limit.
-            self._check_failures(attempt)
+            self._check(budgets.failed_logins, attempt)
             if account is None or not checked.matches:
-                self._failures.take(attempt, call.now_ms)
+                session.failures += 1
+                budgets.failed_logins.take(attempt, call.now_ms)
                 raise Refusal(ErrorCode.BAD_CREDENTIALS)
+            self._take(budgets.requests, account.user.id, COST[LoginRequest])
             yield from self._subscribe(call, account.user.id)
             opened = OpenDevice(account.user.id, token_sha256(checked.token), call.now_ms)
             roster = (yield from call.ask(opened)).roster
@@ -114,8 +112,15 @@ class Authentication:
         self._identify(call, user, checked.token, cursors=None)
 
     def resume(self, call: Call, request: ResumeRequest) -> Steps:
-        with self._anonymous_if_refused(call.session):
-            device = yield from call.ask(FindDevice(token_sha256(request.token), call.now_ms))
+        session, budgets = call.session, self._context.budgets
+        with self._anonymous_if_refused(session):
+            self._check(budgets.failed_resumes, session.address)
+            device = yield from call.attempt(FindDevice(token_sha256(request.token), call.now_ms))
+            if isinstance(device, Refused) and device.code is ErrorCode.BAD_CREDENTIALS:
+                session.failures += 1
+                budgets.failed_resumes.charge(session.address, call.now_ms, 1)
+            device = succeeded(device)
+            self._take(budgets.requests, device.user, COST[ResumeRequest])
             yield from self._subscribe(call, device.user)
             roster = (yield from call.ask(ReadRoster(device.user))).roster
             user = yield from self._find_states(call, roster)
@@ -128,7 +133,7 @@ class Authentication:
         self.forget(session)
         session.token = ""
         session.step(Input.UNIDENTIFIED, call.now_ms)
-        self._admission.count(session)
+        self._admission.unauthenticated(session)
         call.reply(DoneReply(re=request.id))
 
     # ------------------------------------------------------------------ steps of the above
@@ -143,12 +148,17 @@ class Authentication:
             session.step(Input.UNIDENTIFIED, self._context.now_ms)
             raise
 
-    def _check_failures(self, attempt: Attempt) -> None:
-        """Raises Refusal if too many logins of this account failed from this address."""
+    def _check(self, budget: RateLimiter[Key], key: Key, cost: int = 1) -> None:
+        """Raises Refusal if the budget has not that much left for the key."""
         now_ms = self._context.now_ms
-        if not self._failures.ready(attempt, now_ms):
-            wait_ms = self._failures.wait_ms(attempt, now_ms)
+        if not budget.ready(key, now_ms, cost):
+            wait_ms = budget.wait_ms(key, now_ms, cost)
             raise Refusal(ErrorCode.RATE_LIMITED, wait_ms=wait_ms)
+
+    def _take(self, budget: RateLimiter[Key], key: Key, cost: int = 1) -> None:
+        """As `_check`, and takes it."""
+        self._check(budget, key, cost)
+        budget.take(key, self._context.now_ms, cost)
 
     def _subscribe(self, call: Call, user_id: int) -> Steps:
         """From here on no change of the user's roster is missed."""
@@ -187,8 +197,9 @@ class Authentication:
         session = call.session
         self._forget_user(session)
         session.step(Input.IDENTIFIED, call.now_ms)
-        self._admission.uncount(session)
+        self._admission.authenticated(session)
         session.token = token
+        session.failures = 0
         logged_in = LoggedInReply(
             re=call.id,
             user=user.roster.user,
@@ -197,9 +208,12 @@ class Authentication:
             groups=user.roster.groups,
             requests=user.roster.requests,
         )
+        rows = len(logged_in.friends) + len(logged_in.groups)
+        self._context.budgets.charge_rows(user.id, call.now_ms, rows)
         call.reply(logged_in)
         self._context.runnable[session.connection] = None
         self._roster_sync.enter(session, user, cursors)
+        self._admission.logged_in(session, user)
 
     # ------------------------------------------------------------------ the end
 

@@ -49,7 +49,7 @@ from chat.core.state.user import LocalUser
 from chat.protocol.codec import encode
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import Request, ServerMessage
-from chat.protocol.rules import REQUEST_INPUT, Input, Verdict
+from chat.protocol.rules import COST, REQUEST_INPUT, Input, Verdict
 
 _ACCEPT: Final = Verdict.ACCEPT
 
@@ -117,7 +117,7 @@ class Call:
     def ask(self, operation: Operation[OutcomeT]) -> Waiting[OutcomeT]:
         """The outcome of an operation that succeeded; else the function unwinds."""
         outcome = yield from self.attempt(operation)
-        return _succeeded(outcome)
+        return succeeded(outcome)
 
     def attempt(self, operation: Operation[OutcomeT]) -> Waiting[OutcomeT | Failure]:
         """The outcome, whichever it is; if the session has ended the function unwinds."""
@@ -129,7 +129,7 @@ class Call:
     def commit(self, operation: Operation[OutcomeT]) -> Waiting[OutcomeT]:
         """As `ask`, but what was committed comes back even if the session has ended."""
         outcome = yield from self._wait(operation)
-        return _succeeded(outcome)
+        return succeeded(outcome)
 
     def subscribed(self, channel: str) -> Steps:
         """Waits until the channel is subscribed to."""
@@ -160,13 +160,18 @@ class Call:
                 self.session, refusal.code, self.id, refusal.message, refusal.wait_ms
             )
 
+    def charge_rows(self, rows: int) -> None:
+        """The reply has that many rows, which the user's budget is charged for."""
+        self._context.budgets.charge_rows(self.user.id, self._context.now_ms, rows)
+
     def close(self) -> None:
         """Ends the connection, because the outcome of the request is not known."""
         if self._answerable:
             self._context.close(self.session, Input.ANSWER_UNKNOWN)
 
 
-def _succeeded(outcome: OutcomeT | Failure) -> OutcomeT:
+def succeeded(outcome: OutcomeT | Failure) -> OutcomeT:
+    """The outcome of an operation that succeeded. Raises Refusal or CommitReplyLost."""
     if isinstance(outcome, Refused):
         raise Refusal(outcome.code)
     if isinstance(outcome, CommitUnknown):
@@ -192,8 +197,9 @@ class Calls:
     def __init__(self, context: Context, subscriptions: Subscriptions) -> None:
         self._context = context
         self._subscriptions = subscriptions
-        self.handlers: dict[type, tuple[Input, Callable[[Session, Any], None]]] = {}
-        """By the type of the request: its input, and the function that begins to handle it."""
+        self.handlers: dict[type, tuple[Input, Callable[[Session, Any], None], int]] = {}
+        """By the type of the request: its input, the function that begins to handle it, and what it
+        costs its user."""
 
     def handle(self, request: type[RequestT], handler: Handler[RequestT]) -> None:
         """Has requests of this type handled by a function that may wait."""
@@ -202,7 +208,8 @@ class Calls:
     def handle_at_once(self, request: type[RequestT], handler: ImmediateHandler[RequestT]) -> None:
         """Has requests of this type handled without a call."""
         # `RequestT` is one of the types of `Request`, which mypy does not see for a type variable.
-        self.handlers[request] = REQUEST_INPUT[request], handler  # type: ignore[index]
+        input = REQUEST_INPUT[request]  # type: ignore[index]
+        self.handlers[request] = input, handler, COST.get(request, 0)  # type: ignore[arg-type]
 
     def _begin(self, handler: Handler[RequestT], session: Session, request: RequestT) -> None:
         call = Call(self._context, session, request.id)
@@ -224,4 +231,4 @@ class Calls:
         except CommitReplyLost:
             call.close()
         else:
-            self._context.query(step, partial(self._advance, call, steps))
+            self._context.query(step, partial(self._advance, call, steps), call.session)

@@ -15,7 +15,6 @@ from chat.core.ports.bus_messages import EntryBusMessage, group_channel, user_ch
 from chat.core.ports.operations import Append, Appended, CommitUnknown, Failure, LogEntry, Refused
 from chat.core.requests.calls import Calls
 from chat.core.state.context import Context
-from chat.core.state.rate_limiter import RateLimiter
 from chat.core.state.session import Session
 from chat.protocol.codec import encode_sent
 from chat.protocol.errors import ErrorCode
@@ -49,11 +48,8 @@ class Messaging:
         self._context = context
         self._fan_out = fan_out
         self._catch_up = catch_up
-        config = context.config
-        self._alone = config.alone
-        self._sends: RateLimiter[int] = RateLimiter(
-            per_second=config.sends_per_second, burst=config.send_burst
-        )
+        self._alone = context.config.alone
+        self._sends = context.budgets.sends
         calls.handle_at_once(ChatRequest, self.chat)
         calls.handle_at_once(GroupChatRequest, self.group_chat)
 
@@ -85,7 +81,7 @@ class Messaging:
             return
         session.sending.add(request.key)
         append = Append(user.id, to, group, request.text, request.key, now_ms)
-        context.query(append, _PendingSend(self, session, request.id, user.name, append))
+        context.query(append, _PendingSend(self, session, request.id, user.name, append), session)
 
     def appended(self, asked: "_PendingSend", outcome: Appended | Failure) -> None:
         """The entry is in the log: all connections are told, and then the other nodes."""

@@ -17,11 +17,19 @@ once has them all answered, and other connections wait for one quantum of each t
 something, and one of all that are deferred. (Deficit round robin, Shreedhar and Varghese 1995, with
 one common deficit.)
 
+A connection may send `lines_per_second` lines, and `line_burst` of them after a pause. A line over
+that waits, and with it all that follows: the connection is *paced*, not refused. (The budget is a
+token bucket as in state/rate_limiter.py, kept in the session.) What a request costs its user is
+taken from the user's budget when the request is taken; over it the answer is `rate_limited`.
+
 Invariants: a deferred connection has a request that waits; as long as a connection is deferred, the
-event that serves it is set.
+event that serves it is set; a paced connection has a request that waits, and a deadline at which it
+is taken.
 """
 
 from collections import OrderedDict
+from functools import partial
+from math import ceil
 from typing import Final
 
 from chat.core.ports.effects import Close, PauseReading, ResumeReading
@@ -37,6 +45,8 @@ from chat.protocol.rules import REQUEST_INPUT, RULES, Input, Rule, State, Verdic
 
 REQUEST_BYTES: Final = 256
 """This many bytes of a line cost as much of a quantum as a request does."""
+LINE_BYTES: Final = 1024
+"""A line costs one line more of its connection's budget for each of these."""
 
 _PROBLEM_INPUT: Final = {
     ErrorCode.BAD_FRAME: Input.BAD_FRAME,
@@ -62,10 +72,13 @@ class Scheduler:
         self._timers = timers
         self._messaging = messaging
         self._handlers = calls.handlers
+        self._budget = context.budgets.requests
         unhandled = REQUEST_INPUT.keys() - calls.handlers.keys()
         assert not unhandled, f"no handler for {unhandled}"
         config = context.config
         self._in_flight = config.in_flight
+        self._line_ms = 1000 / config.lines_per_second
+        self._burst_ms = config.line_burst * self._line_ms
         self._line_bytes = tuple(
             [config.line_bytes if state is _READY else config.login_line_bytes for state in State]
         )
@@ -147,7 +160,8 @@ class Scheduler:
     def take_all(self, session: Session) -> None:
         """Takes the session's requests, one by one, until one has to wait."""
         left = self._left
-        has_to_wait = session.full or session.connection in self._deferred
+        now_ms = self._context.now_ms
+        has_to_wait = session.full or session.paced or session.connection in self._deferred
         while session.state is not _CLOSING:
             if session.draining:
                 self._finish(session)
@@ -157,7 +171,14 @@ class Scheduler:
                 line = session.frames.take(self._line_bytes[session.state])
                 if line is not None:
                     session.line_since_ms = None
-                    left -= len(line) // REQUEST_BYTES
+                    size = len(line)
+                    left -= size // REQUEST_BYTES
+                    full_at_ms = max(session.lines_full_at_ms, now_ms)
+                    full_at_ms += (1 + size // LINE_BYTES) * self._line_ms
+                    session.lines_full_at_ms = full_at_ms
+                    if full_at_ms - now_ms > self._burst_ms:
+                        self._pace_lines(session, full_at_ms - self._burst_ms)
+                        has_to_wait = True
                     request = decode_request(line)
                 elif session.frames.too_long:
                     request = _TOO_LONG
@@ -177,9 +198,21 @@ class Scheduler:
             if not session.frames.buffer or session.waiting is not None:
                 session.line_since_ms = None
             elif session.line_since_ms is None:
-                session.line_since_ms = self._context.now_ms
+                session.line_since_ms = now_ms
             self.pace(session)
             self._timers.arm(session)
+
+    def _pace_lines(self, session: Session, until_ms: float) -> None:
+        """The connection's next request is not taken before that time."""
+        session.paced = True
+        end = partial(self._end_pacing, session.connection)
+        self._context.deadlines.set(ceil(until_ms), end)
+
+    def _end_pacing(self, connection: int) -> None:
+        session = self._context.sessions.get(connection)
+        if session is not None:
+            session.paced = False
+            self._context.runnable[connection] = None
 
     def _finish(self, session: Session) -> None:
         """No request will be taken any more."""
@@ -192,18 +225,32 @@ class Scheduler:
         if handled is None:
             assert isinstance(request, Problem)
             return self._take_problem(session, request)
-        input, handle = handled
+        input, handle, cost = handled
         rule = RULES[session.state][input]
         if session.under_way and not self._may_overlap(session, request):
             return False
         if rule.verdict is _ACCEPT:
             session.waiting = None
             session.under_way += 1
+            if cost and self._over_budget(session, cost):
+                self._refuse_over_budget(session, request, cost)
+                return True
             if rule.next is not None:
                 session.step(input, self._context.now_ms)
             handle(session, request)
             return True
         return self._decline(session, input, rule, request)
+
+    def _over_budget(self, session: Session, cost: int) -> bool:
+        """Takes the cost of a request from its user's budget, if there is that much. What comes
+        before login is charged when it is known who logs in."""
+        user = session.user
+        return user is not None and not self._budget.take(user.id, self._context.now_ms, cost)
+
+    def _refuse_over_budget(self, session: Session, request: DecodedLine, cost: int) -> None:
+        assert session.user is not None and not isinstance(request, Problem)
+        wait_ms = self._budget.wait_ms(session.user.id, self._context.now_ms, cost)
+        self._context.reply_error(session, ErrorCode.RATE_LIMITED, request.id, wait_ms=wait_ms)
 
     def _take_problem(self, session: Session, problem: Problem) -> bool:
         input = _PROBLEM_INPUT[problem.code]

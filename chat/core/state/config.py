@@ -19,9 +19,48 @@ class NodeConfig(Struct, frozen=True, gc=False):
     ] = 128
     sends_per_second: Annotated[int, Meta(description="sends of a user over time")] = 20
     send_burst: Annotated[int, Meta(description="sends of a user at once after a pause")] = 40
+    cost_per_second: Annotated[
+        int, Meta(description="cost of a user's other requests over time")
+    ] = 20
+    cost_burst: Annotated[
+        int, Meta(description="cost of a user's other requests at once after a pause")
+    ] = 400
+    rows_per_cost: Annotated[int, Meta(description="rows in a reply that cost 1 more")] = 20
+    lines_per_second: Annotated[
+        int, Meta(description="lines of a connection over time; what comes faster is read later")
+    ] = 200
+    line_burst: Annotated[int, Meta(description="lines of a connection at once after a pause")] = (
+        2_000
+    )
+    registrations_per_minute: Annotated[
+        int, Meta(description="accounts that an address may register over time")
+    ] = 60
+    registration_burst: Annotated[
+        int, Meta(description="accounts that an address may register at once after a pause")
+    ] = 10
+    logins_per_second: Annotated[
+        int, Meta(description="passwords from an address that are checked over time; others wait")
+    ] = 20
+    login_burst: Annotated[
+        int, Meta(description="passwords from an address that are checked at once after a pause")
+    ] = 100
+    password_hashes: Annotated[int, Meta(description="passwords that are hashed at once")] = 2
+    failed_resumes_per_minute: Annotated[
+        int, Meta(description="resumes from an address with a wrong token")
+    ] = 60
     failed_logins_per_minute: Annotated[
         int, Meta(description="failed logins of an account from an address")
     ] = 5
+    connections: Annotated[
+        int, Meta(description="connections of the node; never more than its files allow")
+    ] = 100_000
+    connections_per_address: Annotated[
+        int, Meta(description="connections of an address; never more than 3 in 4 of all")
+    ] = 20_000
+    connections_per_user: Annotated[
+        int, Meta(description="connections of a user; never more than 1 in 4 of all")
+    ] = 50
+    connections_per_device: Annotated[int, Meta(description="connections with the same token")] = 8
     unauthenticated_per_address: Annotated[
         int, Meta(description="connections of an address that are not logged in")
     ] = 20

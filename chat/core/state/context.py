@@ -3,17 +3,27 @@
 Every part reads the time and the tables of sessions and users here, and appends its effects here,
 in the order in which they are to be carried out. An operation goes out as a `Query` under a ticket;
 its *continuation*, the function that gets the outcome, is kept under the same ticket until the
-answer comes. Tickets are numbered from 1 and never used twice.
+answer comes. Tickets are numbered from 1 and never used twice. An operation may have to wait in a
+queue before it goes out (chat/core/state/operation_queues.py).
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from chat.core.ports.bus_messages import AnyBusMessage
 from chat.core.ports.effects import AnyEffect, Close, Publish, Query, Send
-from chat.core.ports.operations import AnyOutcome, Failure, Operation, Outcome
+from chat.core.ports.operations import AnyOutcome, Failure, Operation, Outcome, Refused
+from chat.core.state.budgets import Budgets
 from chat.core.state.config import NodeConfig
 from chat.core.state.deadlines import Deadlines
+from chat.core.state.operation_queues import (
+    OperationQueue,
+    OperationQueues,
+    PasswordQueue,
+    WaitingOperation,
+    payer_of,
+)
 from chat.core.state.session import Session
 from chat.core.state.user import LocalUser
 from chat.protocol.codec import encode, encode_error
@@ -34,6 +44,7 @@ class Context:
 
     __slots__ = (
         "_tickets",
+        "budgets",
         "closed",
         "config",
         "continuations",
@@ -41,6 +52,7 @@ class Context:
         "effects",
         "internal_errors",
         "now_ms",
+        "queues",
         "runnable",
         "sessions",
         "users",
@@ -48,12 +60,15 @@ class Context:
 
     def __init__(self, config: NodeConfig) -> None:
         self.config = config
+        self.budgets = Budgets(config)
+        self.queues = OperationQueues(config)
         self.now_ms = 0
         self.effects: list[AnyEffect] = []
         self.sessions: dict[int, Session] = {}
         self.users: dict[int, LocalUser] = {}
-        self.continuations: dict[int, Continuation] = {}
-        """By ticket. An operation that was asked for and not answered has one."""
+        self.continuations: dict[int, tuple[Continuation, OperationQueue | None]] = {}
+        """By ticket. An operation that was asked for and not answered has one, and the queue that
+        counts it."""
         self.deadlines: Deadlines[Callable[[], None]] = Deadlines()
         self.runnable: dict[int, None] = {}
         """Connections whose next request may be taken now: the scheduler looks at them before the
@@ -74,12 +89,48 @@ class Context:
         self,
         operation: Operation[OutcomeT],
         then: Callable[[OutcomeT | Failure], None],
+        asker: Session | None = None,
     ) -> None:
-        """Asks for an operation; `then` gets its outcome, in a later event or never."""
+        """Asks for an operation; `then` gets its outcome, in a later event or never. It may have to
+        wait for others of its kind, behind those of the same `asker`."""
         ticket = self._tickets = self._tickets + 1
+        queue = self.queues.by_type.get(type(operation))
         # An operation's answer is one of these outcomes, and AnyOperation names every operation.
-        self.continuations[ticket] = then  # type: ignore[assignment]
-        self.effects.append(Query(ticket, operation))  # type: ignore[arg-type]
+        self.continuations[ticket] = then, queue  # type: ignore[assignment]
+        if queue is None or queue.begin():
+            self.effects.append(Query(ticket, operation))  # type: ignore[arg-type]
+        else:
+            waiting = WaitingOperation(ticket, operation, asker)  # type: ignore[arg-type]
+            queue.put(payer_of(asker), waiting, self.now_ms)
+            self._hand_out(queue)
+
+    def settle(self, ticket: int, outcome: AnyOutcome) -> None:
+        """An operation was answered: the next one of its kind goes out, and its continuation gets
+        the outcome."""
+        asked = self.continuations.pop(ticket, None)
+        if asked is None:
+            return
+        then, queue = asked
+        if queue is not None:
+            queue.under_way -= 1
+            if queue.waiting.turns:
+                self._hand_out(queue)
+        then(outcome)
+
+    def withdraw(self, session: Session) -> None:
+        """The session has ended: a password of it that has not been handed out is not checked."""
+        waiting = self.queues.passwords.withdraw(session)
+        if waiting is not None:
+            then, _ = self.continuations.pop(waiting.ticket)
+            then(Refused(ErrorCode.BUSY))
+
+    def _hand_out(self, queue: OperationQueue) -> None:
+        """What may go out does. Passwords over the budget of their address go out later."""
+        while (waiting := queue.take(self.now_ms)) is not None:
+            self.effects.append(Query(waiting.ticket, waiting.operation))
+        if isinstance(queue, PasswordQueue) and self.now_ms < queue.not_before_ms != queue.due_ms:
+            queue.due_ms = queue.not_before_ms
+            self.deadlines.set(queue.not_before_ms, partial(self._hand_out, queue))
 
     def publish(self, channels: tuple[str, ...], message: AnyBusMessage) -> None:
         """Tells the other nodes, if there can be any."""

@@ -182,6 +182,10 @@ class Conversation:
         self._reading.update(cursors)
         return cursors
 
+    def first_at(self, cursor: int) -> int:
+        """One of the connections that wait at this cursor, which `demand` gave."""
+        return next(iter(self._cohorts[cursor]))
+
     def cohort(self, cursor: int) -> list[int]:
         """Ends the read after this cursor: the connections that wait there for what it brought."""
         self._reading.discard(cursor)

@@ -6,11 +6,12 @@ Theory of operation
 What may happen in which state is the table in spec/messages.yaml, nothing else. `step` looks up the
 cell of an input, changes the state if the cell says so, and returns the rule to be carried out.
 
-Three conditions stand beside the state; they decide when the next request is taken, never whether
+Four conditions stand beside the state; they decide when the next request is taken, never whether
 it is legal, and so they have no column in the table:
 
 - `waiting`: the next request cannot be taken yet, because an earlier one is under way, because the
   state holds it, or because the connection has used up its quantum.
+- `paced`: lines came faster than the connection may send them, and the next one is taken later.
 - `full`: the outbound buffer is over its limit, so no request is taken and no entry is delivered.
 - `finishing`: the peer has ended its input, or the node is draining, and so no further request will
   be taken. When the last one is answered the input is FINISHED, and that is in the table again.
@@ -53,20 +54,23 @@ class Session:
     __slots__ = (
         "acks",
         "address",
+        "admitted",
         "authenticating_as",
         "awaits_roster_of",
         "channel",
         "check_at_ms",
         "connection",
         "conversations",
-        "counted",
         "draining",
+        "failures",
         "finishing",
         "frames",
         "full",
         "heard_at_ms",
         "input_ended_at_ms",
         "line_since_ms",
+        "lines_full_at_ms",
+        "paced",
         "pinged_at_ms",
         "progress_at_ms",
         "reading_paused",
@@ -83,6 +87,7 @@ class Session:
     def __init__(self, connection: int, address: str, now_ms: int) -> None:
         self.connection = connection
         self.address = address
+        """What the limits of an address count by (see upkeep/admission)."""
 
         # state/session: `step`
         self.state = State.ANONYMOUS
@@ -102,12 +107,17 @@ class Session:
         self.heard_at_ms = now_ms
         self.line_since_ms: int | None = None
         """When the first bytes of an unfinished line came."""
+        self.lines_full_at_ms = 0.0
+        """When the budget of lines will be full again (see state/rate_limiter)."""
+        self.paced = False
 
         # requests/messaging
         self.sending: set[str] = set()
 
         # requests/authentication
         self.token = ""
+        self.failures = 0
+        """Logins and resumes that failed on this connection since it was logged in."""
         self.channel: str | None = None
         """The user channel that this connection needs."""
         self.authenticating_as: LocalUser | None = None
@@ -138,8 +148,8 @@ class Session:
         """When the timers look at the session next."""
 
         # upkeep/admission
-        self.counted = False
-        """It counts as a connection of its address that is not logged in."""
+        self.admitted = False
+        """It counts as a connection of its address."""
 
     @property
     def pinged(self) -> bool:

@@ -126,12 +126,15 @@ def _requests(spec: Spec) -> str:
         fields = ", ".join(f"`{field.name}`" for field in request.fields)
         link = f"[`{request.name}`](#request-{request.name})"
         reply = f"[`{request.reply}`](#reply-{request.reply})"
-        rows.append([link, fields, reply, request.doc])
+        rows.append([link, fields, reply, str(request.cost or ""), request.doc])
     everywhere = ", ".join(f"`{error.name}`" for error in spec.errors if error.any)
     parts = [
         "## Requests",
         f"Besides the errors that it lists, any request may get {everywhere}.",
-        _table(["request", "fields", "reply", ""], rows),
+        "`cost` is what a request takes from its user's budget (`cost_per_second`, `cost_burst`),"
+        " a login or resume from that of the user who is logged in. A reply with many rows costs"
+        " more (`rows_per_cost`). A request over the budget gets `rate_limited`.",
+        _table(["request", "fields", "reply", "cost", ""], rows),
     ]
     parts += [_request(spec, request) for request in spec.requests]
     return "\n\n".join(parts)

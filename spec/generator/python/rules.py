@@ -27,6 +27,7 @@ def generate_rules(spec: Spec) -> str:
         _RULE_CLASS,
         _rules(spec),
         _request_input(spec),
+        _cost(spec),
         *(_access(table) for table in spec.access),
         _limits(spec),
         _byte_limits(spec),
@@ -111,6 +112,15 @@ def _request_input(spec: Spec) -> str:
     for request in spec.requests:
         lines.append(f"{_INDENT}{request.class_name}: Input.{request.name.upper()},")
     return "\n".join([*lines, "}", docstring("The input that a request is.")]) + "\n"
+
+
+def _cost(spec: Spec) -> str:
+    lines = ["COST: Final[dict[type[Request], int]] = {"]
+    for request in spec.requests:
+        if request.cost:
+            lines.append(f"{_INDENT}{request.class_name}: {request.cost},")
+    doc = "What a request takes from its user's budget; those left out take nothing."
+    return "\n".join([*lines, "}", docstring(doc)]) + "\n"
 
 
 def _access(table: AccessTable) -> str:

@@ -164,6 +164,7 @@ def _messages(content: Raw, direction: Direction) -> tuple[Message, ...]:
             example=cast(dict[str, object], _dict(raw["example"])),
             reply=_str(raw.get("reply", "")),
             errors=tuple(_str(code) for code in _list(raw.get("errors", []))),
+            cost=_int(raw.get("cost", 0)),
             command=_str(raw["command"]) if "command" in raw else None,
             answer=cast(dict[str, object], _dict(raw.get("answer", {}))),
             optional_re=raw.get("optional_re") is True,

@@ -194,7 +194,7 @@ def test_a_bug_in_a_turn_costs_the_connection_and_takes_nothing_from_others(
         take[1](session, request)
 
     bugs: list[Exception] = []
-    with patch.dict(node._scheduler._handlers, {PingRequest: (take[0], faulty)}):
+    with patch.dict(node._scheduler._handlers, {PingRequest: (take[0], faulty, 0)}):
         for peer in (ann, bob):
             peer.write(pings(MANY))
         harness.run()

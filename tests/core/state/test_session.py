@@ -30,6 +30,7 @@ from chat.core.ports.operations import (
     AccountRow,
     AnyOutcome,
     CommitUnknown,
+    DeviceFound,
     DeviceOpened,
     Done,
     FriendRow,
@@ -37,6 +38,7 @@ from chat.core.ports.operations import (
     PasswordChecked,
     Refused,
     Roster,
+    RosterRead,
 )
 from chat.core.requests.calls import Calls
 from chat.core.state.config import NodeConfig
@@ -97,7 +99,7 @@ class SessionHarness:
         """The ticket of the one request that is under way."""
         (ticket,) = (
             ticket
-            for ticket, then in self.node._context.continuations.items()
+            for ticket, (then, _) in self.node._context.continuations.items()
             if isinstance(then, partial) and then.func.__name__ == Calls._advance.__name__
         )
         return ticket
@@ -205,12 +207,30 @@ def not_admitted(harness: SessionHarness) -> None:
     harness.feed(ConnectionOpened(CONNECTION, "10.0.0.1"))
 
 
+def replaced(harness: SessionHarness) -> None:
+    """Other connections of the same device come, later than this one was heard."""
+    for number in range(CONFIG.connections_per_device):
+        harness.now_ms += 1
+        harness.feed(ConnectionOpened(2 + number, "10.0.0.1"))
+        harness.take()
+        resume = SPEC["requests"]["resume"]["example"] | {"token": "0" * 64}
+        harness.feed(BytesReceived(2 + number, json.dumps(resume).encode() + b"\n"))
+        harness.answer(DeviceFound(ANN.id))
+        if number == CONFIG.connections_per_device - 1:
+            harness.take()
+        harness.feed(Answer(harness.ticket(), RosterRead(ROSTER)))
+
+
 def finished(harness: SessionHarness) -> None:
     """A drain that finds nothing under way."""
     harness.feed(Drain(100))
 
 
-INTERNAL |= {Input.NOT_ADMITTED: not_admitted, Input.FINISHED: finished}
+INTERNAL |= {
+    Input.NOT_ADMITTED: not_admitted,
+    Input.REPLACED: replaced,
+    Input.FINISHED: finished,
+}
 ANSWERS = (Input.ANSWER, Input.ANSWER_UNKNOWN, Input.IDENTIFIED, Input.UNIDENTIFIED)
 EXAMPLE = {
     input: SPEC["requests"][input.name.lower()]["example"] for input in REQUEST_INPUT.values()

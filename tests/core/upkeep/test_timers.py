@@ -49,7 +49,7 @@ def test_a_reader_who_was_pinged_and_takes_nothing_is_closed() -> None:
 
 
 def test_the_silent_are_pinged_and_then_closed_all_at_once() -> None:
-    harness = NodeHarness()
+    harness = NodeHarness(connections_per_user=100, cost_burst=1_000, login_burst=200)
     harness.register("ann")
     peers = [harness.login("ann") for _ in range(100)]
     harness.pass_time(CONFIG.ping_ms - 1)

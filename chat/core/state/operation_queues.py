@@ -1,0 +1,173 @@
+"""Operation queues: what the node asks of its store and its password hasher, a few at a time.
+
+Theory of operation
+-------------------
+
+A store answers one write after the other, and whatever has been handed to it is in its order for
+good. So the node hands out only as much as keeps the store at work, and keeps the rest, in a fair
+queue for each kind of operation. A payer is a user, or the address of a connection that is not
+logged in; so a flood waits behind itself, and the next operation of any other payer comes after one
+of each.
+
+The kinds, and how many of each are under way at most:
+
+- Appends: two full transactions of them, since appends share one.
+- Other writes: few, since each is a transaction by itself and appends that come meanwhile wait for
+  those that have been handed out.
+- Reads: twice what the store reads together.
+- Pages of history: few, since each is many rows.
+- Accounts for a login: few, and so the reads of a resume never wait behind many of them.
+- Passwords: as many as the hasher has threads. An address has a budget of them. What is over it
+  waits for the budget, and is not refused; else one address could keep its neighbours out.
+
+Pages of logs that connections are fed with have their own limit: chat/core/delivery/catch_up.py.
+Presence is asked of the bus, which answers all at once.
+
+Invariant: something waits only if as much as may be is under way, or its payers are over their
+budgets. So an operation is handed out at once if nothing of its kind waits and there is room.
+"""
+
+from typing import Any, Final, TypeAlias, get_args
+
+from msgspec import Struct
+
+from chat.core.ports.operations import (
+    AnyOperation,
+    Append,
+    FindAccount,
+    FindDevice,
+    Operation,
+    PasswordOperation,
+    ReadHeads,
+    ReadHistory,
+    ReadLog,
+    ReadMembers,
+    ReadProfile,
+    ReadRoster,
+    StoreOperation,
+)
+from chat.core.state.config import NodeConfig
+from chat.core.state.fair_queue import FairQueue
+from chat.core.state.rate_limiter import RateLimiter
+from chat.core.state.session import Session
+
+APPENDS_UNDER_WAY: Final = 512
+WRITES_UNDER_WAY: Final = 2
+READS_UNDER_WAY: Final = 64
+HISTORY_UNDER_WAY: Final = 2
+ACCOUNTS_UNDER_WAY: Final = 8
+
+_READS: Final = (ReadRoster, ReadProfile, ReadHeads, ReadMembers, FindDevice)
+
+Payer: TypeAlias = int | str
+"""A user's number, or an address; 0 is the node itself."""
+
+
+class WaitingOperation(Struct, frozen=True, gc=False):
+    """An operation that is still to be handed out."""
+
+    ticket: int
+    operation: AnyOperation
+    asker: Session | None
+
+
+class OperationQueue:
+    """Operations of one kind. `under_way`: handed out and not answered."""
+
+    __slots__ = ("_limit", "under_way", "waiting")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.under_way = 0
+        self.waiting: FairQueue[Payer, WaitingOperation] = FairQueue()
+
+    def begin(self) -> bool:
+        """Whether an operation that comes now may be handed out; it counts as under way then."""
+        if self.under_way < self._limit and not self.waiting.turns:
+            self.under_way += 1
+            return True
+        return False
+
+    def put(self, payer: Payer, waiting: WaitingOperation, now_ms: int) -> None:
+        """The operation waits."""
+        self.waiting.put(payer, waiting)
+
+    def take(self, now_ms: int) -> WaitingOperation | None:
+        """The next operation to be handed out, if there is one; it counts as under way then."""
+        if self.under_way < self._limit and self.waiting.turns:
+            self.under_way += 1
+            return self.waiting.take()
+        return None
+
+
+class PasswordQueue(OperationQueue):
+    """Passwords, each address within its budget. `not_before_ms`: until then all that wait are over
+    their budgets."""
+
+    __slots__ = ("_limiter", "due_ms", "not_before_ms")
+
+    def __init__(self, limit: int, limiter: RateLimiter[Payer]) -> None:
+        super().__init__(limit)
+        self._limiter = limiter
+        self.not_before_ms = 0
+        self.due_ms = 0
+        """The deadline that was set last."""
+
+    def begin(self) -> bool:
+        return False
+
+    def put(self, payer: Payer, waiting: WaitingOperation, now_ms: int) -> None:
+        super().put(payer, waiting, now_ms)
+        if self._limiter.ready(payer, now_ms):
+            self.not_before_ms = 0
+
+    def take(self, now_ms: int) -> WaitingOperation | None:
+        if self.under_way >= self._limit or now_ms < self.not_before_ms:
+            return None
+        waits_ms: list[int] = []
+        for _ in range(len(self.waiting.turns)):
+            payer = self.waiting.next_payer()
+            if self._limiter.take(payer, now_ms):
+                self.under_way += 1
+                return self.waiting.take()
+            waits_ms.append(self._limiter.wait_ms(payer, now_ms))
+            self.waiting.pass_over()
+        if waits_ms:
+            self.not_before_ms = now_ms + min(waits_ms)
+        return None
+
+    def withdraw(self, session: Session) -> WaitingOperation | None:
+        """Takes out what the session waits for, if it has not been handed out."""
+        return self.waiting.remove(payer_of(session), lambda waiting: waiting.asker is session)
+
+
+def payer_of(session: Session | None) -> Payer:
+    """The user, or the address before login; 0 for what the node asks by itself."""
+    if session is None:
+        return 0
+    return session.address if session.user is None else session.user.id
+
+
+class OperationQueues:
+    """The queues of one node."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        appends, writes = OperationQueue(APPENDS_UNDER_WAY), OperationQueue(WRITES_UNDER_WAY)
+        reads = OperationQueue(READS_UNDER_WAY)
+        self.passwords = PasswordQueue(
+            config.password_hashes,
+            RateLimiter(per_second=config.logins_per_second, burst=config.login_burst),
+        )
+        self.by_type: dict[type[Operation[Any]], OperationQueue] = {
+            **dict.fromkeys(get_args(StoreOperation), writes),
+            **dict.fromkeys(_READS, reads),
+            **dict.fromkeys(get_args(PasswordOperation), self.passwords),
+            Append: appends,
+            ReadHistory: OperationQueue(HISTORY_UNDER_WAY),
+            FindAccount: OperationQueue(ACCOUNTS_UNDER_WAY),
+        }
+        del self.by_type[ReadLog]
+
+    def __len__(self) -> int:
+        """How many operations wait."""
+        return sum(len(queue.waiting) for queue in set(self.by_type.values()))
