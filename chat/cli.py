@@ -11,6 +11,7 @@ import errno
 import gc
 import logging
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -53,6 +54,10 @@ get it back sooner with a short one."""
 
 GC_THRESHOLD = (20_000, 20, 20)
 """Requests leave hardly any cycles, and a loop iteration makes thousands of objects."""
+
+OWN_FILES = 64
+"""Files that a node needs besides its connections: store, bus, log, and connections that it accepts
+only to refuse them."""
 
 _log = logging.getLogger("chat")
 
@@ -131,6 +136,7 @@ async def _serve(options: argparse.Namespace) -> int:
     given = {
         field: getattr(options, field) for field in NodeConfig.__struct_fields__ if field in options
     }
+    given["connections"] = min(given["connections"], _files_for_connections())
     config = NodeConfig(**given | {"name": name, "alone": options.bus.alone})
     choice: StoreChoice = options.store or default_store(port)
     recorder = _recorder(options.record, config)
@@ -169,6 +175,18 @@ async def _serve(options: argparse.Namespace) -> int:
             if recorder is not None:
                 recorder.close()
     return EXIT_OK
+
+
+def _files_for_connections() -> int:
+    """How many connections the system lets this process have; its soft limit is raised first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return max(1, soft - OWN_FILES, soft // 3)
 
 
 async def _open_store(

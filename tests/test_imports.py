@@ -32,8 +32,8 @@ MAX_MODULES = 10
 
 PURE = frozenset({
     "base64", "bisect", "collections", "contextlib", "dataclasses", "enum", "functools", "hashlib",
-    "heapq", "ipaddress", "itertools", "json", "math", "operator", "re", "string", "types", "typing",
-    "unicodedata",
+    "heapq", "ipaddress", "itertools", "json", "math", "operator", "re", "string", "types",
+    "typing", "unicodedata",
 })  # fmt: skip
 """Modules of the standard library that only compute."""
 

@@ -16,6 +16,11 @@ from deploy.servers import HOST, MariaDb, Redis, Server, ServerFailed, find_prog
 UNREACHED: Final = "1000000"
 NODE_FLAGS: Final = (
     *("--sends-per-second", UNREACHED, "--send-burst", UNREACHED),
+    *("--cost-per-second", UNREACHED, "--cost-burst", UNREACHED),
+    *("--lines-per-second", UNREACHED, "--line-burst", UNREACHED),
+    *("--registrations-per-minute", UNREACHED, "--registration-burst", UNREACHED),
+    *("--logins-per-second", UNREACHED, "--login-burst", UNREACHED),
+    *("--connections-per-user", UNREACHED, "--connections-per-device", UNREACHED),
     *("--unauthenticated-per-address", UNREACHED),
 )
 """Every limit is checked, and none is exceeded."""

@@ -165,6 +165,10 @@ class Driver:
 
     # ------------------------------------------------------------------ connections
 
+    def __len__(self) -> int:
+        """How many connections there are."""
+        return len(self._transports)
+
     def connected(self, transport: Transport) -> int:
         """A number for a new connection. The caller feeds its ConnectionOpened."""
         self._connections += 1

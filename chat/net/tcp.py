@@ -36,9 +36,29 @@ PROGRESS_S = 5.0
 """How often a full buffer is checked for progress."""
 CLOSE_S = 5.0
 """How long the rest of a buffer may take to be sent once either side has closed."""
+FULL_WARNING_S = 60.0
+"""How often it is logged at most that there is no room for another connection."""
 NO_BALANCERS = Balancers()
 
 _log = logging.getLogger(__name__)
+
+
+class FullWarning:
+    """Logs that the node has as many connections as it may, but not for each that it refuses."""
+
+    def __init__(self, connections: int) -> None:
+        self._connections = connections
+        self._silent_until_s = 0.0
+
+    def look(self, connections: int, now_s: float) -> None:
+        """There are that many connections now."""
+        if connections > self._connections and now_s >= self._silent_until_s:
+            self._silent_until_s = now_s + FULL_WARNING_S
+            _log.warning(
+                "All %d connections of this node are in use, so new ones are refused with `busy`;"
+                " raise the limit of open files (ulimit -n), or --connections.",
+                self._connections,
+            )
 
 
 class Connection(asyncio.Protocol):
@@ -50,6 +70,7 @@ class Connection(asyncio.Protocol):
         "_buffered_bytes",
         "_close_s",
         "_driver",
+        "_full_warning",
         "_header",
         "_header_s",
         "_header_timer",
@@ -71,10 +92,12 @@ class Connection(asyncio.Protocol):
         driver: Driver,
         config: NodeConfig,
         balancers: Balancers,
+        full_warning: FullWarning,
         progress_s: float,
         close_s: float,
     ) -> None:
         self._driver = driver
+        self._full_warning = full_warning
         self._balancers = balancers
         self._header_s = config.login_ms / 1000
         self._progress_s = progress_s
@@ -103,6 +126,7 @@ class Connection(asyncio.Protocol):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer = self._transport.get_extra_info("peername")
         self._number = self._driver.connected(self)
+        self._full_warning.look(len(self._driver), self._loop.time())
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
         if self._balancers.trusts(self._peer):
             self._header = b""
@@ -229,8 +253,9 @@ async def listen(
     before `start_serving` of the server that is returned; both raise OSError if the port cannot be
     had. Connections from `balancers` must begin with a PROXY header. `progress_s` and `close_s` are
     PROGRESS_S and CLOSE_S."""
+    full_warning = FullWarning(config.connections)
     return await asyncio.get_running_loop().create_server(
-        lambda: Connection(driver, config, balancers, progress_s, close_s),
+        lambda: Connection(driver, config, balancers, full_warning, progress_s, close_s),
         host,
         port,
         backlog=1024,
