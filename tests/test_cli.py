@@ -179,18 +179,25 @@ def stuff(port: int) -> socket.socket:
     return stuffed
 
 
-def test_a_second_signal_stops_it_at_once(node: NodeProcess, port: int) -> None:
+UNPACED = ("--line-burst", "100000000")
+
+
+def test_a_second_signal_stops_it_at_once(port: int, tmp_path: Path) -> None:
+    node = NodeProcess(port, tmp_path / "chat.db", *UNPACED)
     stuffed = stuff(port)
-    node.signal(signal.SIGTERM)
-    node.wait_for("^stopping")
-    node.signal(signal.SIGTERM)
-    assert node.exit_code(3) == 0
-    assert node.out[-1] == "stopped before all was finished"
-    stuffed.close()
+    try:
+        node.signal(signal.SIGTERM)
+        node.wait_for("^stopping")
+        node.signal(signal.SIGTERM)
+        assert node.exit_code(3) == 0
+        assert node.out[-1] == "stopped before all was finished"
+    finally:
+        stuffed.close()
+        node.close()
 
 
 def test_the_drain_ends_at_its_limit(port: int, tmp_path: Path) -> None:
-    node = NodeProcess(port, tmp_path / "chat.db", "--drain-ms", "100")
+    node = NodeProcess(port, tmp_path / "chat.db", "--drain-ms", "100", *UNPACED)
     stuffed = stuff(port)
     try:
         node.signal(signal.SIGTERM)

@@ -7,7 +7,10 @@ CODEC = "chat.protocol.codec"
 CALLS = "chat.core.requests.calls"
 MESSAGING = "chat.core.requests.messaging"
 SCHEDULER = "chat.core.requests.scheduler"
-_ASK = "        context.query(append, _PendingSend(self, session, request.id, user.name, append))\n"
+_ASK = (
+    "        pending = _PendingSend(self, session, request.id, user.name, append)\n"
+    "        context.query(append, pending, session)\n"
+)
 
 MUTANTS = (
     Mutant(
@@ -112,12 +115,12 @@ MUTANTS = (
         (
             Edit(
                 "chat.core.state.rate_limiter",
-                "        elif full_at_ms - now_ms > self._slack_ms:\n            return False\n",
+                "        elif full_at_ms - now_ms > self._slack(cost):\n            return False\n",
                 "",
             ),
             Edit(
                 "chat.core.state.rate_limiter",
-                "return self._full_at_ms.get(key, 0.0) - now_ms <= self._slack_ms",
+                "return self._full_at_ms.get(key, 0.0) - now_ms <= self._slack(cost)",
                 "return True",
             ),
         ),

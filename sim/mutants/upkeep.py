@@ -72,7 +72,7 @@ MUTANTS = (
     Mutant(
         "address-counted-for-good",
         "a connection counts as not logged in at its address after it is gone",
-        (Edit(NODE, "        self._admission.uncount(session)\n", ""),),
+        (Edit(NODE, "        self._admission.ended(session)\n", ""),),
     ),
     Mutant(
         "dead-timeout-never",

@@ -81,7 +81,8 @@ class Messaging:
             return
         session.sending.add(request.key)
         append = Append(user.id, to, group, request.text, request.key, now_ms)
-        context.query(append, _PendingSend(self, session, request.id, user.name, append), session)
+        pending = _PendingSend(self, session, request.id, user.name, append)
+        context.query(append, pending, session)
 
     def appended(self, asked: "_PendingSend", outcome: Appended | Failure) -> None:
         """The entry is in the log: all connections are told, and then the other nodes."""
