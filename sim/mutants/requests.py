@@ -115,12 +115,13 @@ MUTANTS = (
         (
             Edit(
                 "chat.core.state.rate_limiter",
-                "        elif full_at_ms - now_ms > self._slack(cost):\n            return False\n",
+                "        elif full_at_ms - now_ms > (self._slack_ms if cost == 1 else "
+                "self._slack(cost)):\n            return False\n",
                 "",
             ),
             Edit(
                 "chat.core.state.rate_limiter",
-                "return self._full_at_ms.get(key, 0.0) - now_ms <= self._slack(cost)",
+                "return self._full_at_ms.get(key, 0.0) - now_ms <= slack_ms",
                 "return True",
             ),
         ),

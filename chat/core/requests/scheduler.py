@@ -173,7 +173,9 @@ class Scheduler:
                     session.line_since_ms = None
                     size = len(line)
                     left -= size // REQUEST_BYTES
-                    full_at_ms = max(session.lines_full_at_ms, now_ms)
+                    full_at_ms = session.lines_full_at_ms
+                    if full_at_ms < now_ms:
+                        full_at_ms = now_ms
                     full_at_ms += (1 + size // LINE_BYTES) * self._line_ms
                     session.lines_full_at_ms = full_at_ms
                     if full_at_ms - now_ms > self._burst_ms:

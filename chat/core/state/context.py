@@ -97,7 +97,10 @@ class Context:
         queue = self.queues.by_type.get(type(operation))
         # An operation's answer is one of these outcomes, and AnyOperation names every operation.
         self.continuations[ticket] = then, queue  # type: ignore[assignment]
-        if queue is None or queue.begin():
+        if queue is None:
+            self.effects.append(Query(ticket, operation))  # type: ignore[arg-type]
+        elif queue.room > 0:
+            queue.room -= 1
             self.effects.append(Query(ticket, operation))  # type: ignore[arg-type]
         else:
             waiting = WaitingOperation(ticket, operation, asker)  # type: ignore[arg-type]
@@ -112,8 +115,8 @@ class Context:
             return
         then, queue = asked
         if queue is not None:
-            queue.under_way -= 1
-            if queue.waiting.turns:
+            queue.room += 1
+            if queue.room < 1:
                 self._hand_out(queue)
         then(outcome)
 

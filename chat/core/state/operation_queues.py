@@ -72,49 +72,47 @@ class WaitingOperation(Struct, frozen=True, gc=False):
 
 
 class OperationQueue:
-    """Operations of one kind. `under_way`: handed out and not answered."""
+    """Operations of one kind, of which at most `limit` are under way: handed out and not answered.
 
-    __slots__ = ("_limit", "under_way", "waiting")
+    `room` is how many more may go out at once. It is counted down by each operation that is asked
+    for and up by each answer, and so it is below 1 as long as something waits.
+    """
 
-    def __init__(self, limit: int) -> None:
+    __slots__ = ("_limit", "_room_at_first", "room", "waiting")
+
+    def __init__(self, limit: int, room: int | None = None) -> None:
         self._limit = limit
-        self.under_way = 0
+        self._room_at_first = self.room = limit if room is None else room
         self.waiting: FairQueue[Payer, WaitingOperation] = FairQueue()
 
-    def begin(self) -> bool:
-        """Whether an operation that comes now may be handed out; it counts as under way then."""
-        if self.under_way < self._limit and not self.waiting.turns:
-            self.under_way += 1
-            return True
-        return False
+    @property
+    def under_way(self) -> int:
+        return self._room_at_first - self.room - len(self.waiting)
 
     def put(self, payer: Payer, waiting: WaitingOperation, now_ms: int) -> None:
         """The operation waits."""
+        self.room -= 1
         self.waiting.put(payer, waiting)
 
     def take(self, now_ms: int) -> WaitingOperation | None:
         """The next operation to be handed out, if there is one; it counts as under way then."""
-        if self.under_way < self._limit and self.waiting.turns:
-            self.under_way += 1
+        if self.waiting.turns and self.under_way < self._limit:
             return self.waiting.take()
         return None
 
 
 class PasswordQueue(OperationQueue):
     """Passwords, each address within its budget. `not_before_ms`: until then all that wait are over
-    their budgets."""
+    their budgets. Each one passes through the queue, which has no room at first."""
 
     __slots__ = ("_limiter", "due_ms", "not_before_ms")
 
     def __init__(self, limit: int, limiter: RateLimiter[Payer]) -> None:
-        super().__init__(limit)
+        super().__init__(limit, room=0)
         self._limiter = limiter
         self.not_before_ms = 0
         self.due_ms = 0
         """The deadline that was set last."""
-
-    def begin(self) -> bool:
-        return False
 
     def put(self, payer: Payer, waiting: WaitingOperation, now_ms: int) -> None:
         super().put(payer, waiting, now_ms)
@@ -122,13 +120,12 @@ class PasswordQueue(OperationQueue):
             self.not_before_ms = 0
 
     def take(self, now_ms: int) -> WaitingOperation | None:
-        if self.under_way >= self._limit or now_ms < self.not_before_ms:
+        if now_ms < self.not_before_ms or self.under_way >= self._limit:
             return None
         waits_ms: list[int] = []
         for _ in range(len(self.waiting.turns)):
             payer = self.waiting.next_payer()
             if self._limiter.take(payer, now_ms):
-                self.under_way += 1
                 return self.waiting.take()
             waits_ms.append(self._limiter.wait_ms(payer, now_ms))
             self.waiting.pass_over()
@@ -138,7 +135,10 @@ class PasswordQueue(OperationQueue):
 
     def withdraw(self, session: Session) -> WaitingOperation | None:
         """Takes out what the session waits for, if it has not been handed out."""
-        return self.waiting.remove(payer_of(session), lambda waiting: waiting.asker is session)
+        found = self.waiting.remove(payer_of(session), lambda waiting: waiting.asker is session)
+        if found is not None:
+            self.room += 1
+        return found
 
 
 def payer_of(session: Session | None) -> Payer:

@@ -29,13 +29,14 @@ class RateLimiter(Generic[Key]):
         self._forget_at = 1024
 
     def take(self, key: Key, now_ms: int, cost: int = 1) -> bool:
-        """Takes the permits if there are that many."""
+        """Takes the permits if there are that many. (One permit is the hot path.)"""
         full_at_ms = self._full_at_ms.get(key, 0.0)
         if full_at_ms < now_ms:
             full_at_ms = now_ms
-        elif full_at_ms - now_ms > self._slack(cost):
+        elif full_at_ms - now_ms > (self._slack_ms if cost == 1 else self._slack(cost)):
             return False
-        self._full_at_ms[key] = full_at_ms + min(cost, self._burst) * self._permit_ms
+        full_at_ms += self._permit_ms if cost == 1 else min(cost, self._burst) * self._permit_ms
+        self._full_at_ms[key] = full_at_ms
         if len(self._full_at_ms) > self._forget_at:
             self._forget(now_ms)
         return True
@@ -47,15 +48,14 @@ class RateLimiter(Generic[Key]):
 
     def ready(self, key: Key, now_ms: int, cost: int = 1) -> bool:
         """Whether there are that many permits; they are left where they are."""
-        return self._full_at_ms.get(key, 0.0) - now_ms <= self._slack(cost)
+        slack_ms = self._slack_ms if cost == 1 else self._slack(cost)
+        return self._full_at_ms.get(key, 0.0) - now_ms <= slack_ms
 
     def wait_ms(self, key: Key, now_ms: int, cost: int = 1) -> int:
         """How long until there are that many permits; 0 if there are."""
         return max(0, ceil(self._full_at_ms.get(key, 0.0) - now_ms - self._slack(cost)))
 
     def _slack(self, cost: int) -> float:
-        if cost == 1:
-            return self._slack_ms
         return (self._burst - min(cost, self._burst)) * self._permit_ms
 
     def _forget(self, now_ms: int) -> None:
