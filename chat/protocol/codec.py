@@ -5,6 +5,10 @@ has come and gives out one line at a time, so that a session can leave lines unr
 has to wait; how the bytes were cut on their way makes no difference to the lines. Empty lines are
 passed over: they say that the peer is there, and nothing else.
 
+A line that begins as HTTP or TLS does is told apart from other lines that are no frame: a web page
+can have a browser send requests of this protocol in the body of one of HTTP, and so nothing after
+such a line may be carried out.
+
 Decoding a request never raises on bad input. It gives a `Problem`: the error code that the peer
 gets, the request id if one could be read, and a sentence. Decoding a server message raises
 `BadMessage`: a client gives up a connection on which it reads what it cannot understand.
@@ -37,8 +41,12 @@ _MAX_ID: Final = 2**53
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _SENT: Final = b'{"type":"sent","re":%d,"conversation":%d,"seq":%d,"at":%d}\n'
 _PATTERN: Final = re.compile(r"matching regex '.*'")
-_NEWLINES: Final = re.compile(rb"\n*")
-_NOT_THE_PROTOCOL: Final = "the node sent something that is not the protocol"
+_BLANK_LINES: Final = re.compile(rb"(?:\r?\n)*+")
+_OTHER_PROTOCOL: Final = re.compile(
+    rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH) |PRI \* HTTP/|\x16\x03"
+)
+"""How the first line of HTTP 1, of HTTP 2 and of TLS begins."""
+NOT_THE_PROTOCOL: Final = "the node sent something that is not the protocol"
 
 
 class Problem(Struct, frozen=True, gc=False):
@@ -75,21 +83,23 @@ class FrameSplitter:
     """Cuts a stream of bytes into lines.
 
     `take()` gives the next whole line without its newline, or None if there is none yet; never an
-    empty one. A line that is longer than `limit_bytes` is told by `too_long`, as soon as it is
+    empty one, nor one that is a carriage return. A line that is longer than `limit_bytes`, or that
+    is not finished and begins as another protocol does, is told by `refused`, as soon as it is
     certain; after that nothing more is given.
     """
 
-    __slots__ = ("_scanned", "_start", "buffer", "too_long")
+    __slots__ = ("_scanned", "_start", "buffer", "refused")
 
     def __init__(self) -> None:
         self.buffer = b""
         """Empty when every byte has been given out; else it may hold given bytes, too."""
         self._start = 0
         self._scanned = 0
-        self.too_long = False
+        self.refused: ErrorCode | None = None
+        """TOO_LONG or WRONG_PROTOCOL, once a line was refused."""
 
     def feed(self, data: bytes) -> None:
-        if self.too_long:
+        if self.refused is not None:
             return
         if self._start:
             self.buffer = self.buffer[self._start :] + data
@@ -104,22 +114,26 @@ class FrameSplitter:
         end = self.buffer.find(b"\n", self._scanned)
         if end < 0:
             self._scanned = len(self.buffer)
-            if self._scanned - self._start > limit_bytes:
-                self._refuse()
+            if _OTHER_PROTOCOL.match(self.buffer, self._start):
+                self._refuse(ErrorCode.WRONG_PROTOCOL)
+            elif self._scanned - self._start > limit_bytes:
+                self._refuse(ErrorCode.TOO_LONG)
             elif self._start == self._scanned:
                 self.buffer, self._start, self._scanned = b"", 0, 0
             return None
         if end - self._start > limit_bytes:
-            self._refuse()
+            other = _OTHER_PROTOCOL.match(self.buffer, self._start)
+            self._refuse(ErrorCode.WRONG_PROTOCOL if other else ErrorCode.TOO_LONG)
             return None
         line = self.buffer[self._start : end]
-        self._start = self._scanned = end + 1 if line else _end_of_newlines(self.buffer, end)
+        blank = not line or line == b"\r"
+        self._start = self._scanned = _end_of_blank_lines(self.buffer, end) if blank else end + 1
         if self._start == len(self.buffer):
             self.buffer, self._start, self._scanned = b"", 0, 0
-        return line or self.take(limit_bytes)
+        return self.take(limit_bytes) if blank else line
 
-    def _refuse(self) -> None:
-        self.too_long = True
+    def _refuse(self, code: ErrorCode) -> None:
+        self.refused = code
         self.buffer, self._start, self._scanned = b"", 0, 0
 
     @property
@@ -127,10 +141,10 @@ class FrameSplitter:
         return len(self.buffer) - self._start
 
 
-def _end_of_newlines(data: bytes, start: int) -> int:
-    newlines = _NEWLINES.match(data, start)
-    assert newlines is not None
-    return newlines.end()
+def _end_of_blank_lines(data: bytes, start: int) -> int:
+    blank_lines = _BLANK_LINES.match(data, start)
+    assert blank_lines is not None
+    return blank_lines.end()
 
 
 def decode_request(line: bytes) -> Request | Problem:
@@ -138,14 +152,14 @@ def decode_request(line: bytes) -> Request | Problem:
     try:
         # Most lines are one flat object, which is told quickly.
         if (line.rfind(b"{") > 0 or line.rfind(b"[") > 0) and _too_deep(line):
-            return _problem(ErrorCode.BAD_FRAME)
+            return _no_frame(line)
         if not line.isascii():
             line.decode()
         request: Request = _decode(line)
     except msgspec.ValidationError as error:
         return _classify(line, str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _problem(ErrorCode.BAD_FRAME)
+        return _no_frame(line)
     if isinstance(request, SENDS):
         # What the patterns say, in ways that are quicker: most texts are printable.
         if not request.text.isprintable() and not _TEXT.match(request.text):
@@ -164,7 +178,7 @@ def _classify(line: bytes, reason: str) -> Problem:
     try:
         header = msgspec.json.decode(line, type=_Header)
     except (msgspec.ValidationError, msgspec.DecodeError, RecursionError):
-        return _problem(ErrorCode.BAD_FRAME)
+        return _no_frame(line)
     number = header.id
     if type(number) is not int or not 0 <= number <= _MAX_ID:
         number = None
@@ -176,6 +190,11 @@ def _classify(line: bytes, reason: str) -> Problem:
 
 def _bad_field(request: Request, field: str, what: str) -> Problem:
     return _problem(ErrorCode.BAD_MESSAGE, request.id, f"`{field}` {what}.")
+
+
+def _no_frame(line: bytes) -> Problem:
+    other = _OTHER_PROTOCOL.match(line)
+    return _problem(ErrorCode.WRONG_PROTOCOL if other else ErrorCode.BAD_FRAME)
 
 
 def _problem(code: ErrorCode, re: int | None = None, message: str | None = None) -> Problem:
@@ -212,7 +231,7 @@ def decode_server_message(line: bytes) -> ServerMessage | None:
         _check_may_be_left_out(line)
         return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadMessage(_NOT_THE_PROTOCOL) from error
+        raise BadMessage(NOT_THE_PROTOCOL) from error
     return message
 
 
@@ -221,7 +240,7 @@ def _check_may_be_left_out(line: bytes) -> None:
     try:
         header = _decode_reply_header(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadMessage(_NOT_THE_PROTOCOL) from error
+        raise BadMessage(NOT_THE_PROTOCOL) from error
     if header.re is not msgspec.UNSET:
         raise BadMessage("the node sent an answer that this client does not understand")
 

@@ -139,6 +139,11 @@ MUTANTS = (
         (Edit(CODEC, "            self._scanned -= self._start\n", ""),),
     ),
     Mutant(
+        "http-goes-on",
+        "a line that begins as HTTP or TLS does is one more line that is no frame",
+        (Edit(CODEC, 'rb"(?:GET|', 'rb"(?!)(?:GET|'), Edit(CODEC, "|PRI \\* HTTP/|\\x16\\x03", "")),
+    ),
+    Mutant(
         "line-limit-misread",
         "a line may be no longer after login than before",
         (
