@@ -13,7 +13,6 @@ from chat.core.delivery.entry_json import encode_entry
 from chat.core.ports.operations import LogEntry
 from chat.protocol.codec import (
     BadMessage,
-    FrameSplitter,
     Problem,
     decode_request,
     decode_server_message,
@@ -22,6 +21,7 @@ from chat.protocol.codec import (
     encode_sent,
 )
 from chat.protocol.errors import ErrorCode
+from chat.protocol.frames import FrameSplitter
 from chat.protocol.messages import (
     ChatRequest,
     EntryKind,

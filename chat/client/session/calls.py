@@ -16,11 +16,11 @@ from chat.client.session.request_queue import PendingRequest
 from chat.protocol.codec import (
     NOT_THE_PROTOCOL,
     BadMessage,
-    FrameSplitter,
     decode_server_message,
     encode_request,
 )
 from chat.protocol.errors import ErrorCode
+from chat.protocol.frames import FrameSplitter
 from chat.protocol.messages import (
     LoggedInReply,
     PongReply,
