@@ -12,6 +12,11 @@ Replies have the order of the commands. A command of `call` has its replies coll
 `send` has its reply dropped, and logged if it is an error. Once `stream_to` was called the
 connection is one of pub/sub, and every reply goes to its receiver instead.
 
+The reader looks for the end of an unfinished line from its beginning, each time that it is asked
+for a reply. So pieces are joined until an end of line is among them, as every reply ends with one:
+then the work is linear in the bytes, however small the pieces. A reply of more than MAX_REPLY_BYTES
+breaks the connection.
+
 The connection is of one use. When it breaks, for whatever reason, `broken` raises that reason,
 pending calls raise ConnectionError, and a new connection must be opened.
 
@@ -42,10 +47,15 @@ CHECK_S: Final = 1.0
 """How often a connection is checked for silence."""
 SILENT_CHECKS = 4
 COMMANDS_PER_WRITE: Final = 512
+MAX_REPLY_BYTES: Final = 64 * 1024 * 1024
+"""Far more than any reply that is asked for has."""
+MAX_QUOTED: Final = 200
+"""This many characters of what Redis sent go into an error or the log."""
 CLOSE_S: Final = 1.0
 """How long the end of a connection is waited for."""
 
 _NOT_ENOUGH_DATA: Final = object()
+_LINE_END: Final = b"\r\n"
 _log = logging.getLogger("chat.redis")
 
 
@@ -67,6 +77,10 @@ class RedisConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = Reader(notEnoughData=_NOT_ENOUGH_DATA)
         self._transport: asyncio.Transport
+        self._pieces: list[bytes] = []
+        """What came and was not given to the reader."""
+        self._unfinished_bytes = 0
+        """What came since the last reply was complete."""
         self._out: deque[Command] = deque()
         self._write_paused = False
         self._writing = False
@@ -167,15 +181,32 @@ class RedisConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._silent_checks = 0
-        self._reader.feed(data)
+        self._unfinished_bytes += len(data)
+        data = self._with_line_end(data)
         next_reply = self._reader.gets
         try:
-            while self._error is None and (reply := next_reply()) is not _NOT_ENOUGH_DATA:
-                self._receive(reply)
+            if data:
+                self._reader.feed(data)
+                while self._error is None and (reply := next_reply()) is not _NOT_ENOUGH_DATA:
+                    self._unfinished_bytes = 0
+                    self._receive(reply)
+            if self._unfinished_bytes > MAX_REPLY_BYTES:
+                raise ConnectionError("Redis sends a reply that does not end")
         except HiredisError as error:
-            self._break(ConnectionError(f"Redis sent what is no reply: {error}"))
+            self._break(ConnectionError(f"Redis sent what is no reply: {error!s:.{MAX_QUOTED}}"))
         except Exception as error:
             self._break(error)
+
+    def _with_line_end(self, data: bytes) -> bytes:
+        """What the reader gets now: nothing, or all that it has not got, with an end of line."""
+        pieces = self._pieces
+        ends = _LINE_END in data or bool(pieces and pieces[-1][-1:] + data[:1] == _LINE_END)
+        if pieces or not ends:
+            pieces.append(data)
+            data = b"".join(pieces) if ends else b""
+            if ends:
+                pieces.clear()
+        return data
 
     def pause_writing(self) -> None:
         self._write_paused = True
@@ -192,11 +223,11 @@ class RedisConnection(asyncio.Protocol):
 
     def _replied(self, reply: Reply) -> None:
         if not self._pending:
-            raise ConnectionError(f"Redis sent a reply to no command: {reply!r}")
+            raise ConnectionError(f"Redis sent a reply to no command: {reply!r:.{MAX_QUOTED}}")
         pending = self._pending.popleft()
         if pending is None:
             if isinstance(reply, ReplyError):
-                _log.warning("Redis refused a command: %s", reply)
+                _log.warning("Redis refused a command: %.*s", MAX_QUOTED, reply)
         elif isinstance(pending, bytes):
             if reply != pending:
                 raise ConnectionError("replies of Redis are missing")
@@ -259,4 +290,4 @@ async def _log_in(connection: RedisConnection, address: RedisAddress) -> None:
 def check_reply(reply: Reply) -> None:
     """Raises ConnectionError if the reply is an error."""
     if isinstance(reply, ReplyError):
-        raise ConnectionError(str(reply))
+        raise ConnectionError(str(reply)[:MAX_QUOTED])

@@ -28,7 +28,7 @@ from typing import Final
 import msgspec
 
 from chat.bus.base import Feed
-from chat.bus.redis_connection import RedisConnection, Reply
+from chat.bus.redis_connection import MAX_QUOTED, RedisConnection, Reply
 from chat.core.ports.bus_messages import decode_bus_message
 from chat.core.ports.events import BusMessageReceived, Subscribed
 
@@ -138,7 +138,7 @@ class RedisSubscriptions:
         elif reply in (b"up", [b"pong", b"up"]):
             self._on_up()
         elif isinstance(reply, Exception):
-            raise ConnectionError(f"Redis refused a subscription: {reply}")
+            raise ConnectionError(f"Redis refused a subscription: {reply!s:.{MAX_QUOTED}}")
 
     def _check_count(self, count: int) -> None:
         if count != len(self._subscribed):
@@ -157,6 +157,8 @@ class RedisSubscriptions:
             now_s = asyncio.get_running_loop().time()
             if now_s >= self._warn_at_s:
                 self._warn_at_s = now_s + WARN_EVERY_S
-                _log.warning("dropped what is no bus message on channel %s: %s", channel, error)
+                _log.warning(
+                    "dropped what is no bus message on channel %s: %.*s", channel, MAX_QUOTED, error
+                )
             return
         self._feed(BusMessageReceived(channel, message))

@@ -5,9 +5,9 @@ A balancer that speaks it begins each connection with one header that has the ad
 peer. A sender of such headers can claim any address, so they are accepted only from balancers that
 are configured, and required there.
 
-`parse_header` gets all bytes received so far. Its result depends on the bytes alone and not on how
-they were cut: what it refuses stays refused, and what it accepts stays accepted, whatever follows.
-It reads nothing past the header's end.
+`parse_header` gets all bytes received so far, and looks at a fixed number of them. Its result
+depends on the bytes alone and not on how they were cut: what it refuses stays refused, and what it
+accepts stays accepted, whatever follows. It reads nothing past the header's end.
 """
 
 import ipaddress
@@ -70,18 +70,19 @@ class Balancers:
         )
 
 
-def parse_header(data: bytes) -> Header | None:
+def parse_header(data: bytes | bytearray) -> Header | None:
     """The header that `data` begins with; None while more of it must come. Raises BadHeader."""
     if data.startswith(_V1_START):
         return _parse_v1(data)
     if data.startswith(_V2_START):
         return _parse_v2(data)
-    if _V1_START.startswith(data) or _V2_START.startswith(data):
+    start = bytes(data[: len(_V2_START)])
+    if _V1_START.startswith(start) or _V2_START.startswith(start):
         return None
     raise BadHeader("it begins with something else")
 
 
-def _parse_v1(data: bytes) -> Header | None:
+def _parse_v1(data: bytes | bytearray) -> Header | None:
     line, end, _ = data[:V1_MAX_BYTES].partition(b"\r\n")
     if not end:
         if len(data) >= V1_MAX_BYTES:
@@ -104,7 +105,7 @@ def _parse_v1(data: bytes) -> Header | None:
     return Header(source, length_bytes)
 
 
-def _parse_v2(data: bytes) -> Header | None:
+def _parse_v2(data: bytes | bytearray) -> Header | None:
     if len(data) > 12 and (data[12] >> 4 != 2 or data[12] & 15 > _V2_PROXY):
         raise BadHeader("its version or its command is unknown")
     if len(data) > 13 and (data[13] >> 4 > _V2_MAX_FAMILY or data[13] & 15 > _V2_MAX_TRANSPORT):
@@ -123,7 +124,7 @@ def _parse_v2(data: bytes) -> Header | None:
         return None
     if not address_bytes:
         return Header(None, length_bytes)
-    packed = data[_V2_FIXED_BYTES : _V2_FIXED_BYTES + address_bytes]
+    packed = bytes(data[_V2_FIXED_BYTES : _V2_FIXED_BYTES + address_bytes])
     return Header(str(_plain(ipaddress.ip_address(packed))), length_bytes)
 
 

@@ -111,7 +111,7 @@ class Connection(asyncio.Protocol):
         self._abort_timer: asyncio.TimerHandle | None = None
         self._buffered_bytes = 0
         self._peer = ""
-        self._header: bytes | None = None
+        self._header: bytearray | None = None
         """The received part of a PROXY header; None if no header is expected."""
         self._header_timer: asyncio.TimerHandle | None = None
 
@@ -129,14 +129,15 @@ class Connection(asyncio.Protocol):
         self._full_warning.look(len(self._driver), self._loop.time())
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
         if self._balancers.trusts(self._peer):
-            self._header = b""
+            self._header = bytearray()
             self._header_timer = self._loop.call_later(self._header_s, self._no_header)
         else:
             self._driver.feed(ConnectionOpened(self._number, self._peer))
 
     def data_received(self, data: bytes) -> None:
         if self._header is not None:
-            data = self._take_header(self._header + data)
+            self._header += data
+            data = self._take_header(self._header)
         if data:
             self._driver.feed(BytesReceived(self._number, data))
 
@@ -169,11 +170,10 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------------ the PROXY header
 
-    def _take_header(self, data: bytes) -> bytes:
+    def _take_header(self, received: bytearray) -> bytes:
         """Opens the connection once its header is complete; gives the bytes behind it."""
-        self._header = data
         try:
-            header = parse_header(data)
+            header = parse_header(received)
         except BadHeader as error:
             _log.warning("Closed a connection from %s: bad PROXY header: %s", self._peer, error)
             self._transport.abort()
@@ -183,7 +183,7 @@ class Connection(asyncio.Protocol):
         self._header = None
         self._stop_header_timer()
         self._driver.feed(ConnectionOpened(self._number, header.address or self._peer))
-        return data[header.length_bytes :]
+        return bytes(received[header.length_bytes :])
 
     def _no_header(self) -> None:
         _log.warning(

@@ -1,13 +1,12 @@
-"""Bytes to lines, lines to messages, messages to bytes; for the node's side and the client's.
-
-A frame is one line: a JSON object in UTF-8 that a newline ends. A `FrameSplitter` keeps what
-has come and gives out one line at a time, so that a session can leave lines unread while it
-has to wait; how the bytes were cut on their way makes no difference to the lines. Empty lines are
-passed over: they say that the peer is there, and nothing else.
+"""Lines to messages, and messages to bytes; for the node's side and the client's. How bytes become
+lines is in frames.py.
 
 Decoding a request never raises on bad input. It gives a `Problem`: the error code that the peer
 gets, the request id if one could be read, and a sentence. Decoding a server message raises
 `BadMessage`: a client gives up a connection on which it reads what it cannot understand.
+
+The work on a line is linear in its bytes: each is looked at by a fixed number of searches, and by
+as many as objects may be nested where brackets are counted. tests/linear measures it.
 """
 
 import re
@@ -17,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from chat.protocol.errors import ERRORS, ErrorCode
+from chat.protocol.frames import begins_other_protocol
 from chat.protocol.messages import (
     ChatRequest,
     ErrorReply,
@@ -35,10 +35,11 @@ _TYPES: Final = frozenset(str(request.__struct_config__.tag) for request in REQU
 _MAX_ID: Final = 2**53
 # An unterminated string is matched up to its end, and nothing is matched twice: the work is linear.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _SENT: Final = b'{"type":"sent","re":%d,"conversation":%d,"seq":%d,"at":%d}\n'
 _PATTERN: Final = re.compile(r"matching regex '.*'")
-_NEWLINES: Final = re.compile(rb"\n*")
-_NOT_THE_PROTOCOL: Final = "the node sent something that is not the protocol"
+NOT_THE_PROTOCOL: Final = "the node sent something that is not the protocol"
 
 
 class Problem(Struct, frozen=True, gc=False):
@@ -71,81 +72,19 @@ class BadMessage(Exception):
     """A line that is no server message; its text is a few words for the user of the client."""
 
 
-class FrameSplitter:
-    """Cuts a stream of bytes into lines.
-
-    `take()` gives the next whole line without its newline, or None if there is none yet; never an
-    empty one. A line that is longer than `limit_bytes` is told by `too_long`, as soon as it is
-    certain; after that nothing more is given.
-    """
-
-    __slots__ = ("_scanned", "_start", "buffer", "too_long")
-
-    def __init__(self) -> None:
-        self.buffer = b""
-        """Empty when every byte has been given out; else it may hold given bytes, too."""
-        self._start = 0
-        self._scanned = 0
-        self.too_long = False
-
-    def feed(self, data: bytes) -> None:
-        if self.too_long:
-            return
-        if self._start:
-            self.buffer = self.buffer[self._start :] + data
-            self._scanned -= self._start
-            self._start = 0
-        else:
-            self.buffer = self.buffer + data if self.buffer else data
-
-    def take(self, limit_bytes: int) -> bytes | None:
-        if not self.buffer:
-            return None
-        end = self.buffer.find(b"\n", self._scanned)
-        if end < 0:
-            self._scanned = len(self.buffer)
-            if self._scanned - self._start > limit_bytes:
-                self._refuse()
-            elif self._start == self._scanned:
-                self.buffer, self._start, self._scanned = b"", 0, 0
-            return None
-        if end - self._start > limit_bytes:
-            self._refuse()
-            return None
-        line = self.buffer[self._start : end]
-        self._start = self._scanned = end + 1 if line else _end_of_newlines(self.buffer, end)
-        if self._start == len(self.buffer):
-            self.buffer, self._start, self._scanned = b"", 0, 0
-        return line or self.take(limit_bytes)
-
-    def _refuse(self) -> None:
-        self.too_long = True
-        self.buffer, self._start, self._scanned = b"", 0, 0
-
-    @property
-    def buffered_bytes(self) -> int:
-        return len(self.buffer) - self._start
-
-
-def _end_of_newlines(data: bytes, start: int) -> int:
-    newlines = _NEWLINES.match(data, start)
-    assert newlines is not None
-    return newlines.end()
-
-
 def decode_request(line: bytes) -> Request | Problem:
     """The request that a line holds, or what is wrong with it."""
     try:
         # Most lines are one flat object, which is told quickly.
         if (line.rfind(b"{") > 0 or line.rfind(b"[") > 0) and _too_deep(line):
-            return _problem(ErrorCode.BAD_FRAME)
+            return _no_frame(line)
         if not line.isascii():
             line.decode()
         request: Request = _decode(line)
     except msgspec.ValidationError as error:
         return _classify(line, str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _problem(ErrorCode.BAD_FRAME)
+        return _no_frame(line)
     if isinstance(request, SENDS):
         # What the patterns say, in ways that are quicker: most texts are printable.
         if not request.text.isprintable() and not _TEXT.match(request.text):
@@ -164,7 +103,7 @@ def _classify(line: bytes, reason: str) -> Problem:
     try:
         header = msgspec.json.decode(line, type=_Header)
     except (msgspec.ValidationError, msgspec.DecodeError, RecursionError):
-        return _problem(ErrorCode.BAD_FRAME)
+        return _no_frame(line)
     number = header.id
     if type(number) is not int or not 0 <= number <= _MAX_ID:
         number = None
@@ -178,25 +117,25 @@ def _bad_field(request: Request, field: str, what: str) -> Problem:
     return _problem(ErrorCode.BAD_MESSAGE, request.id, f"`{field}` {what}.")
 
 
+def _no_frame(line: bytes) -> Problem:
+    other = begins_other_protocol(line)
+    return _problem(ErrorCode.WRONG_PROTOCOL if other else ErrorCode.BAD_FRAME)
+
+
 def _problem(code: ErrorCode, re: int | None = None, message: str | None = None) -> Problem:
     return Problem(code, re, message or ERRORS[code].message)
 
 
 def _too_deep(line: bytes) -> bool:
     """Whether objects and arrays are nested deeper than the limit; brackets in strings do not
-    count."""
-    outside = _STRING.sub(b"", line)
-    if outside.count(b"{") + outside.count(b"[") <= LIMITS.nesting:
+    count. Brackets without a counterpart count as too deep: such a line is no frame, either."""
+    brackets = _STRING.sub(b"", line).translate(_AS_SQUARE, _NO_BRACKETS)
+    if brackets.count(b"[") <= LIMITS.nesting:
         return False
-    depth = 0
-    for byte in outside:
-        if byte in b"{[":
-            depth += 1
-            if depth > LIMITS.nesting:
-                return True
-        elif byte in b"}]":
-            depth -= 1
-    return False
+    # Each pass takes out the innermost pairs, and so one level.
+    for _ in range(LIMITS.nesting):
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
 
 
 # ------------------------------------------------------------------------ the client's side
@@ -212,7 +151,7 @@ def decode_server_message(line: bytes) -> ServerMessage | None:
         _check_may_be_left_out(line)
         return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadMessage(_NOT_THE_PROTOCOL) from error
+        raise BadMessage(NOT_THE_PROTOCOL) from error
     return message
 
 
@@ -221,7 +160,7 @@ def _check_may_be_left_out(line: bytes) -> None:
     try:
         header = _decode_reply_header(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadMessage(_NOT_THE_PROTOCOL) from error
+        raise BadMessage(NOT_THE_PROTOCOL) from error
     if header.re is not msgspec.UNSET:
         raise BadMessage("the node sent an answer that this client does not understand")
 

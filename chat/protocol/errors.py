@@ -10,6 +10,7 @@ class ErrorCode(enum.StrEnum):
 
     BAD_FRAME = "bad_frame"
     TOO_LONG = "too_long"
+    WRONG_PROTOCOL = "wrong_protocol"
     BAD_MESSAGE = "bad_message"
     UNKNOWN_TYPE = "unknown_type"
     NOT_LOGGED_IN = "not_logged_in"
@@ -53,6 +54,14 @@ ERRORS: Final[dict[ErrorCode, ErrorInfo]] = {
     ),
     ErrorCode.TOO_LONG: ErrorInfo(
         "That line is longer than this connection may send; shorten it and connect again.",
+        retry=False,
+        closes=True,
+    ),
+    ErrorCode.WRONG_PROTOCOL: ErrorInfo(
+        (
+            "This port speaks the chat protocol, one JSON object a line, and neither HTTP nor"
+            " TLS; connect with a chat client."
+        ),
         retry=False,
         closes=True,
     ),

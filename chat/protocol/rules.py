@@ -109,45 +109,47 @@ class Input(enum.IntEnum):
     """The type is none of the requests."""
     TOO_LONG = 25
     """A line is over the limit."""
-    IDENTIFIED = 26
+    WRONG_PROTOCOL = 26
+    """A line begins as HTTP or TLS does."""
+    IDENTIFIED = 27
     """The user is authenticated and the roster is read."""
-    UNIDENTIFIED = 27
+    UNIDENTIFIED = 28
     """The connection is no device: after register, a refused login or resume, or logout."""
-    ANSWER = 28
+    ANSWER = 29
     """The store has answered a request that is under way."""
-    ANSWER_UNKNOWN = 29
+    ANSWER_UNKNOWN = 30
     """The commit's reply was lost, so it is not known whether the request was carried out."""
-    ENTRY = 30
+    ENTRY = 31
     """The connection is to get the entries of a conversation."""
-    NEWS = 31
+    NEWS = 32
     """Friends, groups, presence or receipts of the user changed."""
-    WRITE_FULL = 32
+    WRITE_FULL = 33
     """The outbound buffer is over its limit."""
-    WRITE_DRAINED = 33
+    WRITE_DRAINED = 34
     """The outbound buffer got smaller."""
-    LOGIN_TIMEOUT = 34
+    LOGIN_TIMEOUT = 35
     """No user logged in for login_ms."""
-    LINE_TIMEOUT = 35
+    LINE_TIMEOUT = 36
     """A started line was not finished for line_ms."""
-    SILENCE = 36
+    SILENCE = 37
     """Nothing was heard for ping_ms."""
-    DEAD_TIMEOUT = 37
+    DEAD_TIMEOUT = 38
     """Nothing was heard for dead_ms."""
-    STALL_TIMEOUT = 38
+    STALL_TIMEOUT = 39
     """The outbound buffer made no progress for stall_ms."""
-    FINISH_TIMEOUT = 39
+    FINISH_TIMEOUT = 40
     """The peer ended its input, and its requests were not answered within finish_ms."""
-    NOT_ADMITTED = 40
+    NOT_ADMITTED = 41
     """The address or the node has too many connections, and this one is not logged in."""
-    REPLACED = 41
+    REPLACED = 42
     """The user or the device has too many connections, and this one was silent longest."""
-    END_OF_INPUT = 42
+    END_OF_INPUT = 43
     """The peer has shut its side of the connection down; its requests are still answered."""
-    DRAIN = 43
+    DRAIN = 44
     """The node is about to stop."""
-    FINISHED = 44
+    FINISHED = 45
     """No further request will be taken, after drain or end_of_input, and none is under way."""
-    CONNECTION_LOST = 45
+    CONNECTION_LOST = 46
     """The connection is gone."""
 
 
@@ -188,6 +190,7 @@ _CLOSE_BUSY: Final = Rule(Verdict.CLOSE, State.CLOSING, ErrorCode.BUSY)
 _CLOSE_REPLACED: Final = Rule(Verdict.CLOSE, State.CLOSING, ErrorCode.REPLACED)
 _CLOSE_TOO_LONG: Final = Rule(Verdict.CLOSE, State.CLOSING, ErrorCode.TOO_LONG)
 _CLOSE_TOO_SLOW: Final = Rule(Verdict.CLOSE, State.CLOSING, ErrorCode.TOO_SLOW)
+_CLOSE_WRONG_PROTOCOL: Final = Rule(Verdict.CLOSE, State.CLOSING, ErrorCode.WRONG_PROTOCOL)
 _ERROR_ALREADY_LOGGED_IN: Final = Rule(Verdict.ERROR, None, ErrorCode.ALREADY_LOGGED_IN)
 _ERROR_BAD_FRAME: Final = Rule(Verdict.ERROR, None, ErrorCode.BAD_FRAME)
 _ERROR_BAD_MESSAGE: Final = Rule(Verdict.ERROR, None, ErrorCode.BAD_MESSAGE)
@@ -225,6 +228,7 @@ _CELLS: Final = (
     (_ERROR_BAD_MESSAGE, _HOLD, _ERROR_BAD_MESSAGE, _IGNORE),  # BAD_MESSAGE
     (_ERROR_UNKNOWN_TYPE, _HOLD, _ERROR_UNKNOWN_TYPE, _IGNORE),  # UNKNOWN_TYPE
     (_CLOSE_TOO_LONG, _HOLD, _CLOSE_TOO_LONG, _IGNORE),  # TOO_LONG
+    (_CLOSE_WRONG_PROTOCOL, _HOLD, _CLOSE_WRONG_PROTOCOL, _IGNORE),  # WRONG_PROTOCOL
     (_NEVER, _ACCEPT_TO_READY, _NEVER, _NEVER),  # IDENTIFIED
     (_NEVER, _ACCEPT_TO_ANONYMOUS, _ACCEPT_TO_ANONYMOUS, _NEVER),  # UNIDENTIFIED
     (_NEVER, _ACCEPT, _ACCEPT, _IGNORE),  # ANSWER

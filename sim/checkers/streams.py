@@ -5,7 +5,7 @@ missing. So an entry that is sent twice or left out does not show in what the de
 shows here.
 
 - A connection gets each entry of a conversation once, in order, without a gap.
-- A request has one reply.
+- A request has one reply, and one inside of another protocol (HTTP, say) has none.
 - A connection whose buffer is full gets no entries.
 - A connection is cut off, with the loss of its buffer, only if its peer reads nothing, is silent,
   or shut its side down `finish_ms` ago.
@@ -23,7 +23,7 @@ from chat.core.ports.operations import Append
 from chat.core.state.config import NodeConfig
 from sim.checkers import Violation
 from sim.cluster.host import Host
-from sim.cluster.network import ADVERSARY, SimConnection
+from sim.cluster.network import ADVERSARY, IN_OTHER_PROTOCOL_ID, SimConnection
 
 
 class _Id(msgspec.Struct):
@@ -184,6 +184,11 @@ class Streams:
             raise Violation(
                 "a request has one reply",
                 f"{frame.type} to request {frame.re} on connection {connection} of {host.name}",
+            )
+        if frame.re == IN_OTHER_PROTOCOL_ID:
+            raise Violation(
+                "nothing inside of another protocol is carried out",
+                f"{frame.type} on connection {connection} of {host.name}",
             )
         stream.answered.add(frame.re)
         if frame.type == "logged_in":

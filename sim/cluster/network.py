@@ -20,6 +20,8 @@ from sim.cluster.world import World
 
 ADVERSARY = "stranger"
 """The name of the adversary's connections, as in stories; other names are those of devices."""
+IN_OTHER_PROTOCOL_ID = 1_000_001
+"""The id of requests that the adversary sends inside another protocol, and of no other ones."""
 READ_EVERY_MS = 50
 LINGER_MS = 10_000
 """How long a connection that the node closed may take to send its buffer."""

@@ -3,7 +3,7 @@
 from sim.mutants import Edit, Mutant
 
 AUTHENTICATION = "chat.core.requests.authentication"
-CODEC = "chat.protocol.codec"
+FRAMES = "chat.protocol.frames"
 CALLS = "chat.core.requests.calls"
 MESSAGING = "chat.core.requests.messaging"
 SCHEDULER = "chat.core.requests.scheduler"
@@ -140,7 +140,18 @@ MUTANTS = (
     Mutant(
         "frame-cut-wrong",
         "a line that comes in pieces is searched from the wrong place",
-        (Edit(CODEC, "            self._scanned -= self._start\n", ""),),
+        (Edit(FRAMES, "            self._scanned -= start\n", ""),),
+    ),
+    Mutant(
+        "http-goes-on",
+        "a line that begins as HTTP or TLS does is one more line that is no frame",
+        (
+            Edit(
+                FRAMES,
+                "    return _OTHER_PROTOCOL.match(data, start) is not None\n",
+                "    return False\n",
+            ),
+        ),
     ),
     Mutant(
         "line-limit-misread",

@@ -16,6 +16,7 @@ _LINE_INPUTS: Final = {
     Input.BAD_MESSAGE,
     Input.UNKNOWN_TYPE,
     Input.TOO_LONG,
+    Input.WRONG_PROTOCOL,
 }
 REACHABLE: Final = frozenset(
     (state, input)

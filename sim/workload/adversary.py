@@ -13,7 +13,7 @@ from collections.abc import Callable
 from chat.core.ports import operations as op
 from sim.cluster.cluster import CONFIG, Cluster
 from sim.cluster.host import Host
-from sim.cluster.network import ADVERSARY, SimConnection
+from sim.cluster.network import ADVERSARY, IN_OTHER_PROTOCOL_ID, SimConnection
 
 NAMES = ("mallory", "oscar")
 UNKNOWN_ID = 999_999
@@ -60,6 +60,12 @@ def line(request: dict[str, object], id: int = 1) -> bytes:
     return json.dumps({**request, "id": id}).encode() + b"\n"
 
 
+OTHER_PROTOCOLS = [
+    b"POST / HTTP/1.1\r\nHost: node\r\nContent-Type: text/plain\r\n\r\n",
+    b"\r\nGET /" + b"x" * CONFIG.line_bytes + b" HTTP/1.1\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\n",
+]
 FLOOD = b"hello\n" * (CONFIG.write_buffer_bytes // 120)
 """Lines whose error replies together are more than an outbound buffer holds."""
 
@@ -81,6 +87,7 @@ class Adversary:
             self._write_while_authenticating,
             self._write_when_logged_in,
             self._write_while_closing,
+            self._speak_another_protocol,
             self._be_silent,
             self._stop_within_a_line,
             self._not_read,
@@ -193,6 +200,16 @@ class Adversary:
             for delay_ms in range(4):
                 self._later(conn, self._all_lines() + LONG, delay_ms)
             self._world.later(self._rng.randint(500, 12_000), conn.down.resume)
+
+    def _speak_another_protocol(self) -> None:
+        """Sends what a browser does for a web page that puts requests into the body."""
+        if opened := self._connect():
+            conn = opened[0]
+            if self._rng.random() < 0.6:
+                conn.up.write(self._login())
+            head = self._rng.choice(OTHER_PROTOCOLS)
+            body = line({"type": "ping"}, IN_OTHER_PROTOCOL_ID) + self._login()
+            self._later(conn, head + body, self._rng.choice((0, 300)))
 
     def _be_silent(self) -> None:
         if (opened := self._connect()) and self._rng.random() < 0.5:

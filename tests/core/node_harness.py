@@ -298,7 +298,7 @@ def check_tables(node: Node) -> None:
             assert not session.admitted
             continue
         waits, frames = session.waiting, session.frames
-        assert session.draining or waits or b"\n" not in frames.buffer[frames._start :]
+        assert session.draining or waits or b"\n" not in frames.unread
         assert (
             session.under_way
             or not waits

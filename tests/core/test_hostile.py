@@ -84,3 +84,37 @@ def test_what_comes_after_a_drain_is_not_kept(harness: NodeHarness) -> None:
     assert session.frames.buffered_bytes == 0
     harness.answer_held()
     assert ann.closed
+
+
+HTTP = b"POST / HTTP/1.1\r\nHost: 127.0.0.1:6000\r\nContent-Type: text/plain\r\n\r\n"
+
+
+@pytest.mark.parametrize("head", [HTTP, b"\r\n\n" + HTTP, b"\x16\x03\x01\x02\x00\n"])
+@pytest.mark.parametrize("step", [1, 50, 10_000])
+@pytest.mark.parametrize("first", ["nothing", "login", "a whole login"])
+def test_nothing_inside_of_another_protocol_is_carried_out(
+    harness: NodeHarness, first: str, step: int, head: bytes
+) -> None:
+    """A web page can have a browser send requests in the body of a request of its own."""
+    peer = harness.login("ann") if first == "a whole login" else harness.connect()
+    if first == "login":
+        peer.ask("login", user="ann", password="secret-ann")
+    before = len(peer.got)
+    body = b'{"type":"register","id":7,"name":"web","password":"correct horse"}\n' + ping(8)
+    data = head + body
+    for start in range(0, len(data), step):
+        peer.write(data[start : start + step])
+    harness.run()
+    assert peer.closed
+    assert not [line for line in peer.got if line.get("re") in (7, 8)]
+    codes = [line["code"] for line in peer.got[before:] if line["type"] == "error"]
+    assert codes == ["wrong_protocol"]
+    harness.register("web")
+
+
+def test_a_browser_is_told_before_its_first_line_ends(harness: NodeHarness) -> None:
+    peer = harness.connect()
+    peer.write(b"GET /" + b"x" * 100_000)
+    harness.run()
+    assert peer.closed
+    assert peer.got[-1]["code"] == "wrong_protocol"

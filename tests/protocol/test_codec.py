@@ -13,7 +13,6 @@ from chat.core.delivery.entry_json import encode_entry
 from chat.core.ports.operations import LogEntry
 from chat.protocol.codec import (
     BadMessage,
-    FrameSplitter,
     Problem,
     decode_request,
     decode_server_message,
@@ -22,6 +21,7 @@ from chat.protocol.codec import (
     encode_sent,
 )
 from chat.protocol.errors import ErrorCode
+from chat.protocol.frames import FrameSplitter
 from chat.protocol.messages import (
     ChatRequest,
     EntryKind,
@@ -33,6 +33,7 @@ from chat.protocol.messages import (
 )
 
 LIMIT = 64
+WRONG_PROTOCOL = decode_request(b"GET / HTTP/1.1")
 
 
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -47,7 +48,12 @@ def taken(splitter: FrameSplitter) -> list[bytes]:
     return lines
 
 
-line_bytes = st.binary(max_size=LIMIT).map(lambda line: line.replace(b"\n", b" "))
+line_bytes = (
+    st.binary(max_size=LIMIT)
+    .map(lambda line: line.replace(b"\n", b" "))
+    .filter(lambda line: decode_request(line) != WRONG_PROTOCOL)
+)
+BLANK = (b"", b"\r")
 
 
 @given(st.lists(line_bytes), line_bytes, st.lists(st.integers(0, 10_000)), st.booleans())
@@ -61,9 +67,9 @@ def test_lines_survive_any_cut(
         if eager:
             got += taken(splitter)
     got += taken(splitter)
-    assert got == [line for line in lines if line]
+    assert got == [line for line in lines if line not in BLANK]
     assert splitter.buffered_bytes == len(rest)
-    assert not splitter.too_long
+    assert splitter.refused is None
 
 
 @given(st.lists(line_bytes), st.integers(LIMIT + 1, 3 * LIMIT), st.booleans(), st.integers(1, 70))
@@ -76,8 +82,8 @@ def test_a_line_over_the_limit_is_told_at_any_cut(
     for start in range(0, len(data), step):
         splitter.feed(data[start : start + step])
         got += taken(splitter)
-    assert got == [line for line in lines if line]
-    assert splitter.too_long
+    assert got == [line for line in lines if line not in BLANK]
+    assert splitter.refused is ErrorCode.TOO_LONG
     assert splitter.buffered_bytes == 0
 
 
@@ -304,3 +310,56 @@ def test_a_line_of_one_token_repeated_takes_no_quadratic_work(start: bytes, toke
     problem = decode_request(start + token * (65_536 // len(token)))
     assert isinstance(problem, Problem)
     assert problem.code is ErrorCode.BAD_FRAME
+
+
+# ------------------------------------------------------------------------ other protocols
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+OTHER_PROTOCOLS = [
+    *[f"{method} / HTTP/1.1".encode() for method in METHODS],
+    b"PRI * HTTP/2.0",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+]
+
+
+def outcome(data: bytes, step: int, limit_bytes: int = 4_096) -> tuple[list[bytes], object]:
+    """The lines before the first line that is refused, and the code of that line."""
+    splitter = FrameSplitter()
+    lines: list[bytes] = []
+    for start in range(0, len(data), step):
+        splitter.feed(data[start : start + step])
+        while (line := splitter.take(limit_bytes)) is not None:
+            problem = decode_request(line)
+            if isinstance(problem, Problem):
+                return lines, problem.code
+            lines.append(line)
+    return lines, splitter.refused
+
+
+@pytest.mark.parametrize("start", OTHER_PROTOCOLS, ids=repr)
+@pytest.mark.parametrize("before", [b"", b"\n", b"\r\n\r\n\n", b'{"type":"ping","id":1}\r\n\n'])
+@pytest.mark.parametrize("rest", [b"", b"\r\n", b"x" * 9_000, b"x" * 9_000 + b"\n"], ids=len)
+@pytest.mark.parametrize("step", [1, 7, 100_000])
+def test_another_protocol_is_told_at_any_cut(
+    start: bytes, before: bytes, rest: bytes, step: int
+) -> None:
+    lines, code = outcome(before + start + rest, step)
+    assert lines == ([b'{"type":"ping","id":1}\r'] if b"{" in before else [])
+    assert code is ErrorCode.WRONG_PROTOCOL
+
+
+@pytest.mark.parametrize(
+    "line", [b"GETTING", b"GET", b"get / HTTP/1.1", b"PRI ", b'"GET "', b"\x16", b" GET / HTTP/1.1"]
+)
+def test_what_only_resembles_another_protocol_is_no_frame(line: bytes) -> None:
+    assert outcome(line + b"\n", 1) == ([], ErrorCode.BAD_FRAME)
+
+
+def test_blank_lines_of_telnet_are_passed_over() -> None:
+    data = b'\r\n\r\n{"type":"ping","id":1}\r\n\r\n\n{"type":"ping","id":2}\r\n\r'
+    for step in (1, 2, 3, len(data)):
+        lines, code = outcome(data, step)
+        assert (lines, code) == (
+            [b'{"type":"ping","id":1}\r', b'{"type":"ping","id":2}\r'],
+            None,
+        )

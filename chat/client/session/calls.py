@@ -14,11 +14,13 @@ from chat.client.session.outbox import PendingSend
 from chat.client.session.ports.requests import QueuedReply
 from chat.client.session.request_queue import PendingRequest
 from chat.protocol.codec import (
+    NOT_THE_PROTOCOL,
     BadMessage,
-    FrameSplitter,
     decode_server_message,
     encode_request,
 )
+from chat.protocol.errors import ErrorCode
+from chat.protocol.frames import FrameSplitter
 from chat.protocol.messages import (
     LoggedInReply,
     PongReply,
@@ -97,8 +99,10 @@ class Calls:
             message = decode_server_message(line)
             if message is not None:
                 yield message
-        if frames.too_long:
+        if frames.refused is ErrorCode.TOO_LONG:
             raise BadMessage("the node sent a line that is too long")
+        if frames.refused is not None:
+            raise BadMessage(NOT_THE_PROTOCOL)
 
     def answered(self, re: int, now_ms: int) -> Call | None:
         """The request that this reply belongs to; None if none waits for it."""

@@ -105,7 +105,7 @@ class Pipe:
 def _lines_of(source: int) -> Iterator[bytes]:
     """The lines of a file descriptor, the last one also without a newline. The descriptor is read
     directly and not by sys.stdin, whose lock a waiting thread would hold when the program ends."""
-    rest = b""
+    unfinished: list[bytes] = []
     while True:
         try:
             data = os.read(source, 65_536)
@@ -113,9 +113,13 @@ def _lines_of(source: int) -> Iterator[bytes]:
             data = b""
         if not data:
             break
-        *lines, rest = (rest + data).split(b"\n")
-        yield from lines
-    if rest:
+        first, *lines = data.split(b"\n")
+        unfinished.append(first)
+        if lines:
+            yield b"".join(unfinished)
+            unfinished = [lines.pop()]
+            yield from lines
+    if rest := b"".join(unfinished):
         yield rest
 
 

@@ -53,13 +53,13 @@ _PROBLEM_INPUT: Final = {
     ErrorCode.BAD_MESSAGE: Input.BAD_MESSAGE,
     ErrorCode.UNKNOWN_TYPE: Input.UNKNOWN_TYPE,
     ErrorCode.TOO_LONG: Input.TOO_LONG,
+    ErrorCode.WRONG_PROTOCOL: Input.WRONG_PROTOCOL,
 }
 # Members of enumerations are looked up slowly, so those of the hot path are constants.
 _CLOSING: Final = State.CLOSING
 _READY: Final = State.READY
 _ACCEPT: Final = Verdict.ACCEPT
 _BYTES: Final = Input.BYTES
-_TOO_LONG: Final = Problem(ErrorCode.TOO_LONG, None, "")
 
 
 class Scheduler:
@@ -182,8 +182,8 @@ class Scheduler:
                         self._pace_lines(session, full_at_ms - self._burst_ms)
                         has_to_wait = True
                     request = decode_request(line)
-                elif session.frames.too_long:
-                    request = _TOO_LONG
+                elif session.frames.refused is not None:
+                    request = Problem(session.frames.refused, None, "")
                 else:
                     if session.finishing:
                         self._finish(session)

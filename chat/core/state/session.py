@@ -40,7 +40,8 @@ from typing import TypeAlias
 
 from chat.core.state.conversation import Conversation
 from chat.core.state.user import LocalUser
-from chat.protocol.codec import FrameSplitter, Problem
+from chat.protocol.codec import Problem
+from chat.protocol.frames import FrameSplitter
 from chat.protocol.messages import Request
 from chat.protocol.rules import RULES, Input, Rule, State, Verdict
 

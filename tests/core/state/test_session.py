@@ -126,6 +126,7 @@ INTERNAL: dict[Input, Callable[[SessionHarness], None]] = {
     Input.BAD_MESSAGE: lambda s: s.line({"type": "chat", "id": 5}),
     Input.UNKNOWN_TYPE: lambda s: s.line({"type": "dance", "id": 5}),
     Input.TOO_LONG: lambda s: s.feed(BytesReceived(CONNECTION, b"x" * (CONFIG.line_bytes + 1))),
+    Input.WRONG_PROTOCOL: lambda s: s.feed(BytesReceived(CONNECTION, b"POST / HTTP/1.1\r\n")),
     Input.WRITE_FULL: lambda s: s.feed(WriteBufferFull(CONNECTION)),
     Input.WRITE_DRAINED: lambda s: s.feed(WriteBufferDrained(CONNECTION, 0)),
     Input.LOGIN_TIMEOUT: lambda s: s.after(CONFIG.login_ms),
