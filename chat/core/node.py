@@ -237,6 +237,7 @@ class Node:
         if session is not None:
             session.step(Input.CONNECTION_LOST, self._context.now_ms)
             self._take_out(session)
+            self._admission.lost(session)
 
     def _take_out_closed(self) -> None:
         context = self._context

@@ -1,15 +1,17 @@
 """The password hasher: password hashes and session tokens, on threads of its own.
 
 The core may neither burn CPU nor draw random numbers, so it asks for both here. Passwords are
-hashed with argon2id: 19 MiB, two passes, one lane (the OWASP password storage recommendation), on
-as many threads as there are cores. The queue is bounded; an operation that finds it full is refused
-with `busy`. For a user that does not exist a dummy hash is checked, so that the refusal takes as
-long.
+hashed with argon2id: 19 MiB, two passes, one lane (the OWASP password storage recommendation). A
+hash takes a core for some 20 ms, and so the threads have a lower priority than the others of the
+node. The queue is bounded; an operation that finds it full is refused with `busy`. For a user that
+does not exist a dummy hash is checked, so that the refusal takes as long.
 """
 
+import contextlib
 import logging
 import os
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +36,17 @@ _BUSY = Refused(ErrorCode.BUSY)
 _log = logging.getLogger(__name__)
 
 
+NICENESS = 10
+"""The priority of the threads (see setpriority(2))."""
+
+
+def _lower_priority() -> None:
+    """Of the calling thread; only Linux has priorities of threads."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
 class PasswordHasher:
     """`submit` never blocks. `answer` is called from the hasher's threads, or from within `submit`
     if the queue is full. At most `max_waiting` operations wait for a thread."""
@@ -43,7 +56,9 @@ class PasswordHasher:
     ) -> None:
         self._answer = answer
         threads = threads or os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="password-hasher")
+        self._pool = ThreadPoolExecutor(
+            threads, thread_name_prefix="password-hasher", initializer=_lower_priority
+        )
         self._slots = threading.Semaphore(threads + max_waiting)
         self._hasher = argon2.PasswordHasher(
             time_cost=2, memory_cost=19 * 1024, parallelism=1, type=argon2.Type.ID

@@ -30,7 +30,8 @@ SHORT_BYTES: Final = 512
 """Up to this many bytes are copied faster than a bytearray is made of them."""
 
 _BRACE: Final = ord("{")
-_BLANK_LINES: Final = re.compile(rb"(?:\r?\n)*+")
+# Of one class of bytes, since that is matched some ten times faster than a group.
+_BLANK_LINES: Final = re.compile(rb"[\r\n]*+")
 _OTHER_PROTOCOL: Final = re.compile(
     rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH) |PRI \* HTTP/|\x16\x03"
 )

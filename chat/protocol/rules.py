@@ -487,10 +487,10 @@ class DefaultLimits(NamedTuple):
     """What a user's other requests may cost at once after a pause."""
     rows_per_cost: int = 20
     """Entries, members, friends or groups in a reply that cost 1 more."""
-    lines_per_second: int = 200
-    """Lines that are read from a connection each second on average, those over 1 KiB counted as
-    several. What comes faster is read later."""
-    line_burst: int = 2000
+    lines_per_second: int = 100
+    """Lines that are read from a connection each second on average. Each KiB counts as a line more,
+    and each error as ten. What comes faster is read later."""
+    line_burst: int = 400
     """Lines that are read from a connection at once after a pause."""
     registrations_per_minute: int = 60
     """Accounts that may be registered from one address each minute. An address is one of IPv4, or

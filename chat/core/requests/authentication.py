@@ -104,7 +104,7 @@ class Authentication:
                 session.failures += 1
                 budgets.failed_logins.take(attempt, call.now_ms)
                 raise Refusal(ErrorCode.BAD_CREDENTIALS)
-            self._take(budgets.requests, account.user.id, COST[LoginRequest])
+            self._take_place(account.user.id, COST[LoginRequest])
             yield from self._subscribe(call, account.user.id)
             opened = OpenDevice(account.user.id, token_sha256(checked.token), call.now_ms)
             roster = (yield from call.ask(opened)).roster
@@ -120,7 +120,7 @@ class Authentication:
                 session.failures += 1
                 budgets.failed_resumes.charge(session.address, call.now_ms, 1)
             device = succeeded(device)
-            self._take(budgets.requests, device.user, COST[ResumeRequest])
+            self._take_place(device.user, COST[ResumeRequest])
             yield from self._subscribe(call, device.user)
             roster = (yield from call.ask(ReadRoster(device.user))).roster
             user = yield from self._find_states(call, roster)
@@ -159,6 +159,12 @@ class Authentication:
         """As `_check`, and takes it."""
         self._check(budget, key, cost)
         budget.take(key, self._context.now_ms, cost)
+
+    def _take_place(self, user_id: int, cost: int) -> None:
+        """Raises Refusal if the user has used up the budget, or the node is full."""
+        self._take(self._context.budgets.requests, user_id, cost)
+        if not self._admission.has_place(user_id):
+            raise Refusal(ErrorCode.BUSY)
 
     def _subscribe(self, call: Call, user_id: int) -> Steps:
         """From here on no change of the user's roster is missed."""

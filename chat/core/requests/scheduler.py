@@ -12,14 +12,15 @@ How much is taken in one event is limited by a *quantum* of `request_quantum` re
 connections together; a long line counts as several. A connection that has more to ask when the
 quantum is used up is *deferred*. Deferred connections get a quantum of their own in an event of its
 own, as soon as the driver has handled what else has happened, and after that another one; they are
-served in the order in which they were deferred. So a peer that sends a hundred thousand lines at
-once has them all answered, and other connections wait for one quantum of each that has just sent
-something, and one of all that are deferred. (Deficit round robin, Shreedhar and Varghese 1995, with
-one common deficit.)
+served in the order in which they were deferred. So a peer that sends many lines at once has them
+all answered, and other connections wait for one quantum of each that has just sent something, and
+one of all that are deferred. (Deficit round robin, Shreedhar and Varghese 1995, with one common
+deficit.)
 
-A connection may send `lines_per_second` lines, and `line_burst` of them after a pause. A line over
-that waits, and with it all that follows: the connection is *paced*, not refused. (The budget is a
-token bucket as in state/rate_limiter.py, kept in the session.) What a request costs its user is
+A connection may send `lines_per_second` lines, and `line_burst` of them after a pause; each 1,024
+bytes count as one more, and so does an error, as ten. A line over that waits, and with it all that
+follows: the connection is *paced*, not refused, and is not read from. (The budget is a token bucket
+as in state/rate_limiter.py, kept in the session.) What a request costs its user is
 taken from the user's budget when the request is taken; over it the answer is `rate_limited`.
 
 Invariants: a deferred connection has a request that waits; as long as a connection is deferred, the
@@ -46,7 +47,9 @@ from chat.protocol.rules import REQUEST_INPUT, RULES, Input, Rule, State, Verdic
 REQUEST_BYTES: Final = 256
 """This many bytes of a line cost as much of a quantum as a request does."""
 LINE_BYTES: Final = 1024
-"""A line costs one line more of its connection's budget for each of these."""
+"""This many bytes cost a connection as much of its budget as a line does."""
+ERROR_LINES: Final = 10
+"""An error costs a connection this many lines of its budget."""
 
 _PROBLEM_INPUT: Final = {
     ErrorCode.BAD_FRAME: Input.BAD_FRAME,
@@ -127,6 +130,9 @@ class Scheduler:
         session.heard_at_ms = self._context.now_ms
         if not session.draining:  # No more requests are taken, so none are kept.
             session.frames.feed(event.data)
+            size = len(event.data)
+            if size >= LINE_BYTES:
+                self._spend(session, size // LINE_BYTES)
         self.take_all(session)
 
     def end_of_input(self, event: EndOfInput) -> None:
@@ -171,16 +177,14 @@ class Scheduler:
                 line = session.frames.take(self._line_bytes[session.state])
                 if line is not None:
                     session.line_since_ms = None
-                    size = len(line)
-                    left -= size // REQUEST_BYTES
+                    left -= len(line) // REQUEST_BYTES
                     full_at_ms = session.lines_full_at_ms
                     if full_at_ms < now_ms:
                         full_at_ms = now_ms
-                    full_at_ms += (1 + size // LINE_BYTES) * self._line_ms
+                    full_at_ms += self._line_ms
                     session.lines_full_at_ms = full_at_ms
                     if full_at_ms - now_ms > self._burst_ms:
-                        self._pace_lines(session, full_at_ms - self._burst_ms)
-                        has_to_wait = True
+                        self._pace_lines(session)
                     request = decode_request(line)
                 elif session.frames.refused is not None:
                     request = Problem(session.frames.refused, None, "")
@@ -188,6 +192,7 @@ class Scheduler:
                     if session.finishing:
                         self._finish(session)
                     break
+            has_to_wait = has_to_wait or session.paced
             if left <= 0:
                 self._deferred[session.connection] = None
                 has_to_wait = True
@@ -204,17 +209,28 @@ class Scheduler:
             self.pace(session)
             self._timers.arm(session)
 
-    def _pace_lines(self, session: Session, until_ms: float) -> None:
-        """The connection's next request is not taken before that time."""
-        session.paced = True
-        end = partial(self._end_pacing, session.connection)
-        self._context.deadlines.set(ceil(until_ms), end)
+    def _spend(self, session: Session, lines: int) -> None:
+        """Charges the connection's budget for what is there already."""
+        now_ms = self._context.now_ms
+        session.lines_full_at_ms = max(session.lines_full_at_ms, now_ms) + lines * self._line_ms
+        if session.lines_full_at_ms - now_ms > self._burst_ms:
+            self._pace_lines(session)
+
+    def _pace_lines(self, session: Session) -> None:
+        """The connection's next request is taken when its budget has a line again."""
+        if not session.paced:
+            session.paced = True
+            end = partial(self._end_pacing, session.connection)
+            self._context.deadlines.set(ceil(session.lines_full_at_ms - self._burst_ms), end)
 
     def _end_pacing(self, connection: int) -> None:
         session = self._context.sessions.get(connection)
         if session is not None:
             session.paced = False
-            self._context.runnable[connection] = None
+            if session.lines_full_at_ms - self._context.now_ms > self._burst_ms:
+                self._pace_lines(session)  # More was charged meanwhile.
+            else:
+                self._context.runnable[connection] = None
 
     def _finish(self, session: Session) -> None:
         """No request will be taken any more."""
@@ -251,6 +267,7 @@ class Scheduler:
 
     def _refuse_over_budget(self, session: Session, request: DecodedLine, cost: int) -> None:
         assert session.user is not None and not isinstance(request, Problem)
+        self._spend(session, ERROR_LINES)
         wait_ms = self._budget.wait_ms(session.user.id, self._context.now_ms, cost)
         self._context.reply_error(session, ErrorCode.RATE_LIMITED, request.id, wait_ms=wait_ms)
 
@@ -269,6 +286,7 @@ class Scheduler:
             return True
         assert rule.code is not None
         session.under_way += 1
+        self._spend(session, ERROR_LINES)
         if isinstance(request, Problem):
             self._context.reply_error(session, rule.code, request.re, request.message)
         else:
@@ -289,7 +307,7 @@ class Scheduler:
     def pace(self, session: Session) -> None:
         """Reads from the peer only while there is room for what it sends."""
         room = session.frames.buffered_bytes <= self._context.config.line_bytes
-        pause = session.full or (session.waiting is not None and not room)
+        pause = session.full or session.paced or (session.waiting is not None and not room)
         if pause != session.reading_paused:
             session.reading_paused = pause
             session.heard_at_ms = self._context.now_ms

@@ -16,7 +16,7 @@ class NodeConfig(Struct, frozen=True, gc=False):
     in_flight: Annotated[int, Meta(description="sends of a connection under way at once")] = 64
     request_quantum: Annotated[
         int, Meta(description="requests taken in one event before other connections are served")
-    ] = 128
+    ] = 16
     sends_per_second: Annotated[int, Meta(description="sends of a user over time")] = 20
     send_burst: Annotated[int, Meta(description="sends of a user at once after a pause")] = 40
     cost_per_second: Annotated[
@@ -28,9 +28,9 @@ class NodeConfig(Struct, frozen=True, gc=False):
     rows_per_cost: Annotated[int, Meta(description="rows in a reply that cost 1 more")] = 20
     lines_per_second: Annotated[
         int, Meta(description="lines of a connection over time; what comes faster is read later")
-    ] = 200
+    ] = 100
     line_burst: Annotated[int, Meta(description="lines of a connection at once after a pause")] = (
-        2_000
+        400
     )
     registrations_per_minute: Annotated[
         int, Meta(description="accounts that an address may register over time")

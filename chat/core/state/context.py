@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from chat.core.ports.bus_messages import AnyBusMessage
-from chat.core.ports.effects import AnyEffect, Close, Publish, Query, Send
+from chat.core.ports.effects import AnyEffect, Close, PauseReading, Publish, Query, Send
 from chat.core.ports.operations import AnyOutcome, Failure, Operation, Outcome, Refused
 from chat.core.state.budgets import Budgets
 from chat.core.state.config import NodeConfig
@@ -178,14 +178,26 @@ class Context:
         """An error as the reply to a request under way."""
         self.reply(session, error_frame(code, re, message, wait_ms))
 
-    def close(self, session: Session, why: Input, *, abort: bool = False) -> None:
-        """Ends a connection, with the error that the table names for the reason, if any."""
+    def close(
+        self, session: Session, why: Input, *, abort: bool = False, after_ms: int = 0
+    ) -> None:
+        """Ends a connection, with the error that the table names for the reason, if any. It is
+        closed after `after_ms`, or when its peer closes it."""
         rule = session.step(why, self.now_ms)
         assert rule.verdict is Verdict.CLOSE, f"{why.name} does not close {session.connection}"
         if rule.code is not None:
             self.effects.append(Send(session.connection, error_frame(rule.code, None)))
-        self.effects.append(Close(session.connection, abort))
+        if after_ms:
+            if not session.reading_paused:
+                self.effects.append(PauseReading(session.connection))
+            self.deadlines.set(self.now_ms + after_ms, partial(self._close_late, session))
+        else:
+            self.effects.append(Close(session.connection, abort))
         self.closed.append(session)
+
+    def _close_late(self, session: Session) -> None:
+        if session.connection in self.sessions:
+            self.effects.append(Close(session.connection))
 
 
 def error_frame(

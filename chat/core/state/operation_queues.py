@@ -54,7 +54,7 @@ from chat.core.state.session import Session
 APPENDS_UNDER_WAY: Final = 512
 WRITES_UNDER_WAY: Final = 2
 READS_UNDER_WAY: Final = 64
-HISTORY_UNDER_WAY: Final = 2
+HISTORY_UNDER_WAY: Final = 1
 ACCOUNTS_UNDER_WAY: Final = 8
 
 _READS: Final = (ReadRoster, ReadProfile, ReadHeads, ReadMembers, FindDevice)

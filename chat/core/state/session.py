@@ -71,6 +71,7 @@ class Session:
         "input_ended_at_ms",
         "line_since_ms",
         "lines_full_at_ms",
+        "lingers",
         "paced",
         "pinged_at_ms",
         "progress_at_ms",
@@ -151,6 +152,8 @@ class Session:
         # upkeep/admission
         self.admitted = False
         """It counts as a connection of its address."""
+        self.lingers = False
+        """It was refused, and is to be closed a little later."""
 
     @property
     def pinged(self) -> bool:

@@ -9,12 +9,17 @@ of one of IPv6, which is the least that one customer of a provider has (RFC 6177
 
 Where a new connection finds no room, one that is not logged in makes room for it: one that a login
 has failed on, or that has had `GRACE_MS` and is still not logged in. So connections that only
-stand there do not keep others out. If there is none, the new one is refused with `busy`.
+stand there do not keep others out. Where the node is full, an address that has more connections
+which are not logged in than the new one's address makes room, too. If there is none, the new one is
+refused with `busy`. It is closed `LINGER_MS` later, unless its peer closes it: one that connects
+again and again would cost more than one that waits.
 
 Two more limits stand after login: connections of one user, and of one device. There the newest has
 its place, and the one that was silent longest is closed with `replaced`: most likely its peer is
-gone. No address may have more than three in four of the node's connections, and no user more than
-one in four, so that with few files to open one of them cannot take them all.
+gone. One place in eight of the node is kept for connections that are not logged in; when all others
+are taken, the user with the most connections makes room, or else the login is refused with `busy`.
+No address may have more than three in four of the node's connections, and no user more than one in
+four. So with few files to open neither of them can take them all.
 
 Invariant: `_by_address` has the connections that are not closed, and those of them that are not
 logged in, in the order in which they were last not logged in.
@@ -35,6 +40,8 @@ GRACE_MS: Final = 1_000
 """A connection is not closed to make room before it has had this long to log in."""
 CANDIDATES: Final = 32
 """Most connections that are looked at for one that may be closed."""
+LINGER_MS: Final = 1_000
+"""How long a connection that was refused stays open."""
 
 
 class _Address(Struct):
@@ -53,6 +60,12 @@ class Admission:
         self._unauthenticated: dict[int, None] = {}
         """Of all addresses, in the order in which they were last not logged in."""
         config = context.config
+        self._places = config.connections - config.connections // 8
+        """How many connections may be logged in."""
+        self._admitted = 0
+        """Connections that are not closed."""
+        self._lingering = 0
+        """Connections that were refused and are not closed."""
         self._per_address = min(config.connections_per_address, max(1, config.connections * 3 // 4))
         self._per_user = min(config.connections_per_user, max(1, config.connections // 4))
 
@@ -67,24 +80,52 @@ class Admission:
         config = self._context.config
         address = self._by_address.setdefault(session.address, _Address())
         address.connections += 1
+        self._admitted += 1
         session.admitted = True
         self.unauthenticated(session)
-        crowded = (
+        if (
             len(address.unauthenticated) > config.unauthenticated_per_address
             or address.connections > self._per_address
-        )
-        if crowded:
-            self._make_room(session, address.unauthenticated)
-        elif len(self._context.sessions) > config.connections:
-            self._make_room(session, self._unauthenticated)
+        ):
+            self._refuse(self._idle_one(address.unauthenticated) or session)
+        elif self._is_full:
+            idle = self._idle_one(self._unauthenticated)
+            self._refuse(idle or self._one_of_most(address) or session)
 
-    def _make_room(self, session: Session, among: dict[int, None]) -> None:
+    @property
+    def _is_full(self) -> bool:
+        """There are more connections than the node may have, those that linger among them."""
+        return len(self._context.sessions) > self._context.config.connections
+
+    def _idle_one(self, among: dict[int, None]) -> Session | None:
+        """The connection that is to make room: one that a login failed on, or an idle one."""
         sessions, now_ms = self._context.sessions, self._context.now_ms
         oldest = [sessions[connection] for connection in islice(among, CANDIDATES)]
-        may_close = [one for one in oldest if one is not session and _may_close(one, now_ms)]
+        may_close = [one for one in oldest if _may_close(one, now_ms)]
         # `max` takes the first of several, and so the oldest.
-        victim = max(may_close, key=lambda one: one.failures, default=session)
-        self._context.close(victim, Input.NOT_ADMITTED)
+        return max(may_close, key=lambda one: one.failures, default=None)
+
+    def _one_of_most(self, than: _Address) -> Session | None:
+        """The oldest connection that is not logged in of the address with the most of them, if it
+        has more than this address."""
+        most = max(self._by_address.values(), key=lambda one: len(one.unauthenticated))
+        if len(most.unauthenticated) <= len(than.unauthenticated):
+            return None
+        return self._context.sessions[next(iter(most.unauthenticated))]
+
+    def _refuse(self, session: Session) -> None:
+        context = self._context
+        if not self._is_full and self._lingering < context.config.connections // 16:
+            session.lingers = True
+            self._lingering += 1
+            context.close(session, Input.NOT_ADMITTED, after_ms=LINGER_MS)
+        else:
+            context.close(session, Input.NOT_ADMITTED)
+
+    def lost(self, session: Session) -> None:
+        """The connection is gone."""
+        if session.lingers:
+            self._lingering -= 1
 
     def unauthenticated(self, session: Session) -> None:
         """The connection is not logged in: it is new, or has logged out."""
@@ -104,10 +145,23 @@ class Admission:
         self.authenticated(session)
         address = self._by_address[session.address]
         address.connections -= 1
+        self._admitted -= 1
         if not address.connections:
             del self._by_address[session.address]
 
     # ------------------------------------------------------------------ after login
+
+    @property
+    def _logged_in(self) -> int:
+        return self._admitted - len(self._unauthenticated)
+
+    def has_place(self, user_id: int) -> bool:
+        """Whether a connection of the user may log in: there is a place, or will be one."""
+        if self._logged_in < self._places:
+            return True
+        user = self._context.users.get(user_id)
+        most = self._user_with_most()
+        return most is not None and len(most.sessions) > (len(user.sessions) if user else 0)
 
     def logged_in(self, session: Session, user: LocalUser) -> None:
         """A device of the user has come; if there are too many, one that is silent goes."""
@@ -118,6 +172,15 @@ class Admission:
             self._replace(of_device)
         elif len(others) >= self._per_user:
             self._replace(others)
+        elif self._logged_in > self._places:
+            most = self._user_with_most()
+            assert most is not None
+            self._replace([sessions[number] for number in most.sessions])
+
+    def _user_with_most(self) -> LocalUser | None:
+        """The user with the most connections. It looks at all users."""
+        users = self._context.users.values()
+        return max(users, key=lambda user: len(user.sessions), default=None)
 
     def _replace(self, sessions: list[Session]) -> None:
         silent_longest = min(sessions, key=lambda one: one.heard_at_ms)

@@ -17,6 +17,8 @@ from tests.core.node_harness import NodeHarness, NodeHost, Peer, ping
 CONFIG = NodeConfig()
 QUANTUM = CONFIG.request_quantum
 MANY = 4 * QUANTUM + 7
+UNPACED = 1_000_000
+"""A budget of lines that is not met."""
 requests = st.sampled_from(
     [
         b"",
@@ -31,7 +33,7 @@ requests = st.sampled_from(
 
 @pytest.fixture
 def harness() -> NodeHarness:
-    harness = NodeHarness()
+    harness = NodeHarness(line_burst=UNPACED)
     harness.register("ann", "bob")
     return harness
 
@@ -57,7 +59,7 @@ def one_turn(harness: NodeHarness) -> None:
 def test_however_much_is_asked_at_once_a_turn_is_short_and_all_is_answered(
     lines: list[bytes], step: int
 ) -> None:
-    harness = NodeHarness()
+    harness = NodeHarness(line_burst=UNPACED)
     peer = harness.connect()
     data = b"".join(line + b"\n" for line in lines)
     for start in range(0, len(data), step):
