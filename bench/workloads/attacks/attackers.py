@@ -35,10 +35,10 @@ def sources(count: int) -> list[str]:
     return [f"127.0.{1 + number // 200}.{1 + number % 200}" for number in range(count)]
 
 
-def resume(user: int, cursor: int = LOG_ENTRIES) -> bytes:
+def resume(user: int, device: int = 1, cursor: int = LOG_ENTRIES) -> bytes:
     """A request to log in; the log of LOG_GROUP is wanted from the cursor on."""
     line = b'{"type":"resume","id":1,"token":"%b","cursors":{"%d":%d}}\n'
-    return line % (token(user).encode(), LOG_GROUP, cursor)
+    return line % (token(user, device).encode(), LOG_GROUP, cursor)
 
 
 LOGGED_IN: Final = b'"type":"logged_in"'

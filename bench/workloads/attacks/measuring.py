@@ -33,11 +33,11 @@ from bench.workloads.attacks.attacker_process import LAST
 from bench.workloads.attacks.population import fill
 from bench.workloads.attacks.registry import Attack
 
-QUIET: Final = 2.0
-DURING: Final = 2.5
-AFTER: Final = 0.5
+QUIET: Final = 1.8
+DURING: Final = 2.4
+AFTER: Final = 0.4
 """Lengths of the three measurements, as factors of `Scale.seconds`."""
-WARM_UP: Final = 0.3
+WARM_UP: Final = 0.2
 SAMPLE_S: Final = 0.1
 PEAK_SAMPLES: Final = 5
 """The peak of the CPU time is the highest over this many samples in a row."""
@@ -151,7 +151,7 @@ class Sampler:
 async def measure(attack: Attack, environment: Environment, store: str) -> Row:
     """Raises MeasurementFailed, ServerFailed, TimeoutError."""
     with environment.scope():
-        url = environment.new_store(store, fill)
+        url = environment.copy_of_store(store, fill)
         node = environment.start(lambda folder: DefaultNode(folder, url, files=attack.files))
         package = __name__.rpartition(".")[0]
         port = str(node.port)

@@ -6,7 +6,7 @@ uses up a limit by registering.
 
 from typing import Final
 
-from bench.targets.fixtures import add_entries, add_friends, add_group, add_users
+from bench.targets.fixtures import add_devices, add_entries, add_friends, add_group, add_users
 from chat.storage.backends.connection import DatabaseConnection
 
 TALKERS: Final = range(1, 17)
@@ -15,6 +15,8 @@ ARRIVALS: Final = range(17, 57)
 """Legitimate users who log in or resume while others chat."""
 HEAVY_USER: Final = 101
 """The attacker with many friends and groups, owner of LARGE_GROUP and LOG_GROUP."""
+HEAVY_DEVICES: Final = 20
+"""Devices of HEAVY_USER, so that no limit on the connections of one device stops it."""
 ATTACKERS: Final = range(201, 301)
 MEMBERS: Final = range(1_001, 6_001)
 """Users without a connection; their accounts are those that a login flood tries."""
@@ -37,6 +39,7 @@ _HEAVY_GROUPS: Final = 2_000
 def fill(connection: DatabaseConnection) -> None:
     for users in (TALKERS, ARRIVALS, range(HEAVY_USER, HEAVY_USER + 1), ATTACKERS, MEMBERS):
         add_users(connection, users.start, len(users))
+    add_devices(connection, HEAVY_USER, HEAVY_DEVICES)
     add_friends(connection, [(user, user + 1) for user in TALKERS[::2]], 1)
     add_group(connection, LARGE_GROUP, [HEAVY_USER, *TALKERS, *MEMBERS])
     add_group(connection, LOG_GROUP, [HEAVY_USER, *ATTACKERS])

@@ -5,6 +5,7 @@ from functools import partial
 from itertools import count, cycle, islice
 from typing import Final, NamedTuple, TypeAlias
 
+from bench.targets.fixtures import PASSWORD
 from bench.workloads.attacks.attackers import (
     LOGGED_IN,
     Attackers,
@@ -15,6 +16,7 @@ from bench.workloads.attacks.attackers import (
 )
 from bench.workloads.attacks.population import (
     ATTACKERS,
+    HEAVY_DEVICES,
     HEAVY_USER,
     LARGE_GROUP,
     LOG_ENTRIES,
@@ -86,15 +88,22 @@ def _crafted_before_login(attackers: Attackers) -> None:
         attackers.open(Plan(source, chunks=repeat(line, times=4)))
 
 
+def _heavy_user(connections: int, cursor: int = LOG_ENTRIES) -> Iterator[tuple[str, bytes]]:
+    """Addresses and logins of HEAVY_USER for that many connections: ten addresses, all devices."""
+    devices = cycle(range(1, HEAVY_DEVICES + 1))
+    for source, device in islice(zip(cycle(sources(10)), devices, strict=False), connections):
+        yield source, resume(HEAVY_USER, device, cursor)
+
+
 def _crafted_after_login(attackers: Attackers) -> None:
-    for source, line in zip(sources(10), crafted_lines(LINE_BYTES), strict=True):
-        attackers.open(Plan(source, resume(HEAVY_USER), repeat(line), LOGGED_IN))
+    for login, line in zip(_heavy_user(10), crafted_lines(LINE_BYTES), strict=True):
+        attackers.open(Plan(*login, repeat(line), LOGGED_IN))
 
 
 def _blank_lines(attackers: Attackers) -> None:
-    for source in sources(5):
+    for source, login in _heavy_user(5):
         attackers.open(Plan(source, chunks=repeat(b"\n" * 65_536)))
-        attackers.open(Plan(source, resume(HEAVY_USER), repeat(b"\r\n" * 32_768), LOGGED_IN))
+        attackers.open(Plan(source, login, repeat(b"\r\n" * 32_768), LOGGED_IN))
 
 
 def _http(attackers: Attackers) -> None:
@@ -119,10 +128,14 @@ def _login_lines(first: int) -> Iterator[bytes]:
 
 
 def _log_in_from(addresses: list[str], attackers: Attackers) -> None:
+    """Half of the connections try passwords; half log in with the right one, and close again."""
+    right = b'{"type":"login","id":1,"user":%d,"password":"%b"}\n'
     for number, source in enumerate(addresses):
-        for connection in range(20):
+        for connection in range(0, 20, 2):
             first = (number * 20 + connection) * 11 % len(MEMBERS)
             attackers.open(Plan(source, chunks=_login_lines(first)))
+            login = right % (MEMBERS[first], PASSWORD.encode())
+            attackers.open(Plan(source, login, waits_for=LOGGED_IN, leaves=True))
 
 
 def _abandon_logins(attackers: Attackers) -> None:
@@ -164,21 +177,21 @@ def _pipeline(connections: int, chunks: Iterator[bytes]) -> Begin:
     """HEAVY_USER writes the chunks on many connections, from ten addresses."""
 
     def begin(attackers: Attackers) -> None:
-        for source in islice(cycle(sources(10)), connections):
-            attackers.open(Plan(source, resume(HEAVY_USER), chunks, LOGGED_IN))
+        for source, login in _heavy_user(connections):
+            attackers.open(Plan(source, login, chunks, LOGGED_IN))
 
     return begin
 
 
 def _resumes(attackers: Attackers) -> None:
-    for source in islice(cycle(sources(10)), 50):
-        attackers.open(Plan(source, resume(HEAVY_USER), waits_for=LOGGED_IN, leaves=True))
+    for source, login in _heavy_user(50):
+        attackers.open(Plan(source, login, waits_for=LOGGED_IN, leaves=True))
 
 
 def _backlogs(attackers: Attackers) -> None:
     last = b'"key":"fixture-%d"' % LOG_ENTRIES
-    for source in islice(cycle(sources(10)), 20):
-        attackers.open(Plan(source, resume(HEAVY_USER, 0), waits_for=last, leaves=True))
+    for source, login in _heavy_user(20, cursor=0):
+        attackers.open(Plan(source, login, waits_for=last, leaves=True))
 
 
 def _join_and_leave(attackers: Attackers) -> None:
@@ -221,19 +234,19 @@ def _slow_lines(attackers: Attackers) -> None:
 
 def _mute_readers(attackers: Attackers) -> None:
     chunks = _numbered(_HISTORY + _text_to(LOG_GROUP))
-    for user, source in zip(ATTACKERS[:20], cycle(sources(10)), strict=False):
-        for _ in range(10):
+    for user, source in zip(ATTACKERS[:25], cycle(sources(10)), strict=False):
+        for _ in range(8):
             attackers.open(Plan(source, resume(user), chunks, reads=False))
 
 
 def _files_of_one_address(attackers: Attackers) -> None:
-    for _ in range(10):
+    for _ in range(8):
         for user in ATTACKERS:
             attackers.open(Plan(sources(1)[0], resume(user)))
 
 
 def _files_of_many(attackers: Attackers) -> None:
-    for _ in range(10):
+    for _ in range(8):
         for user, source in zip(ATTACKERS, cycle(sources(50)), strict=False):
             attackers.open(Plan(source, resume(user)))
 
@@ -253,17 +266,17 @@ _LIST: Final = [
     Attack("http", "200 connections of 20 addresses send HTTP requests", _http),
     Attack(
         "logins-1",
-        "one address tries passwords on 20 connections",
+        "one address logs in on 20 connections, half with wrong passwords",
         partial(_log_in_from, sources(1)),
     ),
     Attack(
         "logins-20",
-        "20 addresses try passwords on 20 connections each",
+        "20 addresses log in on 20 connections each, half with wrong passwords",
         partial(_log_in_from, sources(20)),
     ),
     Attack(
         "logins-shared",
-        "the address of the legitimate users tries passwords on 20 connections",
+        "as logins-1, from the address of the legitimate users",
         partial(_log_in_from, [SHARED_SOURCE]),
         shares_address=True,
     ),
@@ -348,7 +361,7 @@ _LIST: Final = [
     Attack("slowloris", "2,000 connections of 100 addresses send a byte each 0.5 s", _slow_lines),
     Attack(
         "mute-readers",
-        "200 connections of 20 users request long histories and read nothing",
+        "200 connections of 25 users request long histories and read nothing",
         _mute_readers,
     ),
     Attack(
@@ -359,13 +372,13 @@ _LIST: Final = [
     ),
     Attack(
         "files-one-address",
-        f"1,000 connections of 100 users from one address, {FEW_FILES} file descriptors",
+        f"800 connections of 100 users from one address, {FEW_FILES} file descriptors",
         _files_of_one_address,
         files=FEW_FILES,
     ),
     Attack(
         "files-many",
-        f"1,000 connections of 100 users from 50 addresses, {FEW_FILES} file descriptors",
+        f"800 connections of 100 users from 50 addresses, {FEW_FILES} file descriptors",
         _files_of_many,
         files=FEW_FILES,
         logs_once=True,

@@ -1,6 +1,7 @@
 """The attacks: what they send, how what is noticed is counted, and one of them in miniature."""
 
 import asyncio
+import re
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from bench.__main__ import main
 from bench.load.peer import Peer
 from bench.results.attacks import DELIVERED, SENT
 from bench.results.figures import read_json
+from bench.targets.servers import ROOT, ChatNode, DefaultNode
 from bench.workloads.attacks.legitimate_process import Direction, LegitimateChat
 from bench.workloads.attacks.registry import (
     ATTACKS,
@@ -28,9 +30,13 @@ def test_crafted_lines_are_as_long_as_a_node_reads_and_no_requests(length_bytes:
         assert isinstance(decode_request(line[:-1]), Problem)
 
 
-def test_a_node_of_an_attack_has_its_default_limits(tmp_path: Path) -> None:
-    from bench.targets.servers import ChatNode, DefaultNode
+def test_the_document_describes_every_attack() -> None:
+    text = (ROOT / "docs" / "attacks.md").read_text("utf-8")
+    described = re.findall(r"^\| (\S+) \| (.*) \|$", text.partition("## Columns")[0], re.M)
+    assert described[1:] == [(attack.name, attack.does) for attack in ATTACKS.values()]
 
+
+def test_a_node_of_an_attack_has_its_default_limits(tmp_path: Path) -> None:
     assert "--send-burst" in ChatNode(tmp_path, "sqlite:x").command()
     command = DefaultNode(tmp_path, "sqlite:x", files=256).command()
     assert command[:2] == ["prlimit", "--nofile=256:256"]
