@@ -56,6 +56,8 @@ class Process(NamedTuple):
 
     cpu_percent: tuple[float, float, float]
     memory_mib: tuple[float, float, float]
+    others_percent: float
+    """CPU time that other processes had on the core of the node, before and during the attack."""
 
 
 class Row(NamedTuple):
@@ -127,11 +129,10 @@ def figure(row: Row) -> Figure:
             values[f"{when}.{what}.slowest_ms"] = logins.slowest_ms
             values |= {f"{when}.{what}.{k}": float(n) for k, n in logins.outcomes.items()}
         values |= {f"{when}.missing": float(noticed.missing), f"{when}.late_ms": noticed.late_ms}
-    for name, three in row.node._asdict().items():
-        values |= {
-            f"{when}.node.{name}": value
-            for when, value in zip(("before", "peak", "after"), three, strict=True)
-        }
+    for place, when in enumerate(("before", "peak", "after")):
+        values[f"{when}.node.cpu_percent"] = row.node.cpu_percent[place]
+        values[f"{when}.node.memory_mib"] = row.node.memory_mib[place]
+    values["others_percent"] = row.node.others_percent
     values |= {f"attackers.{k.replace(' ', '_')}": float(n) for k, n in row.attackers.items()}
     values["log_lines"] = float(row.log_lines)
     return Figure(f"attack {row.attack}", row.target, values)
@@ -187,7 +188,11 @@ def text_table(rows: Sequence[Row]) -> str:
         for line in lines
     )
     late_ms = max((row.during.late_ms for row in rows), default=0.0)
-    return f"{text}\n\nTexts were written late, p99 of an attack: at most {_ms(late_ms)} ms."
+    others = max((row.node.others_percent for row in rows), default=0.0)
+    return (
+        f"{text}\n\nNot the doing of the node: texts were written at most {_ms(late_ms)} ms late "
+        f"(p99 of an attack);\nother processes had at most {others:.0f} % of its core."
+    )
 
 
 def markdown_table(rows: Sequence[Row]) -> str:

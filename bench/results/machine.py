@@ -52,6 +52,19 @@ def memory_kib(pid: int) -> tuple[int, int]:
     return rss, pss
 
 
+def busy_s(number: int) -> float:
+    """Time that the core with this number has spent on all processes and interrupts, and that the
+    host has taken from it."""
+    (core,) = _core(number)
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, ticks[:8])
+            busy = user + nice + system + irq + softirq + steal
+            return busy / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
 def run_first() -> bool:
     """Gives this process a real-time policy, so that others on its core delay it as little as
     possible; whether the system allows it."""

@@ -26,7 +26,14 @@ import msgspec
 
 from bench.results.attacks import OK, Noticed, Process, Row
 from bench.results.comparison import Scale
-from bench.results.machine import LOAD_CORE, cpu_s, on_core, resident_kib
+from bench.results.machine import (
+    LOAD_CORE,
+    SERVER_CORE,
+    busy_s,
+    cpu_s,
+    on_core,
+    resident_kib,
+)
 from bench.targets.environment import Environment
 from bench.targets.servers import DefaultNode
 from bench.workloads.attacks.attacker_process import LAST
@@ -99,6 +106,8 @@ class Worker:
 class _Sample(NamedTuple):
     at: float
     cpu_s: float
+    busy_s: float
+    """Time that the core was busy, with the process or others."""
     rss_mib: float
 
 
@@ -120,7 +129,8 @@ class Sampler:
         """Takes a sample; its number."""
         try:
             rss_mib = resident_kib(self._pid) / 1024
-            self._samples.append(_Sample(time.perf_counter(), cpu_s(self._pid), rss_mib))
+            now, cpu = time.perf_counter(), cpu_s(self._pid)
+            self._samples.append(_Sample(now, cpu, busy_s(SERVER_CORE), rss_mib))
         except OSError:
             self.ended = True
         return len(self._samples) - 1
@@ -141,7 +151,13 @@ class Sampler:
                 max(sample.rss_mib for sample in samples[attack:]),
                 samples[last].rss_mib,
             ),
+            self._others_percent(quiet, calm),
         )
+
+    def _others_percent(self, first: int, last: int) -> float:
+        start, end = self._samples[first], self._samples[last]
+        others_s = end.busy_s - start.busy_s - (end.cpu_s - start.cpu_s)
+        return max(0.0, others_s / max(end.at - start.at, 1e-6) * 100)
 
     def _percent(self, first: int, last: int) -> float:
         start, end = self._samples[first], self._samples[last]

@@ -39,7 +39,7 @@ ROW = Row(
     "node, sqlite",
     _noticed(2.0),
     _noticed(10.0),
-    Process((5.0, 99.0, 6.0), (60.0, 80.0, 70.0)),
+    Process((5.0, 99.0, 6.0), (60.0, 80.0, 70.0), 1.0),
     {"opened": 50},
 )
 
@@ -109,5 +109,6 @@ def test_all_values_are_in_the_figure() -> None:
     assert values["quiet.login.ok"] == 3.0
     assert values["peak.node.cpu_percent"] == 99.0
     assert values["after.node.memory_mib"] == 70.0
+    assert values["others_percent"] == 1.0
     assert values["attackers.opened"] == 50.0
     assert values["met"] == 1.0
