@@ -18,7 +18,12 @@ PRONOUNS = re.compile(
     r"\b(those\s+who(se|m)?|whoever|nobody|somebody|anybody|everybody|so\s+many)\b", re.IGNORECASE
 )
 CODE = ("bench", "chat", "deploy", "sim", "spec")
-DOCUMENTS = ("spec/messages.yaml", "spec/protocol_intro.md", "docs/performance.md")
+DOCUMENTS = (
+    "spec/messages.yaml",
+    "spec/protocol_intro.md",
+    "docs/performance.md",
+    "docs/attacks.md",
+)
 
 
 def prose_of(source: str) -> Iterator[tuple[int, str]]:

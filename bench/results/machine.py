@@ -52,6 +52,40 @@ def memory_kib(pid: int) -> tuple[int, int]:
     return rss, pss
 
 
+def busy_s(number: int) -> float:
+    """Time that the core with this number has spent on all processes and interrupts, and that the
+    host has taken from it."""
+    (core,) = _core(number)
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, ticks[:8])
+            busy = user + nice + system + irq + softirq + steal
+            return busy / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+def run_first() -> bool:
+    """Gives this process a real-time policy, so that others on its core delay it as little as
+    possible; whether the system allows it."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        return False
+    return True
+
+
+def run_last() -> None:
+    """This process runs only when its core has nothing else to do."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def resident_kib(pid: int) -> int:
+    """RSS of a process. Unlike `memory_kib` it does not walk the pages, so it may be read often."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() // 1024
+
+
 def allow_files(count: int) -> None:
     """Raises the limit of open files to `count`, or to the hard limit; children inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,6 +1,7 @@
 """The environment of the workloads: a folder, running servers, prepared stores."""
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,6 +37,7 @@ class Environment:
         self.scale = scale
         self.stores = stores
         self._names = 0
+        self._filled: dict[Callable[[DatabaseConnection], None], Path] = {}
         self._all = ExitStack()
         self._scope = ExitStack()
         self._mariadb: PinnedMariaDb | None = None
@@ -87,6 +89,16 @@ class Environment:
             make_tables(connection)
             fill(connection)
         return url
+
+    def copy_of_store(self, kind: str, fill: Callable[[DatabaseConnection], None]) -> str:
+        """As `new_store`, but a SQLite store is filled once for each `fill`, and then copied."""
+        if kind != SQLITE:
+            return self.new_store(kind, fill)
+        if fill not in self._filled:
+            self._filled[fill] = Path(self.new_store(kind, fill).partition(":")[2])
+        path = self.fresh_folder() / "chat.db"
+        shutil.copy(self._filled[fill], path)
+        return f"sqlite:{path}"
 
     def open_store(self, url: str) -> DatabaseConnection:
         kind, _, path = url.partition(":")

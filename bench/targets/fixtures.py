@@ -1,7 +1,7 @@
 """Users, friends, groups and logs, inserted into a store before a node opens it.
 
 Registering over the protocol would take minutes, since hashing a password is slow by design. All
-users have the same password, and each has one device whose token is derived from the user id.
+users have the same password, and each has a device whose token is derived from the user id.
 """
 
 import hashlib
@@ -20,8 +20,9 @@ ROWS: Final = 1_000
 """Rows in one INSERT."""
 
 
-def token(user: int) -> str:
-    return hashlib.sha256(b"device of %d" % user).hexdigest()
+def token(user: int, device: int = 1) -> str:
+    name = b"device of %d" if device == 1 else b"device %d of %%d" % device
+    return hashlib.sha256(name % user).hexdigest()
 
 
 def make_tables(connection: DatabaseConnection) -> None:
@@ -41,6 +42,18 @@ def add_users(connection: DatabaseConnection, first: int, count: int) -> None:
         connection,
         "devices (token_sha256, user_id, opened_ms)",
         [(hashlib.sha256(token(n).encode()).digest(), n, NOW_MS) for n in numbers],
+    )
+
+
+def add_devices(connection: DatabaseConnection, user: int, count: int) -> None:
+    """Devices 2 … count of a user, who has the first one already."""
+    _insert(
+        connection,
+        "devices (token_sha256, user_id, opened_ms)",
+        [
+            (hashlib.sha256(token(user, device).encode()).digest(), user, NOW_MS)
+            for device in range(2, count + 1)
+        ],
     )
 
 

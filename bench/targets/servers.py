@@ -44,6 +44,7 @@ class ChatNode(Pinned):
     """A `chat-node` on a store and a bus."""
 
     program = "chat-node"
+    limits: tuple[str, ...] = NODE_FLAGS
 
     def __init__(self, folder: Path, store: str, *flags: str) -> None:
         super().__init__(folder)
@@ -53,7 +54,7 @@ class ChatNode(Pinned):
     def command(self) -> list[str]:
         return [
             *(sys.executable, "-m", "chat.cli", HOST, str(self.port)),
-            *("--store", self._store, *NODE_FLAGS, *self._flags),
+            *("--store", self._store, *self.limits, *self._flags),
         ]
 
     def launch(self) -> None:
@@ -66,6 +67,22 @@ class ChatNode(Pinned):
                 del os.environ["PYTHONPATH"]
             else:
                 os.environ["PYTHONPATH"] = before
+
+
+class DefaultNode(ChatNode):
+    """A `chat-node` with its default limits, and with at most `files` open file descriptors."""
+
+    limits = ()
+
+    def __init__(self, folder: Path, store: str, *, files: int | None = None) -> None:
+        super().__init__(folder, store)
+        self._files = files
+
+    def command(self) -> list[str]:
+        command = super().command()
+        if self._files is None:
+            return command
+        return [*("prlimit", f"--nofile={self._files}:{self._files}"), *command]
 
 
 class Relay(Pinned):
