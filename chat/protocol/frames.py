@@ -5,8 +5,8 @@ Theory of operation
 
 A frame is one line: a JSON object in UTF-8 that a newline ends. A `FrameSplitter` keeps what has
 come and gives out one line at a time, so that a session can leave lines unread while it has to
-wait; how the bytes were cut on their way makes no difference to the lines. Blank lines, which are
-empty or a carriage return (telnet sends such), are passed over: they say that the peer is there,
+wait; how the bytes were cut on their way makes no difference to the lines. Blank lines, which have
+nothing but carriage returns (telnet sends one), are passed over: they say that the peer is there,
 and nothing else.
 
 A piece that comes while nothing is kept is kept as it is, so a line that comes whole is copied
@@ -30,8 +30,8 @@ SHORT_BYTES: Final = 512
 """Up to this many bytes are copied faster than a bytearray is made of them."""
 
 _BRACE: Final = ord("{")
-# Of one class of bytes, since that is matched some ten times faster than a group.
-_BLANK_LINES: Final = re.compile(rb"[\r\n]*+")
+_RETURN: Final = ord("\r")
+_LINE_ENDS: Final = re.compile(rb"[\r\n]*+")
 _OTHER_PROTOCOL: Final = re.compile(
     rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH) |PRI \* HTTP/|\x16\x03"
 )
@@ -86,7 +86,7 @@ class FrameSplitter:
             return None
         line = buffer[start:end]
         end += 1
-        blank = not line or line == b"\r"
+        blank = not line or (line[0] == _RETURN and not line.strip(b"\r"))
         if blank:
             end = self._end_of_blank_lines(start)
         if end == len(buffer):
@@ -98,9 +98,9 @@ class FrameSplitter:
         return line if isinstance(line, bytes) else bytes(line)
 
     def _end_of_blank_lines(self, start: int) -> int:
-        blank_lines = _BLANK_LINES.match(self.buffer, start)
-        assert blank_lines is not None
-        return blank_lines.end()
+        run = _LINE_ENDS.match(self.buffer, start)
+        assert run is not None
+        return self.buffer.rfind(b"\n", start, run.end()) + 1
 
     def _look_at_rest(self, limit_bytes: int, *, whole: bool) -> None:
         """The next line is not finished, or is whole and too long."""

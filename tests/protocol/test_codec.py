@@ -53,7 +53,6 @@ line_bytes = (
     .map(lambda line: line.replace(b"\n", b" "))
     .filter(lambda line: decode_request(line) != WRONG_PROTOCOL)
 )
-BLANK = (b"", b"\r")
 
 
 @given(st.lists(line_bytes), line_bytes, st.lists(st.integers(0, 10_000)), st.booleans())
@@ -67,7 +66,7 @@ def test_lines_survive_any_cut(
         if eager:
             got += taken(splitter)
     got += taken(splitter)
-    assert got == [line for line in lines if line not in BLANK]
+    assert got == [line for line in lines if line.strip(b"\r")]
     assert splitter.buffered_bytes == len(rest)
     assert splitter.refused is None
 
@@ -82,7 +81,7 @@ def test_a_line_over_the_limit_is_told_at_any_cut(
     for start in range(0, len(data), step):
         splitter.feed(data[start : start + step])
         got += taken(splitter)
-    assert got == [line for line in lines if line not in BLANK]
+    assert got == [line for line in lines if line.strip(b"\r")]
     assert splitter.refused is ErrorCode.TOO_LONG
     assert splitter.buffered_bytes == 0
 

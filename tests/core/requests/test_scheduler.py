@@ -15,7 +15,7 @@ from chat.protocol.messages import PingRequest
 from tests.core.node_harness import NodeHarness, NodeHost, Peer, ping
 
 CONFIG = NodeConfig()
-QUANTUM = CONFIG.request_quantum
+QUANTUM = 128
 MANY = 4 * QUANTUM + 7
 UNPACED = 1_000_000
 """A budget of lines that is not met."""
@@ -33,7 +33,7 @@ requests = st.sampled_from(
 
 @pytest.fixture
 def harness() -> NodeHarness:
-    harness = NodeHarness(line_burst=UNPACED)
+    harness = NodeHarness(request_quantum=QUANTUM, line_burst=UNPACED)
     harness.register("ann", "bob")
     return harness
 
@@ -59,7 +59,7 @@ def one_turn(harness: NodeHarness) -> None:
 def test_however_much_is_asked_at_once_a_turn_is_short_and_all_is_answered(
     lines: list[bytes], step: int
 ) -> None:
-    harness = NodeHarness(line_burst=UNPACED)
+    harness = NodeHarness(request_quantum=QUANTUM, line_burst=UNPACED)
     peer = harness.connect()
     data = b"".join(line + b"\n" for line in lines)
     for start in range(0, len(data), step):

@@ -42,6 +42,7 @@ from chat.core.ports.operations import (
 )
 from chat.core.requests.calls import Calls
 from chat.core.state.config import NodeConfig
+from chat.core.upkeep.admission import LINGER_MS
 from chat.protocol.errors import ERRORS, ErrorCode
 from chat.protocol.messages import EntryKind, User
 from chat.protocol.rules import REQUEST_INPUT, RULES, Input, State, Verdict
@@ -206,6 +207,7 @@ def not_admitted(harness: SessionHarness) -> None:
         harness.feed(ConnectionOpened(2 + number, "10.0.0.1"))
     harness.take()
     harness.feed(ConnectionOpened(CONNECTION, "10.0.0.1"))
+    harness.after(LINGER_MS)
 
 
 def replaced(harness: SessionHarness) -> None:
