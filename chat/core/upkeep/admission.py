@@ -9,10 +9,10 @@ of one of IPv6, which is the least that one customer of a provider has (RFC 6177
 
 Where a new connection finds no room, one that is not logged in makes room for it: one that a login
 has failed on, or that has had `GRACE_MS` and is still not logged in. So connections that only
-stand there do not keep others out. Where the node is full, an address that has more connections
-which are not logged in than the new one's address makes room, too. If there is none, the new one is
-refused with `busy`. It is closed `LINGER_MS` later, unless its peer closes it: one that connects
-again and again would cost more than one that waits.
+stand there do not keep others out. Where the node is full, the oldest one that has not begun to log
+in makes room, too, if its address has as many of them as the new one's address. If there is none,
+the new one is refused with `busy`. It is closed `LINGER_MS` later, unless its peer closes it: one
+that connects again and again would cost more than one that waits.
 
 Two more limits stand after login: connections of one user, and of one device. There the newest has
 its place, and the one that was silent longest is closed with `replaced`: most likely its peer is
@@ -90,7 +90,7 @@ class Admission:
             self._refuse(self._idle_one(address.unauthenticated) or session)
         elif self._is_full:
             idle = self._idle_one(self._unauthenticated)
-            self._refuse(idle or self._one_of_most(address) or session)
+            self._refuse(idle or self._one_of_many(session) or session)
 
     @property
     def _is_full(self) -> bool:
@@ -105,13 +105,16 @@ class Admission:
         # `max` takes the first of several, and so the oldest.
         return max(may_close, key=lambda one: one.failures, default=None)
 
-    def _one_of_most(self, than: _Address) -> Session | None:
-        """The oldest connection that is not logged in of the address with the most of them, if it
-        has more than this address."""
-        most = max(self._by_address.values(), key=lambda one: len(one.unauthenticated))
-        if len(most.unauthenticated) <= len(than.unauthenticated):
-            return None
-        return self._context.sessions[next(iter(most.unauthenticated))]
+    def _one_of_many(self, new: Session) -> Session | None:
+        """The oldest connection that has not begun to log in, of an address with as many that are
+        not logged in as the address of the new one, or more."""
+        count = len(self._by_address[new.address].unauthenticated)
+        for connection in islice(self._unauthenticated, CANDIDATES):
+            one = self._context.sessions[connection]
+            of_address = len(self._by_address[one.address].unauthenticated)
+            if one is not new and one.state is State.ANONYMOUS and of_address >= count:
+                return one
+        return None
 
     def _refuse(self, session: Session) -> None:
         context = self._context
