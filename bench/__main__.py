@@ -36,6 +36,7 @@ from bench.workloads.large_groups import large_group, members
 from bench.workloads.logs import backlog, offline
 from bench.workloads.pings import pings
 from bench.workloads.slopes import slopes
+from bench.workloads.storm import storm
 from bench.workloads.texts import direct, group, two_nodes
 from deploy.servers import ServerFailed, missing
 
@@ -53,6 +54,7 @@ WORKLOADS: Final[dict[str, Workload]] = {
     "backlog": backlog,
     "resumes": resumes,
     "logins": logins,
+    "storm": storm,
     "slopes": slopes,
     "idle": idle,
 }

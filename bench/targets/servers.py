@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Final
 
 from bench.results.machine import SERVER_CORE, on_core
-from deploy.servers import HOST, MariaDb, Redis, Server, ServerFailed, find_program, free_port
+from deploy.servers import (
+    HOST,
+    MariaDb,
+    Nginx,
+    Redis,
+    Server,
+    ServerFailed,
+    find_program,
+    free_port,
+)
 
 UNREACHED: Final = "1000000"
 NODE_FLAGS: Final = (
@@ -126,6 +135,14 @@ class PinnedMariaDb(MariaDb):
 
 class PinnedRedis(Redis):
     """Redis on the servers' core."""
+
+    def launch(self) -> None:
+        with on_core(SERVER_CORE):
+            super().launch()
+
+
+class PinnedNginx(Nginx):
+    """nginx on the servers' core."""
 
     def launch(self) -> None:
         with on_core(SERVER_CORE):

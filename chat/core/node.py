@@ -22,6 +22,7 @@ The parts, and what each is the only one to do:
     Receipts        read marks
     Admission       how many connections there are, by address and by user
     Timers          time-outs of sessions
+    ReplyPings      pings to peers that wait for a reply
     AntiEntropy     asks the store for heads and versions, in case the bus lost something
     Calls           requests under way, and what each waits for
     Scheduler       whose request is taken next
@@ -81,6 +82,7 @@ from chat.core.state.context import Context
 from chat.core.state.session import Session
 from chat.core.upkeep.admission import Admission, address_of
 from chat.core.upkeep.anti_entropy import AntiEntropy
+from chat.core.upkeep.reply_pings import ReplyPings
 from chat.core.upkeep.timers import Timers
 from chat.protocol.messages import DrainingPush, Limits, WelcomePush
 from chat.protocol.rules import PROTOCOL, Input, Verdict
@@ -110,6 +112,7 @@ class Node:
         self._receipts = receipts = Receipts(context)
         self._admission = admission = Admission(context)
         self._timers = timers = Timers(context)
+        self._reply_pings = ReplyPings(context)
         self._anti_entropy = AntiEntropy(
             context, subscriptions, streams, catch_up, roster_sync, presence
         )
@@ -129,7 +132,7 @@ class Node:
 
     def _register_handlers(self) -> None:
         self._on(ConnectionOpened, self._opened)
-        self._on(BytesReceived, self._scheduler.received)
+        self._on(BytesReceived, self._received)
         self._on(EndOfInput, self._scheduler.end_of_input)
         self._on(ConnectionLost, self._lost)
         self._on(WriteBufferFull, self._buffer_full)
@@ -228,6 +231,7 @@ class Node:
             line_burst=config.line_burst,
             ping_ms=config.ping_ms,
             dead_ms=config.dead_ms,
+            reply_ping_ms=config.reply_ping_ms,
         )
         now_ms = self._context.now_ms
         return WelcomePush(protocol=PROTOCOL, node=config.name, now=now_ms, limits=limits)
@@ -252,6 +256,10 @@ class Node:
         self._authentication.forget(session)
         self._admission.ended(session)
         self._context.withdraw(session)
+
+    def _received(self, event: BytesReceived) -> None:
+        self._scheduler.received(event)
+        self._reply_pings.look(event.connection)
 
     def _buffer_full(self, event: WriteBufferFull) -> None:
         session = self._context.sessions.get(event.connection)

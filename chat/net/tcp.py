@@ -38,6 +38,10 @@ CLOSE_S = 5.0
 """How long the rest of a buffer may take to be sent once either side has closed."""
 FULL_WARNING_S = 60.0
 """How often it is logged at most that there is no room for another connection."""
+BACKLOG = 4_096
+"""Connections that wait to be accepted. The kernel drops the first packet of any beyond, and a
+client, or a balancer, tries again a second later; so there is room for a reconnect storm. Linux
+takes no more than net.core.somaxconn, which is as much."""
 NO_BALANCERS = Balancers()
 
 _log = logging.getLogger(__name__)
@@ -258,7 +262,7 @@ async def listen(
         lambda: Connection(driver, config, balancers, full_warning, progress_s, close_s),
         host,
         port,
-        backlog=1024,
+        backlog=BACKLOG,
         reuse_port=shared_port or None,
         start_serving=False,
     )

@@ -194,6 +194,8 @@ class Limits(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     line_burst: Count | None = None
     ping_ms: DurationMs
     dead_ms: DurationMs
+    reply_ping_ms: DurationMs | None = None
+    """A node that leaves it out does not send such a `ping`."""
 
 
 class RegisterRequest(
@@ -604,7 +606,8 @@ class DrainingPush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type"
 
 
 class PingPush(Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="ping"):
-    """The node has received nothing for `ping_ms`. Any line answers it, best an empty line."""
+    """The node has received nothing for `ping_ms`, or has not replied for `reply_ping_ms`. Any line
+    answers it, best an empty line."""
 
 
 Request: TypeAlias = (

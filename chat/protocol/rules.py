@@ -135,21 +135,23 @@ class Input(enum.IntEnum):
     """Nothing was heard for ping_ms."""
     DEAD_TIMEOUT = 38
     """Nothing was heard for dead_ms."""
-    STALL_TIMEOUT = 39
+    REPLY_DELAYED = 39
+    """A reply has been under way for a while, and the peer is to hear that the node lives."""
+    STALL_TIMEOUT = 40
     """The outbound buffer made no progress for stall_ms."""
-    FINISH_TIMEOUT = 40
+    FINISH_TIMEOUT = 41
     """The peer ended its input, and its requests were not answered within finish_ms."""
-    NOT_ADMITTED = 41
+    NOT_ADMITTED = 42
     """The address or the node has too many connections, and this one is not logged in."""
-    REPLACED = 42
+    REPLACED = 43
     """The user or the device has too many connections, and this one was silent longest."""
-    END_OF_INPUT = 43
+    END_OF_INPUT = 44
     """The peer has shut its side of the connection down; its requests are still answered."""
-    DRAIN = 44
+    DRAIN = 45
     """The node is about to stop."""
-    FINISHED = 45
+    FINISHED = 46
     """No further request will be taken, after drain or end_of_input, and none is under way."""
-    CONNECTION_LOST = 46
+    CONNECTION_LOST = 47
     """The connection is gone."""
 
 
@@ -241,6 +243,7 @@ _CELLS: Final = (
     (_CLOSE_TOO_SLOW, _NEVER, _CLOSE_TOO_SLOW, _NEVER),  # LINE_TIMEOUT
     (_NEVER, _NEVER, _ACCEPT, _NEVER),  # SILENCE
     (_NEVER, _NEVER, _CLOSE, _NEVER),  # DEAD_TIMEOUT
+    (_NEVER, _NEVER, _ACCEPT, _NEVER),  # REPLY_DELAYED
     (_CLOSE, _CLOSE, _CLOSE, _NEVER),  # STALL_TIMEOUT
     (_CLOSE, _CLOSE, _CLOSE, _NEVER),  # FINISH_TIMEOUT
     (_CLOSE_BUSY, _CLOSE_BUSY, _NEVER, _NEVER),  # NOT_ADMITTED
@@ -524,6 +527,9 @@ class DefaultLimits(NamedTuple):
     """Silence of the peer after which it is sent `ping`."""
     dead_ms: int = 45000
     """Silence of the peer after which the connection is closed."""
+    reply_ping_ms: int = 1000
+    """A peer that is logged in and waits for a reply gets it, or `ping`, within this time, and
+    again each time."""
     finish_ms: int = 5000
     """Time in which a peer that has ended its input gets its last replies."""
     stall_ms: int = 60000

@@ -55,7 +55,7 @@ def test_the_node_knows_who_is_behind_nginx(run: Run, tmp_path: Path) -> None:
     run(work())
 
 
-def test_a_connection_goes_to_the_node_that_has_fewest(run: Run, tmp_path: Path) -> None:
+def test_connections_go_to_the_nodes_in_turn(run: Run, tmp_path: Path) -> None:
     """Whichever nginx process accepts the connection."""
 
     async def work() -> None:
@@ -81,3 +81,49 @@ def test_a_node_that_is_away_is_not_noticed(run: Run, tmp_path: Path) -> None:
                     await dial(up, nginx.port)
 
     run(work())
+
+
+def listener(port: int = 0) -> socket.socket:
+    """A socket that stands for a node: what it accepts has come through nginx."""
+    return socket.create_server((HOST, port), backlog=16)
+
+
+def comes(node: socket.socket, within_s: float) -> socket.socket | None:
+    """The next connection to the node; None if none comes in time."""
+    node.settimeout(within_s)
+    with contextlib.suppress(TimeoutError):
+        return node.accept()[0]
+    return None
+
+
+def test_a_node_is_used_as_soon_as_it_is_back_though_all_were_away(tmp_path: Path) -> None:
+    ports = free_port(), free_port()
+    with balancer(tmp_path, *ports) as nginx:
+        for _ in range(4):
+            with socket.create_connection((HOST, nginx.port), 5) as refused:
+                assert refused.recv(1) == b""
+        with listener(ports[0]) as node, socket.create_connection((HOST, nginx.port), 5):
+            came = comes(node, 1)
+            assert came is not None
+            came.close()
+
+
+def test_a_node_that_hangs_is_not_given_all_new_connections(tmp_path: Path) -> None:
+    """It takes connections, as the kernel does that for it, and its clients leave it."""
+    with contextlib.ExitStack() as stack:
+        hangs, works = stack.enter_context(listener()), stack.enter_context(listener())
+        nginx = stack.enter_context(
+            balancer(tmp_path, hangs.getsockname()[1], works.getsockname()[1])
+        )
+        for _ in range(5):
+            dials = 0
+            while True:
+                dials += 1
+                assert dials <= 2
+                dialled = socket.create_connection((HOST, nginx.port), 5)
+                came = comes(works, 0.5)
+                if came is not None:
+                    stack.callback(dialled.close)
+                    stack.callback(came.close)
+                    break
+                dialled.close()

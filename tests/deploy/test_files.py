@@ -85,14 +85,14 @@ def test_only_the_addresses_differ_from_the_deployed_file() -> None:
     generated = directives(nginx_conf(7000, [7001, 7002, 7003]))
     servers = deployed.pop("server")
     assert len(servers) == 2
-    assert all(re.search(r" max_fails=1 fail_timeout=2s\b", server) for server in servers)
+    assert all(re.search(r" max_fails=0\b", server) for server in servers)
     assert generated.pop("server") == [
         servers[0].replace("6001", str(port)) for port in (7001, 7002, 7003)
     ]
     (listen,) = deployed.pop("listen")
     assert generated.pop("listen") == [listen.replace("6000", "127.0.0.1:7000")]
     assert generated == deployed
-    assert deployed["proxy_connect_timeout"] == ["1s"]
+    assert deployed["proxy_connect_timeout"] == ["500ms"]
     assert deployed["tcp_nodelay"] == ["on"]
 
 

@@ -41,11 +41,9 @@ Reply = QueuedReply | RegisteredReply | LoggedInReply | SentReply | PongReply
 
 
 class Calls:
-    """`reply_ms`: without any reply for so long, while some are awaited, the node is taken for
-    gone (`overdue_at_ms`)."""
+    """The requests and replies of one connection after the other."""
 
-    def __init__(self, reply_ms: int) -> None:
-        self._reply_ms = reply_ms
+    def __init__(self) -> None:
         self._last_id = 0
         self._calls: dict[int, Call] = {}
         self._answered_at_ms = 0
@@ -55,6 +53,11 @@ class Calls:
     def __len__(self) -> int:
         """Requests that wait for a reply."""
         return len(self._calls)
+
+    @property
+    def awaited_since_ms(self) -> int | None:
+        """Since when replies are awaited and none has come; None if none is awaited."""
+        return self._answered_at_ms if self._calls else None
 
     def connection_opened(self) -> None:
         self._frames = FrameSplitter()
@@ -108,7 +111,3 @@ class Calls:
         """The request that this reply belongs to; None if none waits for it."""
         self._answered_at_ms = now_ms
         return self._calls.pop(re, None)
-
-    def overdue_at_ms(self) -> int | None:
-        """When to take the node for gone; None if no reply is awaited."""
-        return self._answered_at_ms + self._reply_ms if self._calls else None

@@ -77,7 +77,7 @@ class ClientSession:
         self._effects: list[fx.AnyEffect] = []
         self._connection = Connection(self._timing, jitter)
         self._authentication = Authentication(self._tell)
-        self._calls = Calls(self._timing.reply_ms)
+        self._calls = Calls()
         self._outbox = Outbox(key_prefix, self._tell)
         self._requests = RequestQueue(self._tell)
         self._device = Device(self._timing.read_mark_ms, self._tell)
@@ -131,7 +131,7 @@ class ClientSession:
         """When to send a Tick, unless another event comes before."""
         times = [self._connection.next_deadline_ms(), self._logout_by_ms]
         if self.online:
-            times.append(self._calls.overdue_at_ms())
+            times.append(self._connection.reply_overdue_at_ms(self._calls.awaited_since_ms))
         if self._may_authenticate:
             times.append(self._authentication.retry_at_ms)
         if self._may_send:
@@ -173,9 +173,9 @@ class ClientSession:
         if self._logout_by_ms is not None and now_ms >= self._logout_by_ms:
             self._logged_out()
         if self.online:
-            overdue_at_ms = self._calls.overdue_at_ms()
+            overdue_at_ms = self._connection.reply_overdue_at_ms(self._calls.awaited_since_ms)
             if overdue_at_ms is not None and now_ms >= overdue_at_ms:
-                self._drop_connection("the node did not answer")
+                self._drop_connection("the node did not answer", silent=True)
         if self._draining and not len(self._calls):
             self._drop_connection("the node is about to stop")
         due = self._connection.due(now_ms)
@@ -185,7 +185,7 @@ class ClientSession:
             self._calls.send(wire.PingRequest(id=0), now_ms)
             self._connection.pinged(now_ms)
         elif due is Due.GIVE_UP:
-            self._drop_connection("nothing was heard of the node")
+            self._drop_connection("nothing was heard of the node", silent=True)
         if self._connection.phase is Phase.IDLE and self._authentication.needs_connection:
             self._dial()
 
@@ -229,13 +229,14 @@ class ClientSession:
         except BadMessage as error:
             self._drop_connection(str(error))
 
-    def _drop_connection(self, reason: str) -> None:
-        """Ends the connection, if there is one; the next one brings what is missing."""
+    def _drop_connection(self, reason: str, *, silent: bool = False) -> None:
+        """Ends the connection, if there is one; the next one brings what is missing. `silent`:
+        nothing is heard of the node."""
         if self._connection.exists:
             self._tell(fx.HangUp(self._connection.number))
-            self._connection_lost(reason)
+            self._connection_lost(reason, silent=silent)
 
-    def _connection_lost(self, reason: str) -> None:
+    def _connection_lost(self, reason: str, *, silent: bool = False) -> None:
         """The connection is gone, or the Dial failed."""
         for call in self._calls.connection_lost():
             if isinstance(call, AuthenticationRequest):
@@ -246,7 +247,7 @@ class ClientSession:
         self._device.connection_lost()
         reason = self._node_error or reason
         if self._authentication.needs_connection and self._logout_by_ms is None:
-            wait_ms = self._connection.lose(self._now_ms)
+            wait_ms = self._connection.lose(self._now_ms, silent=silent)
             self._tell(ConnectionChanged(ConnectionStatus.WAITING, reason, wait_ms))
             return
         self._connection.close(self._now_ms)
@@ -266,7 +267,7 @@ class ClientSession:
                 self._welcomed(message)
             case wire.DrainingPush():
                 self._draining = True
-                self._connection.draining(message.retry_after_ms, self._now_ms)
+                self._connection.wait(message.retry_after_ms, self._now_ms)
             case wire.PingPush():
                 if self._connection.phase >= Phase.ANONYMOUS:
                     self._calls.answer_ping()
@@ -308,7 +309,7 @@ class ClientSession:
             self._connection_refused(error)
             return
         call = self._calls.answered(error.re, self._now_ms)
-        retry_at_ms = self._retry_at_ms(error)
+        retry_at_ms = self._connection.retry_at_ms(error, self._now_ms)
         match call:
             case wire.RegisterRequest() | wire.LoginRequest() | wire.ResumeRequest():
                 self._authentication_refused(call, error, retry_at_ms)
@@ -333,16 +334,11 @@ class ClientSession:
         """An error that answers no request is about the connection. If the node closes it, the
         error says why; if not, the session gives it up."""
         self._node_error = error.message
+        if error.retry_after_ms is not None:
+            self._connection.wait(error.retry_after_ms, self._now_ms)
         node_closes = ERRORS[error.code].closes or error.code is ErrorCode.BUSY
         if not node_closes:
             self._drop_connection(error.message)
-
-    def _retry_at_ms(self, error: wire.ErrorReply) -> int | None:
-        """When to try again, if waiting helps."""
-        wait_ms = error.retry_after_ms
-        if wait_ms is None and ERRORS[error.code].retry:
-            wait_ms = self._timing.retry_ms
-        return None if wait_ms is None else self._now_ms + max(wait_ms, 1)
 
     # ------------------------------------------------------------------ authentication
 
@@ -424,10 +420,8 @@ class ClientSession:
     def _accept_send(self, event: ev.SendChat | ev.SendGroupChat) -> None:
         if not self._accepts_requests:
             self._outbox.reject(event, ErrorCode.NOT_LOGGED_IN)
-        elif isinstance(event, ev.SendChat):
-            self._outbox.accept_chat(event, self.roster)
         else:
-            self._outbox.accept_group_chat(event)
+            self._outbox.accept(event, self.roster)
 
     def _accept_request(self, event: ev.SubmitRequest) -> None:
         if self._accepts_requests:

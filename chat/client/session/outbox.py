@@ -78,6 +78,12 @@ class Outbox:
 
     # ------------------------------------------------------------------ accepting
 
+    def accept(self, event: SendChat | SendGroupChat, roster: Roster) -> None:
+        if isinstance(event, SendChat):
+            self.accept_chat(event, roster)
+        else:
+            self.accept_group_chat(event)
+
     def accept_chat(self, event: SendChat, roster: Roster) -> None:
         friend = roster.find_friend(event.to)
         target: Target

@@ -68,6 +68,9 @@ class NodeConfig(Struct, frozen=True, gc=False):
     line_ms: Annotated[int, Meta(description="time to finish a started line")] = 10_000
     ping_ms: Annotated[int, Meta(description="silence after which a peer is pinged")] = 20_000
     dead_ms: Annotated[int, Meta(description="silence after which a peer is cut off")] = 45_000
+    reply_ping_ms: Annotated[
+        int, Meta(description="time after which a peer that waits for a reply is sent a ping")
+    ] = 1_000
     finish_ms: Annotated[
         int, Meta(description="time that a peer which ended its input may wait for its replies")
     ] = 5_000

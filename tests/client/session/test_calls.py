@@ -1,4 +1,4 @@
-"""Calls by themselves: ids, the lines out and in, and when a reply is overdue."""
+"""Calls by themselves: ids, the lines out and in, and since when a reply is awaited."""
 
 import json
 
@@ -14,7 +14,7 @@ def ids(calls: Calls) -> list[int]:
 
 
 def test_a_reply_belongs_to_the_request_with_its_id() -> None:
-    calls = Calls(1_000)
+    calls = Calls()
     ping, logout = PingRequest(id=0), LogoutRequest(id=0)
     calls.send(ping, 0)
     calls.send(logout, 0)
@@ -27,7 +27,7 @@ def test_a_reply_belongs_to_the_request_with_its_id() -> None:
 
 
 def test_ids_go_on_from_one_connection_to_the_next() -> None:
-    calls = Calls(1_000)
+    calls = Calls()
     ping = PingRequest(id=0)
     calls.send(ping, 0)
     assert calls.connection_lost() == [ping]
@@ -38,26 +38,26 @@ def test_ids_go_on_from_one_connection_to_the_next() -> None:
     assert calls.answered(1, 0) is None
 
 
-def test_a_reply_is_overdue_if_none_has_come_for_too_long() -> None:
-    calls = Calls(1_000)
-    assert calls.overdue_at_ms() is None
+def test_a_reply_is_awaited_since_the_last_one_came() -> None:
+    calls = Calls()
+    assert calls.awaited_since_ms is None
     calls.send(PingRequest(id=0), 100)
     calls.send(PingRequest(id=0), 600)
-    assert calls.overdue_at_ms() == 1_100
+    assert calls.awaited_since_ms == 100
     calls.answered(1, 900)
-    assert calls.overdue_at_ms() == 1_900
+    assert calls.awaited_since_ms == 900
     calls.answered(2, 1_000)
-    assert calls.overdue_at_ms() is None
+    assert calls.awaited_since_ms is None
 
 
 def test_messages_are_given_when_they_are_complete() -> None:
-    calls = Calls(1_000)
+    calls = Calls()
     assert list(calls.messages(b'{"type":"ping"}\n{"type":"po')) == [PingPush()]
     assert list(calls.messages(b'ng","re":3}\n{"type":"weather"}\n')) == [PongReply(re=3)]
 
 
 def test_a_line_of_an_earlier_connection_is_forgotten() -> None:
-    calls = Calls(1_000)
+    calls = Calls()
     assert list(calls.messages(b'{"type":"pi')) == []
     calls.connection_lost()
     calls.connection_opened()
@@ -66,6 +66,6 @@ def test_a_line_of_an_earlier_connection_is_forgotten() -> None:
 
 def test_a_line_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chat.client.session.calls.MAX_LINE_BYTES", 100)
-    calls = Calls(1_000)
+    calls = Calls()
     with pytest.raises(BadMessage, match="too long"):
         list(calls.messages(b" " * 101))

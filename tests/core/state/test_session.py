@@ -155,6 +155,14 @@ def dead_timeout(harness: SessionHarness) -> None:
     harness.after(CONFIG.dead_ms - CONFIG.ping_ms)
 
 
+def reply_delayed(harness: SessionHarness) -> None:
+    """A request waits for the store for two rounds."""
+    harness.line(SPEC["requests"]["profile"]["example"])
+    harness.take()
+    harness.after(CONFIG.reply_ping_ms // 2)
+    harness.after(CONFIG.reply_ping_ms // 2)
+
+
 def stall_timeout(harness: SessionHarness) -> None:
     harness.feed(WriteBufferFull(CONNECTION))
     harness.node._context.sessions[CONNECTION].since_ms += CONFIG.stall_ms
@@ -193,6 +201,7 @@ def unidentified(harness: SessionHarness) -> None:
 INTERNAL |= {
     Input.LINE_TIMEOUT: line_timeout,
     Input.DEAD_TIMEOUT: dead_timeout,
+    Input.REPLY_DELAYED: reply_delayed,
     Input.STALL_TIMEOUT: stall_timeout,
     Input.FINISH_TIMEOUT: finish_timeout,
     Input.IDENTIFIED: identified,
