@@ -296,7 +296,7 @@ class Node:
             return
         kind, _, number = event.channel.partition(":")
         if isinstance(message, RosterBusMessage):
-            self._roster_sync.heard(message.user, message.version)
+            self._roster_sync.heard_change(message.change)
         elif kind == "u" and isinstance(message, PresenceBusMessage):
             self._presence.heard(int(number), message.user, message.state)
         elif kind == "u" and isinstance(message, ReceiptBusMessage):

@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from chat.core.ports.operations import (
     Append,
     Appended,
-    FriendRow,
     LogEntry,
     Refused,
-    Roster,
-    RosterVersion,
 )
+from chat.core.ports.rosters import FriendRow, Roster
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import EntryKind, Group, Role, User
 from chat.protocol.rules import (
@@ -142,10 +140,10 @@ class Model:
 
     # --------------------------------------------------------------------- what is done
 
-    def touch(self, *users: int) -> tuple[RosterVersion, ...]:
+    def touch(self, *users: int) -> None:
+        """The rosters of these users have changed."""
         for user in users:
             self.versions[user] += 1
-        return tuple(RosterVersion(user, self.versions[user]) for user in sorted(users))
 
     def register(self, id: int, name: str) -> None:
         self.names[id] = name

@@ -21,10 +21,10 @@ from chat.core.ports.operations import (
     ReadLog,
     ReadRoster,
     Refused,
-    Roster,
     RosterRead,
     UserCreated,
 )
+from chat.core.ports.rosters import Roster
 from chat.protocol.errors import ErrorCode
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.mysql import open_mysql
@@ -89,7 +89,8 @@ def befriend(store: DatabaseConnection, one: int, other: int) -> int:
     execute(store, AddFriend(one, other, NOW_MS))
     outcome = execute(store, AddFriend(other, one, NOW_MS))
     assert isinstance(outcome, FriendshipChanged)
-    (row,) = [friend for friend in outcome.roster.friends if friend.id == one]
+    (row,) = [change.friend for change in outcome.changes if change.user == other]
+    assert row is not None
     return row.conversation
 
 

@@ -20,8 +20,9 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
+from chat.core.ports.rosters import Roster, RosterChange
 from chat.protocol.errors import ErrorCode
-from chat.protocol.messages import EntryKind, Group, Role, User
+from chat.protocol.messages import EntryKind, Role, User
 
 
 class Outcome(Struct, frozen=True, gc=False, tag_field="outcome"):
@@ -36,31 +37,6 @@ class Operation(Struct, Generic[OutcomeT_co], frozen=True, gc=False, tag_field="
 
 
 # ---------------------------------------------------------------- rows that outcomes carry
-
-
-class FriendRow(Struct, frozen=True, gc=False):
-    """A friend of the roster's user. `seq` is the head of their conversation, `read` how far the
-    roster's user has read it."""
-
-    id: int
-    name: str
-    conversation: int
-    seq: int
-    read: int
-
-
-class Roster(Struct, frozen=True):
-    """All that a user's devices must know: friends, groups, and open friend requests.
-
-    `version` grows with every change of this user's friends, groups or requests, inside the
-    transaction that makes the change; so a node can tell whether it missed one.
-    """
-
-    user: User
-    version: int
-    friends: tuple[FriendRow, ...]
-    groups: tuple[Group, ...]
-    requests: tuple[User, ...]
 
 
 class LogEntry(Struct, frozen=True, gc=False):
@@ -82,13 +58,6 @@ class MemberRow(Struct, frozen=True, gc=False):
     id: int
     name: str
     role: Role
-
-
-class RosterVersion(Struct, frozen=True, gc=False):
-    """A user whose roster a transaction changed, and its version after that."""
-
-    user: int
-    version: int
 
 
 class AccountRow(Struct, frozen=True, gc=False):
@@ -291,11 +260,10 @@ class Append(Operation[Appended], frozen=True):
 
 
 class FriendshipChanged(Outcome, frozen=True):
-    """`roster` is the asking user's, as of this transaction. `touched` names every user, the
-    asking one among them, whose roster changed; it is empty if nothing was changed."""
+    """`changes`: one of each user, the asking one among them, whose roster changed. None if nothing
+    was changed."""
 
-    roster: Roster
-    touched: tuple[RosterVersion, ...]
+    changes: tuple[RosterChange, ...]
 
 
 class AddFriend(Operation[FriendshipChanged], frozen=True):
@@ -328,14 +296,12 @@ class Unblock(Operation[FriendshipChanged], frozen=True):
 
 
 class GroupChanged(Outcome, frozen=True):
-    """`entries` are those that were appended. `roster` is the asking user's, as of this
-    transaction. `touched`: who gained or lost membership or role, but for a deletion only the
-    asking user: the log itself tells the members."""
+    """`entries` are those that were appended. `changes`: one of each user, the asking one among
+    them, whose roster changed: who gained or lost membership or role, or has a group renamed."""
 
     group: int
     entries: tuple[LogEntry, ...]
-    roster: Roster
-    touched: tuple[RosterVersion, ...]
+    changes: tuple[RosterChange, ...]
 
 
 class CreateGroup(Operation[GroupChanged], frozen=True):

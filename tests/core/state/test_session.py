@@ -33,13 +33,12 @@ from chat.core.ports.operations import (
     DeviceFound,
     DeviceOpened,
     Done,
-    FriendRow,
     LogEntry,
     PasswordChecked,
     Refused,
-    Roster,
     RosterRead,
 )
+from chat.core.ports.rosters import FriendRow, Roster
 from chat.core.requests.calls import Calls
 from chat.core.state.config import NodeConfig
 from chat.core.upkeep.admission import LINGER_MS
