@@ -145,7 +145,7 @@ MUTANTS = (
             Edit(
                 FRIENDSHIPS,
                 '(user_id, blocked_id) VALUES (?, ?)", row)\n'
-                "        _raise_access_version(connection, conversation)\n",
+                "        _raise_access_version(connection, pair.conversation)\n",
                 '(user_id, blocked_id) VALUES (?, ?)", row)\n',
             ),
         ),
@@ -248,8 +248,8 @@ MUTANTS = (
         (
             Edit(
                 FRIENDSHIPS,
-                "    touched = raise_versions(connection, changed)\n",
-                "    touched = raise_versions(connection, (user,))\n",
+                "    versions = raise_versions(connection, removed)\n",
+                "    versions = raise_versions(connection, list(removed)[:1])\n",
             ),
         ),
     ),
@@ -259,8 +259,8 @@ MUTANTS = (
         (
             Edit(
                 GROUPS,
-                "    touched = raise_versions(connection, changed)\n",
-                "    touched = raise_versions(connection, (user,))\n",
+                "    return GroupChanged(group, entries, _changes(connection, group, changed))\n",
+                "    return GroupChanged(group, entries, _changes(connection, group, (user,)))\n",
             ),
         ),
     ),
