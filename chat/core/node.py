@@ -118,7 +118,7 @@ class Node:
             context, calls, subscriptions, roster_sync, presence, admission
         )
         messaging = Messaging(context, calls, fan_out, catch_up)
-        Friends(calls, roster_sync)
+        Friends(context, calls, roster_sync)
         Groups(context, calls, fan_out, roster_sync)
         History(calls, receipts)
         Account(context, calls, roster_sync)

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from chat.core.ports.operations import (
     Append,
     Appended,
+    LimitReached,
     LogEntry,
     Refused,
+    UserLimit,
 )
 from chat.core.ports.rosters import FriendRow, Roster
 from chat.protocol.errors import ErrorCode
@@ -92,6 +94,24 @@ class Model:
         role = GroupRole.OUTSIDER if member is None else GROUP_ROLE[member.role]
         code = GROUP_ACCESS[role][action]
         return None if code is None else Refused(code)
+
+    def reached(self, user: int, limit: UserLimit, most: int) -> Refused | None:
+        """The refusal of one more, if the user has as many as that."""
+        groups = [
+            conversation.members[user].role
+            for conversation in self.conversations.values()
+            if user in conversation.members and conversation.pair is None
+        ]
+        open_requests = [pair for pair in self.asked if pair[::-1] not in self.asked]
+        has = {
+            UserLimit.OPEN_REQUESTS_MADE: sum(asker == user for asker, _ in open_requests),
+            UserLimit.OPEN_REQUESTS_RECEIVED: sum(asked == user for _, asked in open_requests),
+            UserLimit.GROUPS_OWNED: groups.count(Role.OWNER),
+            UserLimit.GROUPS_JOINED: len(groups),
+        }
+        if has[limit] < most:
+            return None
+        return Refused(ErrorCode.LIMIT_REACHED, LimitReached(limit, most))
 
     def read_refusal(self, user: int, conversation: int) -> Refused | None:
         """History and mark_read: a user who is no member gets the same answer."""

@@ -40,6 +40,8 @@ STORES: dict[str, Callable[[pytest.FixtureRequest], DatabaseConnection]] = {
     "mariadb-mysqlclient": lambda request: open_mysql(mysqlclient_address(request)),
 }
 NOW_MS = 1_767_225_600_000
+FREE = 100_000
+"""A limit that no test reaches."""
 
 
 def need_mysqlclient() -> None:
@@ -95,10 +97,11 @@ def befriend(store: DatabaseConnection, one: int, other: int) -> int:
 
 
 def make_group(store: DatabaseConnection, owner: int, *members: int, name: str = "gophers") -> int:
-    outcome = execute(store, CreateGroup(owner, name, "all about burrows", NOW_MS))
+    outcome = execute(store, CreateGroup(owner, name, "all about burrows", NOW_MS, FREE, FREE))
     assert isinstance(outcome, GroupChanged)
     for member in members:
-        assert isinstance(execute(store, JoinGroup(member, outcome.group, NOW_MS)), GroupChanged)
+        joined = execute(store, JoinGroup(member, outcome.group, NOW_MS, FREE))
+        assert isinstance(joined, GroupChanged)
     return outcome.group
 
 

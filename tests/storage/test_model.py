@@ -26,6 +26,7 @@ from chat.core.ports.operations import (
     RemoveFriend,
     RenameGroup,
     Unblock,
+    UserLimit,
 )
 from chat.core.ports.rosters import Roster, RosterChange
 from chat.core.state.user import LocalUser
@@ -37,6 +38,8 @@ from tests.storage.model import Model
 from tests.storage.stores import memory_store, read_all, register_users, roster
 
 NAMES = ("Ann", "bob", "cyd", "dan")
+MOST = 2
+"""How many open requests and groups a user may have; a group more as a member."""
 users = st.integers(1, len(NAMES))
 others = st.one_of(users, st.sampled_from(("ann", "BOB", "Cyd", "nobody")), st.just(999))
 indexes = st.integers(0, 5)
@@ -104,14 +107,19 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(user=users, other=others)
     def add_friend(self, user: int, other: int | str) -> None:
-        operation = AddFriend(user, other, self.tick())
+        operation = AddFriend(user, other, self.tick(), MOST, MOST)
         refusal = self.model.direct_refusal(user, other, DirectAction.ADD_FRIEND)
+        found = self.model.find(other) or 0
+        if not {(user, found), (found, user)} & self.model.asked.keys():
+            refusal = (
+                refusal
+                or self.model.reached(user, UserLimit.OPEN_REQUESTS_MADE, MOST)
+                or self.model.reached(found, UserLimit.OPEN_REQUESTS_RECEIVED, MOST)
+            )
         outcome = execute(self.store, operation)
         if refusal is not None:
             assert outcome == refusal
             return
-        found = self.model.find(other)
-        assert found is not None
         changed = self.model.add_friend(user, found, operation.at_ms)
         assert isinstance(outcome, FriendshipChanged)
         if user in changed:
@@ -150,7 +158,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(user=users, name=st.sampled_from(("den", "burrow")))
     def create_group(self, user: int, name: str) -> None:
-        outcome = execute(self.store, CreateGroup(user, name, "", self.tick()))
+        outcome = execute(self.store, CreateGroup(user, name, "", self.tick(), MOST, MOST + 1))
+        refusal = self.model.reached(user, UserLimit.GROUPS_OWNED, MOST)
+        refusal = refusal or self.model.reached(user, UserLimit.GROUPS_JOINED, MOST + 1)
+        if refusal is not None:
+            assert outcome == refusal
+            return
         assert isinstance(outcome, GroupChanged)
         entries = self.model.create_group(user, outcome.group, name, self.now_ms)
         self.group_changed(outcome, outcome.group, entries, user)
@@ -159,7 +172,8 @@ class StoreMachine(RuleBasedStateMachine):
     def join_group(self, user: int, index: int) -> None:
         group = self.conversation(index)
         refusal = self.model.group_refusal(user, group, GroupAction.JOIN_GROUP)
-        outcome = execute(self.store, JoinGroup(user, group, self.tick()))
+        refusal = refusal or self.model.reached(user, UserLimit.GROUPS_JOINED, MOST + 1)
+        outcome = execute(self.store, JoinGroup(user, group, self.tick(), MOST + 1))
         if refusal is not None:
             assert outcome == refusal
             return

@@ -16,6 +16,7 @@ write also by `CommitUnknown()`, which means that the commit's reply was lost.
 Everything here is plain data.
 """
 
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -23,6 +24,7 @@ from msgspec import Struct
 from chat.core.ports.rosters import Roster, RosterChange
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import EntryKind, Role, User
+from chat.protocol.rules import LIMITS
 
 
 class Outcome(Struct, frozen=True, gc=False, tag_field="outcome"):
@@ -70,10 +72,27 @@ class AccountRow(Struct, frozen=True, gc=False):
 # ------------------------------------------------------------------------------ any of them
 
 
+class UserLimit(StrEnum):
+    """How much one user may have, by the names of the limits in the spec."""
+
+    OPEN_REQUESTS_MADE = "open_requests_made"
+    OPEN_REQUESTS_RECEIVED = "open_requests_received"
+    GROUPS_OWNED = "groups_owned"
+    GROUPS_JOINED = "groups_joined"
+
+
+class LimitReached(Struct, frozen=True, gc=False):
+    """A user has `most` of them, or more, already."""
+
+    limit: UserLimit
+    most: int
+
+
 class Refused(Outcome, frozen=True):
-    """Nothing was stored."""
+    """Nothing was stored. `reached` goes with the code limit_reached of a store operation."""
 
     code: ErrorCode
+    reached: LimitReached | None = None
 
 
 class CommitUnknown(Outcome, frozen=True):
@@ -267,11 +286,14 @@ class FriendshipChanged(Outcome, frozen=True):
 
 
 class AddFriend(Operation[FriendshipChanged], frozen=True):
-    """Refused: no_such_user, blocked, forbidden."""
+    """`most_made` and `most_received` limit the open requests of the user and to the other.
+    Refused: no_such_user, blocked, forbidden, limit_reached."""
 
     user: int
     other: int | str
     at_ms: int
+    most_made: int = LIMITS.open_requests_made
+    most_received: int = LIMITS.open_requests_received
 
 
 class RemoveFriend(Operation[FriendshipChanged], frozen=True):
@@ -305,21 +327,25 @@ class GroupChanged(Outcome, frozen=True):
 
 
 class CreateGroup(Operation[GroupChanged], frozen=True):
-    """The owner's `joined` is entry 1."""
+    """The owner's `joined` is entry 1. `most_owned` and `most_joined` limit the user's groups, this
+    one included. Refused: limit_reached."""
 
     user: int
     name: str
     description: str
     at_ms: int
+    most_owned: int = LIMITS.groups_owned
+    most_joined: int = LIMITS.groups_joined
 
 
 class JoinGroup(Operation[GroupChanged], frozen=True):
-    """Appends `joined`; the member's `since` is that entry.
-    Refused: no_such_group, already_member."""
+    """Appends `joined`; the member's `since` is that entry. `most_joined` limits the user's groups,
+    this one included. Refused: no_such_group, already_member, limit_reached."""
 
     user: int
     group: int
     at_ms: int
+    most_joined: int = LIMITS.groups_joined
 
 
 class LeaveGroup(Operation[GroupChanged], frozen=True):

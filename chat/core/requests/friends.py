@@ -18,6 +18,7 @@ from chat.core.ports.operations import (
 from chat.core.ports.rosters import RosterChange
 from chat.core.requests.calls import Call, Calls, Steps
 from chat.core.roster.roster_sync import RosterSync
+from chat.core.state.context import Context
 from chat.protocol.messages import (
     AddFriendRequest,
     BlockRequest,
@@ -30,7 +31,8 @@ from chat.protocol.messages import (
 class Friends:
     """What a user may ask about another user."""
 
-    def __init__(self, calls: Calls, roster_sync: RosterSync) -> None:
+    def __init__(self, context: Context, calls: Calls, roster_sync: RosterSync) -> None:
+        self._context = context
         self._roster_sync = roster_sync
         calls.handle(AddFriendRequest, self.add_friend)
         calls.handle(RemoveFriendRequest, self.remove_friend)
@@ -38,7 +40,9 @@ class Friends:
         calls.handle(UnblockRequest, self.unblock)
 
     def add_friend(self, call: Call, request: AddFriendRequest) -> Steps:
-        add = AddFriend(call.user.id, request.user, call.now_ms)
+        config = self._context.config
+        made, received = config.open_requests_made, config.open_requests_received
+        add = AddFriend(call.user.id, request.user, call.now_ms, made, received)
         yield from self._tell(call, (yield from call.commit(add)))
 
     def remove_friend(self, call: Call, request: RemoveFriendRequest) -> Steps:

@@ -58,13 +58,22 @@ class Groups:
         calls.handle(MembersRequest, self.members)
 
     def create_group(self, call: Call, request: CreateGroupRequest) -> Steps:
-        create = CreateGroup(call.user.id, request.name, request.description, call.now_ms)
+        config = self._context.config
+        create = CreateGroup(
+            call.user.id,
+            request.name,
+            request.description,
+            call.now_ms,
+            most_owned=config.groups_owned,
+            most_joined=config.groups_joined,
+        )
         changed = yield from call.commit(create)
         reply = GroupCreatedReply(re=request.id, group=_group(changed))
         yield from self._tell_of_joining(call, changed, reply)
 
     def join_group(self, call: Call, request: JoinGroupRequest) -> Steps:
-        join = JoinGroup(call.user.id, request.group, call.now_ms)
+        most_joined = self._context.config.groups_joined
+        join = JoinGroup(call.user.id, request.group, call.now_ms, most_joined)
         changed = yield from call.commit(join)
         reply = JoinedReply(re=request.id, group=_group(changed))
         yield from self._tell_of_joining(call, changed, reply)

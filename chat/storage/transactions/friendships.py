@@ -18,12 +18,14 @@ from chat.core.ports.operations import (
     FriendshipChanged,
     RemoveFriend,
     Unblock,
+    UserLimit,
 )
 from chat.core.ports.rosters import FriendRow, RosterChange
 from chat.protocol.messages import User
 from chat.protocol.rules import DirectAction
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.transactions.access import MEMBER, Relationship, allow_direct, read_relationship
+from chat.storage.transactions.limits import check_limit
 from chat.storage.transactions.rosters import find_user, lock_users, raise_versions
 from chat.storage.transactions.tables import Transactions
 
@@ -37,6 +39,9 @@ def add_friend(connection: DatabaseConnection, operation: AddFriend) -> Friendsh
     if pair.relationship.answered:
         conversation, changes = _befriend(connection, pair)
     else:
+        made, received = UserLimit.OPEN_REQUESTS_MADE, UserLimit.OPEN_REQUESTS_RECEIVED
+        check_limit(connection, made, operation.most_made, pair.user.id)
+        check_limit(connection, received, operation.most_received, other.id)
         versions = raise_versions(connection, (other.id,))
         changes = (RosterChange(other.id, versions[other.id], request=pair.user),)
     connection.execute(
@@ -127,9 +132,7 @@ def _lock_conversation(connection: DatabaseConnection, pair: tuple[int, int]) ->
     return rows[0][0] if rows else None
 
 
-def _befriend(
-    connection: DatabaseConnection, pair: _Pair
-) -> tuple[int, tuple[RosterChange, ...]]:
+def _befriend(connection: DatabaseConnection, pair: _Pair) -> tuple[int, tuple[RosterChange, ...]]:
     """The other's request becomes half of a friendship; both join the conversation of the two. Its
     number, and the changes of their rosters."""
     user, other = pair.user, pair.other

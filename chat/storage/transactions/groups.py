@@ -21,6 +21,7 @@ from chat.core.ports.operations import (
     MembersRead,
     ReadMembers,
     RenameGroup,
+    UserLimit,
 )
 from chat.core.ports.rosters import RosterChange
 from chat.protocol.errors import ErrorCode
@@ -29,24 +30,28 @@ from chat.protocol.rules import GroupAction
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.sql import query_in_chunks
 from chat.storage.transactions.access import MEMBER, OWNER, Refusal, allow_group
+from chat.storage.transactions.limits import check_limit
 from chat.storage.transactions.log import append_membership
 from chat.storage.transactions.rosters import lock_users, raise_versions
 from chat.storage.transactions.tables import Transactions
 
 _INSERT_MEMBER = (
-    "INSERT INTO members (conversation_id, user_id, role, since_seq, read_seq)"
-    " VALUES (?, ?, ?, ?, ?)"
+    "INSERT INTO members (conversation_id, user_id, role, since_seq, read_seq, in_group)"
+    " VALUES (?, ?, ?, ?, ?, 1)"
 )
 
 
 def create_group(connection: DatabaseConnection, operation: CreateGroup) -> GroupChanged:
     user = operation.user
+    owner = lock_users(connection, (user,))[user]
+    check_limit(connection, UserLimit.GROUPS_OWNED, operation.most_owned, user)
+    check_limit(connection, UserLimit.GROUPS_JOINED, operation.most_joined, user)
+    # No other transaction can hold this row, so that it may be locked after the user's.
     group = connection.insert(
         "INSERT INTO conversations (kind, head, name, description, closed)"
         " VALUES ('group', 0, ?, ?, 0)",
         (operation.name, operation.description),
     )
-    owner = lock_users(connection, (user,))[user]
     connection.execute(_INSERT_MEMBER, (group, user, OWNER, 1, 0))
     entries = append_membership(connection, group, 0, [(EntryKind.JOINED, owner)], operation.at_ms)
     return GroupChanged(group, entries, _changes(connection, group, (user,)))
@@ -57,6 +62,7 @@ def join_group(connection: DatabaseConnection, operation: JoinGroup) -> GroupCha
     head, role = _find_open_group(connection, user, group, connection.for_update)
     allow_group(role, GroupAction.JOIN_GROUP)
     member = lock_users(connection, (user,))[user]
+    check_limit(connection, UserLimit.GROUPS_JOINED, operation.most_joined, user)
     connection.execute(_INSERT_MEMBER, (group, user, MEMBER, head + 1, head))
     entries = append_membership(
         connection, group, head, [(EntryKind.JOINED, member)], operation.at_ms

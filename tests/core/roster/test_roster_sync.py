@@ -20,7 +20,7 @@ from chat.storage.transactions import accounts, friendships, groups
 from tests.core.node_harness import UNAVAILABLE, Line, NodeHarness, NodeHost, Peer
 
 CORE = str(Path(chat.core.__file__).parent)
-FEW, MANY = 5, 500
+FEW, MANY, FREE = 5, 500, 10_000
 
 
 @pytest.fixture
@@ -300,17 +300,21 @@ def give(harness: NodeHarness, user: int, count: int) -> None:
     def fill() -> None:
         for number in range(2 * count):
             made = accounts.create_user(store, op.CreateUser(f"friend-{user}-{number}", "", 0))
-            friendships.add_friend(store, op.AddFriend(made.user.id, user, 0))
+            friendships.add_friend(store, op.AddFriend(made.user.id, user, 0, FREE, FREE))
             if number % 2:
                 friendships.add_friend(store, op.AddFriend(user, made.user.id, 0))
-                groups.create_group(store, op.CreateGroup(user, f"group {number}", "", 0))
+                groups.create_group(
+                    store, op.CreateGroup(user, f"group {number}", "", 0, FREE, FREE)
+                )
 
     in_transaction(store, fill, write=True)
 
 
 def costs(count: int) -> dict[str, int]:
     """What requests cost, to all nodes, that concern a user who has so much."""
-    harness = NodeHarness(nodes=2)
+    harness = NodeHarness(
+        nodes=2, groups_owned=FREE, groups_joined=FREE, open_requests_received=FREE
+    )
     ann, _ = harness.register("ann", "bob")
     give(harness, ann, count)
     anns, bob = [harness.login("ann", number % 2) for number in range(3)], harness.login("bob")
