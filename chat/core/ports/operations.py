@@ -127,12 +127,12 @@ class FindAccount(Operation[AccountFound], frozen=True):
     user: int | str
 
 
-class DeviceOpened(Outcome, frozen=True):
-    roster: Roster
+class Done(Outcome, frozen=True):
+    """Carried out; there is nothing more to say of it."""
 
 
-class OpenDevice(Operation[DeviceOpened], frozen=True):
-    """Stores a device under the hash of its token and reads the roster."""
+class OpenDevice(Operation[Done], frozen=True):
+    """Stores a device under the hash of its token. Refused: no_such_user."""
 
     user: int
     token_sha256: bytes
@@ -148,10 +148,6 @@ class FindDevice(Operation[DeviceFound], frozen=True):
 
     token_sha256: bytes
     at_ms: int
-
-
-class Done(Outcome, frozen=True):
-    """Carried out; there is nothing more to say of it."""
 
 
 class CloseDevice(Operation[Done], frozen=True):
@@ -465,7 +461,6 @@ AnyOperation = StoreOperation | PasswordOperation | PresenceOperation
 StoreOutcome = (
     UserCreated
     | AccountFound
-    | DeviceOpened
     | DeviceFound
     | RosterRead
     | ProfileRead

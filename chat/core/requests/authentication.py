@@ -106,8 +106,9 @@ class Authentication:
                 raise Refusal(ErrorCode.BAD_CREDENTIALS)
             self._take_place(account.user.id, COST[LoginRequest])
             yield from self._subscribe(call, account.user.id)
-            opened = OpenDevice(account.user.id, token_sha256(checked.token), call.now_ms)
-            roster = (yield from call.ask(opened)).roster
+            user_id = account.user.id
+            yield from call.ask(OpenDevice(user_id, token_sha256(checked.token), call.now_ms))
+            roster = (yield from call.ask(ReadRoster(user_id))).roster
             user = yield from self._find_states(call, roster)
         self._identify(call, user, checked.token, cursors=None)
 

@@ -99,14 +99,6 @@ def raise_versions(connection: DatabaseConnection, users: Iterable[int]) -> dict
     return {id: versions[id] for id in ids}
 
 
-def load_roster(connection: DatabaseConnection, user: int) -> Roster:
-    """Raises Refusal(no_such_user)."""
-    roster = _load_rosters(connection, [user]).get(user)
-    if roster is None:
-        raise Refusal(ErrorCode.NO_SUCH_USER)
-    return roster
-
-
 def read_rosters(
     connection: DatabaseConnection, operations: Sequence[ReadRoster]
 ) -> list[RosterRead | Refused]:

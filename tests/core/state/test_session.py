@@ -31,7 +31,6 @@ from chat.core.ports.operations import (
     AnyOutcome,
     CommitUnknown,
     DeviceFound,
-    DeviceOpened,
     Done,
     LogEntry,
     PasswordChecked,
@@ -69,7 +68,8 @@ class SessionHarness:
         if state is State.READY:
             self.answer(AccountFound(AccountRow(ANN, "hash")))
             self.answer(PasswordChecked(True, "0" * 64))
-            self.answer(DeviceOpened(ROSTER))
+            self.answer(Done())
+            self.answer(RosterRead(ROSTER))
         assert self.state is state
         self.take()
 
@@ -179,7 +179,8 @@ def identified(harness: SessionHarness) -> None:
     if harness.state is State.CLOSING:
         return  # and so it is never asked for the rest
     harness.feed(Answer(harness.ticket(), PasswordChecked(True, "0" * 64)))
-    harness.feed(Answer(harness.ticket(), DeviceOpened(ROSTER)))
+    harness.feed(Answer(harness.ticket(), Done()))
+    harness.feed(Answer(harness.ticket(), RosterRead(ROSTER)))
 
 
 def unidentified(harness: SessionHarness) -> None:
