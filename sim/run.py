@@ -37,6 +37,8 @@ STEADY_PACE_MS = (50, 700)
 RECONNECT_ALL = 0.6
 """How likely all devices reconnect in the steady state; else one user is absent."""
 SEND_AND_DISCONNECTS = 3
+EXCEED_LIMITS = 0.5
+"""How likely one user exceeds limits in the steady state."""
 BUS_DOWN = 0.5
 """How likely the bus is down for a while in the steady state."""
 BUS_DOWN_MS = (2_000, 3_500)
@@ -206,3 +208,8 @@ def _schedule_scenarios(cluster: Cluster, rng: random.Random) -> None:
         later(rng.randint(0, STEADY_MS - 4_500), scenario, cluster, rng)
     for _ in range(SEND_AND_DISCONNECTS):
         later(rng.randint(0, STEADY_MS - 2_500), scenarios.send_and_disconnect, cluster, rng)
+    # By random numbers of its own, so that it makes no seed another run that does not have it.
+    limits = cluster.world.random_stream("limits")
+    if limits.random() < EXCEED_LIMITS:
+        at_ms = limits.randint(STEADY_MS // 2, STEADY_MS - 4_500)
+        later(at_ms, scenarios.exceed_limits, cluster, limits)

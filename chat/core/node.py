@@ -121,7 +121,7 @@ class Node:
             context, calls, subscriptions, roster_sync, presence, admission
         )
         messaging = Messaging(context, calls, fan_out, catch_up)
-        Friends(calls, roster_sync)
+        Friends(context, calls, roster_sync)
         Groups(context, calls, fan_out, roster_sync)
         History(calls, receipts)
         Account(context, calls, roster_sync)
@@ -304,7 +304,7 @@ class Node:
             return
         kind, _, number = event.channel.partition(":")
         if isinstance(message, RosterBusMessage):
-            self._roster_sync.heard(message.user, message.version)
+            self._roster_sync.heard_change(message.change)
         elif kind == "u" and isinstance(message, PresenceBusMessage):
             self._presence.heard(int(number), message.user, message.state)
         elif kind == "u" and isinstance(message, ReceiptBusMessage):

@@ -26,6 +26,7 @@ class ErrorCode(enum.StrEnum):
     ALREADY_MEMBER = "already_member"
     FORBIDDEN = "forbidden"
     KEY_CONFLICT = "key_conflict"
+    LIMIT_REACHED = "limit_reached"
     RATE_LIMITED = "rate_limited"
     REPLACED = "replaced"
     BUSY = "busy"
@@ -119,6 +120,11 @@ ERRORS: Final[dict[ErrorCode, ErrorInfo]] = {
     ),
     ErrorCode.KEY_CONFLICT: ErrorInfo(
         "That key was used for another message; choose a new key.", retry=False, closes=False
+    ),
+    ErrorCode.LIMIT_REACHED: ErrorInfo(
+        "You have reached a limit of this server; see its message for which one.",
+        retry=False,
+        closes=False,
     ),
     ErrorCode.RATE_LIMITED: ErrorInfo(
         "That was too much at once; wait a little and send it again.", retry=True, closes=False

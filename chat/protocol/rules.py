@@ -519,6 +519,15 @@ class DefaultLimits(NamedTuple):
     connections_per_device: int = 8
     """Connections with one token to one node. One more takes the place of the one that was silent
     longest."""
+    open_requests_made: int = 100
+    """Friend requests of a user that may be unanswered at once."""
+    open_requests_received: int = 200
+    """Friend requests to a user that may be unanswered at once."""
+    groups_owned: int = 100
+    """Groups that a user who creates one may own, the new one included; a user who inherits a group
+    may own more."""
+    groups_joined: int = 500
+    """Groups that a user may be a member of, those owned included."""
     login_ms: int = 10000
     """Time from connecting to a login or register request."""
     line_ms: int = 10000

@@ -12,7 +12,7 @@ whether anything may be stored, or, for a bug, any other exception after a rollb
 from collections.abc import Sequence
 from typing import Final, cast
 
-from chat.core.ports.operations import Append, Refused, StoreOperation, StoreOutcome
+from chat.core.ports.operations import Append, StoreOperation, StoreOutcome
 from chat.storage.append.batch import append_batch
 from chat.storage.append.cache import AppendCache
 from chat.storage.backends.connection import DatabaseConnection, in_transaction
@@ -57,7 +57,7 @@ def _write(connection: DatabaseConnection, operation: StoreOperation) -> StoreOu
     try:
         return in_transaction(connection, lambda: work(connection, operation), write=True)
     except Refusal as refusal:
-        return Refused(refusal.code)
+        return refusal.refused
 
 
 def read_batch(
@@ -90,4 +90,4 @@ def _read(connection: DatabaseConnection, operation: StoreOperation) -> StoreOut
     try:
         return _READS[type(operation)](connection, operation)
     except Refusal as refusal:
-        return Refused(refusal.code)
+        return refusal.refused

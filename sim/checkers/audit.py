@@ -4,8 +4,24 @@ A trigger looks at each row that is inserted, changed or deleted, by whichever t
 notes what breaks an invariant; if the transaction is rolled back, so is the note. Triggers also
 keep the spans of each membership (from which seq to which), because what the log says about them is
 among the things to be checked.
+
+A refusal writes nothing. So the audit is shown what was refused for a limit, and counts again what
+the user has.
 """
 
+from collections.abc import Iterator
+from typing import Final
+
+from chat.core.ports.operations import (
+    AddFriend,
+    CreateGroup,
+    JoinGroup,
+    Refused,
+    StoreOperation,
+    StoreOutcome,
+    UserLimit,
+)
+from chat.core.state.config import NodeConfig
 from chat.protocol.messages import EntryKind
 from chat.storage.backends.connection import DatabaseConnection
 from sim.checkers import Violation
@@ -70,14 +86,72 @@ _STATEMENTS = (
 )  # fmt: skip
 
 
+_OPEN = "SELECT COUNT(*) FROM friendships WHERE conversation_id IS NULL AND"
+_GROUPS = (
+    "SELECT COUNT(*) FROM members m JOIN conversations c ON c.id = m.conversation_id"
+    " WHERE c.kind = 'group' AND"
+)
+_COUNTS: Final = {
+    UserLimit.OPEN_REQUESTS_MADE: ("friendships", "NEW.user_id", f"{_OPEN} user_id ="),
+    UserLimit.OPEN_REQUESTS_RECEIVED: ("friendships", "NEW.friend_id", f"{_OPEN} friend_id ="),
+    UserLimit.GROUPS_OWNED: (
+        "members",
+        "NEW.user_id",
+        f"{_GROUPS} m.role = 'owner' AND m.user_id =",
+    ),
+    UserLimit.GROUPS_JOINED: ("members", "NEW.user_id", f"{_GROUPS} m.user_id ="),
+}
+"""By limit: the table that a row is added to, whose the row is, and how many that user has."""
+
+
+def _limit_rules(config: NodeConfig) -> Iterator[str]:
+    """A user who inherits a group becomes its owner by an UPDATE, and may have too many then; a
+    row that is inserted next to them is one too many only if it is of the same kind."""
+    for limit, (table, user, count) in _COUNTS.items():
+        kind = {
+            UserLimit.GROUPS_OWNED: "NEW.role = 'owner'",
+            UserLimit.GROUPS_JOINED: f"NOT EXISTS ({_DIRECT})",
+        }.get(limit, "NEW.conversation_id IS NULL")
+        most = getattr(config, limit)
+        yield _rule(
+            str(limit),
+            f"INSERT ON {table}",
+            f"{kind} AND ({count} {user}) > {most}",
+            "no user has more than a limit allows",
+            f"{user} || ' has more than {most} {limit}'",
+        )
+
+
 class Audit:
     """Installs the triggers, which are temporary: only this connection, the one that all
     transactions use, has them."""
 
-    def __init__(self, connection: DatabaseConnection) -> None:
+    def __init__(self, connection: DatabaseConnection, config: NodeConfig) -> None:
         self._connection = connection
-        for statement in _STATEMENTS:
+        self._config = config
+        for statement in (*_STATEMENTS, *_limit_rules(config)):
             connection.execute(statement)
+
+    def judge(self, operation: StoreOperation, outcome: StoreOutcome) -> None:
+        """Raises Violation if an operation was refused for a limit that was not reached. To be
+        called before anything else is written."""
+        if not isinstance(outcome, Refused) or outcome.reached is None:
+            return
+        limit = outcome.reached.limit
+        assert isinstance(operation, AddFriend | CreateGroup | JoinGroup)
+        user: int | str = operation.user
+        if limit is UserLimit.OPEN_REQUESTS_RECEIVED:
+            assert isinstance(operation, AddFriend)
+            user = operation.other
+        ((count,),) = self._connection.query(
+            f"{_COUNTS[limit][2]} (SELECT u.id FROM users u WHERE u.id = ? OR u.name = ?)",
+            (user, user),
+        )
+        if count < getattr(self._config, limit):
+            raise Violation(
+                "nothing is refused for a limit that is not reached",
+                f"{operation} was refused, and there are {count} {limit}",
+            )
 
     def check(self) -> None:
         """Raises Violation for the first write that broke an invariant."""

@@ -46,7 +46,8 @@ class Checks:
     def attached(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.log = Log(cluster.store.connection)
-        self.audit = Audit(cluster.store.connection)
+        self.audit = Audit(cluster.store.connection, cluster.config)
+        cluster.store.judge = self.audit.judge
         self.streams = Streams(cluster.config)
         self.safety = Safety(self.log, self.audit, cluster.user_ids)
 

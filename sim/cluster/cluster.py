@@ -42,6 +42,10 @@ CONFIG = NodeConfig(
     request_quantum=7,
     unauthenticated_per_address=40,
     failed_logins_per_minute=1_000,
+    open_requests_made=2,
+    open_requests_received=2,
+    groups_owned=2,
+    groups_joined=4,
     line_ms=4_000,
     stall_ms=5_000,
 )

@@ -76,6 +76,8 @@ class SimStore:
         self.connection: DatabaseConnection = open_sqlite(IN_MEMORY)
         migrate(self.connection)
         self.faults = StoreFaults()
+        self.judge: Callable[[StoreOperation, StoreOutcome], None] = lambda operation, outcome: None
+        """Looks at each write, at the instant when it was committed or refused."""
         self.up = True
         self.locked_until_ms = 0
 
@@ -179,6 +181,8 @@ class StoreLink:
     def _run(self, operations: list[StoreOperation]) -> list[StoreOutcome]:
         outcomes = list(write_batch(self._store.connection, self._cache, operations))
         self._note(operations, outcomes)
+        for operation, outcome in zip(operations, outcomes, strict=True):
+            self._store.judge(operation, outcome)
         for operation, outcome in zip(operations, outcomes, strict=True):
             if isinstance(outcome, Appended) and not outcome.repeated:
                 self._reached(Phase.COMMITTED, operation)

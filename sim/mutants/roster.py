@@ -5,6 +5,9 @@ from sim.mutants import Edit, Mutant
 PRESENCE = "chat.core.roster.presence"
 RECEIPTS = "chat.core.roster.receipts"
 ROSTER_SYNC = "chat.core.roster.roster_sync"
+USER = "chat.core.state.user"
+_IS_NEXT = "change.version == user.version + 1"
+_ASSERT_NEXT = "        assert change.version == self.version + 1\n"
 
 MUTANTS = (
     Mutant(
@@ -24,7 +27,8 @@ MUTANTS = (
         (
             Edit(
                 ROSTER_SYNC,
-                "            self._context.publish((user_channel(one.user),), message)\n",
+                "            self._context.publish("
+                "(user_channel(change.user),), RosterBusMessage(change))\n",
                 "",
             ),
         ),
@@ -32,7 +36,7 @@ MUTANTS = (
     Mutant(
         "friend-stays-attached",
         "a friendship that ended is not taken from the devices",
-        (Edit(ROSTER_SYNC, "                self._context.push(user, removed)\n", ""),),
+        (Edit(ROSTER_SYNC, "        self._context.push(user, removed)\n", ""),),
     ),
     Mutant(
         "receipt-unpublished",
@@ -118,7 +122,42 @@ MUTANTS = (
         (
             Edit(
                 ROSTER_SYNC,
-                "        if roster.version < user.roster.version:\n            return\n",
+                "        if roster.version < user.version:\n"
+                "            user.learn_heads(roster)\n"
+                "            return\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "change-over-gap",
+        "a change of a roster is applied though the one before it was missed",
+        (
+            Edit(ROSTER_SYNC, _IS_NEXT, "change.version > user.version"),
+            Edit(USER, _ASSERT_NEXT, ""),
+        ),
+    ),
+    Mutant(
+        "old-change-taken",
+        "a change of a roster that comes again, or after a later one, is applied",
+        (
+            Edit(ROSTER_SYNC, _IS_NEXT, "change.version <= user.version + 1"),
+            Edit(USER, _ASSERT_NEXT, ""),
+            Edit(
+                USER,
+                "        self.version = change.version\n",
+                "        self.version = max(self.version, change.version)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "ended-friendship-untold",
+        "the change of a roster that ends a friendship is applied, and devices are not told",
+        (
+            Edit(
+                ROSTER_SYNC,
+                "        if friend is not None:\n"
+                "            self._tell_end_of_friendship(user, friend)\n",
                 "",
             ),
         ),

@@ -5,6 +5,7 @@ from sim.mutants import Edit, Mutant
 APPEND_CACHE = "chat.storage.append.cache"
 FRIENDSHIPS = "chat.storage.transactions.friendships"
 GROUPS = "chat.storage.transactions.groups"
+LIMITS = "chat.storage.transactions.limits"
 IDEMPOTENCY = "chat.storage.append.idempotency"
 LOCKING = "chat.storage.append.locking"
 LOG = "chat.storage.transactions.log"
@@ -145,7 +146,7 @@ MUTANTS = (
             Edit(
                 FRIENDSHIPS,
                 '(user_id, blocked_id) VALUES (?, ?)", row)\n'
-                "        _raise_access_version(connection, conversation)\n",
+                "        _raise_access_version(connection, pair.conversation)\n",
                 '(user_id, blocked_id) VALUES (?, ?)", row)\n',
             ),
         ),
@@ -248,8 +249,8 @@ MUTANTS = (
         (
             Edit(
                 FRIENDSHIPS,
-                "    touched = raise_versions(connection, changed)\n",
-                "    touched = raise_versions(connection, (user,))\n",
+                "    versions = raise_versions(connection, removed)\n",
+                "    versions = raise_versions(connection, list(removed)[:1])\n",
             ),
         ),
     ),
@@ -259,8 +260,8 @@ MUTANTS = (
         (
             Edit(
                 GROUPS,
-                "    touched = raise_versions(connection, changed)\n",
-                "    touched = raise_versions(connection, (user,))\n",
+                "    return GroupChanged(group, entries, _changes(connection, group, changed))\n",
+                "    return GroupChanged(group, entries, _changes(connection, group, (user,)))\n",
             ),
         ),
     ),
@@ -315,5 +316,40 @@ MUTANTS = (
         "any-member-deletes-a-group",
         "every member may delete a group",
         (Edit(GROUPS, "    allow_group(role, GroupAction.DELETE_GROUP)\n", ""),),
+    ),
+    Mutant(
+        "requests-unlimited",
+        "the open requests that a user has made are not limited",
+        (
+            Edit(
+                FRIENDSHIPS,
+                "        check_limit(connection, made, operation.most_made, pair.user.id)\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "groups-unlimited",
+        "the groups that a user owns are not limited",
+        (
+            Edit(
+                GROUPS,
+                "    check_limit(connection, UserLimit.GROUPS_OWNED, operation.most_owned, user)\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "one-over-the-limit",
+        "a user may have one more than a limit allows",
+        (
+            Edit(LIMITS, "        (user, most),\n", "        (user, most + 1),\n"),
+            Edit(LIMITS, "    if count >= most:\n", "    if count > most:\n"),
+        ),
+    ),
+    Mutant(
+        "refused-below-the-limit",
+        "the last that a limit allows is refused",
+        (Edit(LIMITS, "    if count >= most:\n", "    if count >= most - 1:\n"),),
     ),
 )

@@ -54,6 +54,7 @@ FACTS: Final = {
     "late_commit": "a commit came after its caller had given up",
     "rate_limited": "a send over the rate limit was kept and sent later",
     "refused": "a send was refused for good and given back",
+    "limit_reached": "one more than a limit was asked for and refused",
     "flap": "a short absence was not told to friends",
     "lease": "a presence lease ran out",
     "commit_unknown": "a commit was unknown, and the connection that asked for it was closed",
@@ -207,6 +208,8 @@ class Facts:
             operation, cause = view.queries.pop(ticket, (None, None))
             if isinstance(outcome, op.CommitUnknown) and closes:
                 self.count("commit_unknown")
+            if isinstance(outcome, op.Refused) and outcome.reached is not None:
+                self.count("limit_reached")
             if isinstance(operation, op.Append):
                 self._append_answered(view, operation, outcome, effects)
             elif isinstance(operation, op.ReadLog):

@@ -22,6 +22,7 @@ RECONNECT_MS = 800
 ROSTER_CHANGES_MS = 100
 BRIEF_CONNECTIONS = 8
 MAX_WAIT_MS = 1_000
+GROUPS_TOO_MANY = 3
 
 
 def overfill_slow_reader(cluster: Cluster, rng: random.Random) -> None:
@@ -141,6 +142,29 @@ def _change_roster(cluster: Cluster, rng: random.Random, device: SimDevice, user
     else:
         request = messages.JoinGroupRequest(id=0, group=group)
     device.ask(request)
+
+
+def exceed_limits(cluster: Cluster, rng: random.Random) -> None:
+    """A user asks all others to be friends, and they another one; and the user creates and joins
+    groups: all more than the limits allow."""
+    online = [device for device in cluster.logged_in() if device.session.online]
+    if not online:
+        return
+    device: SimDevice = rng.choice(online)
+    asked = rng.choice(list(cluster.user_ids.values()))
+    for user in cluster.user_ids.values():
+        _ask_anew(device, user)
+    for other in online:
+        _ask_anew(other, asked)
+    for _ in range(GROUPS_TOO_MANY):
+        device.ask(messages.CreateGroupRequest(id=0, name="one too many"))
+    for group in cluster.groups:
+        device.ask(messages.JoinGroupRequest(id=0, group=group))
+
+
+def _ask_anew(device: SimDevice, user: int) -> None:
+    device.ask(messages.RemoveFriendRequest(id=0, user=user))
+    device.ask(messages.AddFriendRequest(id=0, user=user))
 
 
 def send_disconnect_and_unfriend(cluster: Cluster, rng: random.Random) -> None:

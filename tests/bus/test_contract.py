@@ -6,6 +6,7 @@ import pytest
 
 from chat.core.ports.bus_messages import PresenceBusMessage, RosterBusMessage
 from chat.core.ports.events import BusMessageReceived, BusUp, Subscribed
+from chat.core.ports.rosters import RosterChange
 from chat.protocol.messages import PresenceState
 from tests.bus.buses import (
     OpenPorts,
@@ -31,7 +32,7 @@ def fixture_open_ports(request: pytest.FixtureRequest, tmp_path: Path) -> OpenPo
 
 
 def news(number: int) -> RosterBusMessage:
-    return RosterBusMessage(user=1, version=number)
+    return RosterBusMessage(RosterChange(1, number, friend_removed=2))
 
 
 def test_it_comes_up_by_itself(run: Run, open_ports: OpenPorts) -> None:

@@ -15,6 +15,7 @@ from chat.bus.redis_presence import Times
 from chat.core.ports.bus_messages import RosterBusMessage
 from chat.core.ports.events import Answer, AnyEvent, BusDown, BusMessageReceived, BusUp, Subscribed
 from chat.core.ports.operations import PresenceFound
+from chat.core.ports.rosters import RosterChange
 from deploy.servers import HOST, Redis
 from tests.bus.buses import WAIT_S, Port
 from tests.loops import Run
@@ -52,7 +53,7 @@ async def port_at(
 
 
 def news(number: int) -> RosterBusMessage:
-    return RosterBusMessage(user=1, version=number)
+    return RosterBusMessage(RosterChange(1, number, friend_removed=2))
 
 
 def test_clusters_that_share_a_redis_are_separate(redis: Redis) -> None:

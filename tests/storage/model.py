@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from chat.core.ports.operations import (
     Append,
     Appended,
-    FriendRow,
+    LimitReached,
     LogEntry,
     Refused,
-    Roster,
-    RosterVersion,
+    UserLimit,
 )
+from chat.core.ports.rosters import FriendRow, Roster
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import EntryKind, Group, Role, User
 from chat.protocol.rules import (
@@ -95,6 +95,24 @@ class Model:
         code = GROUP_ACCESS[role][action]
         return None if code is None else Refused(code)
 
+    def reached(self, user: int, limit: UserLimit, most: int) -> Refused | None:
+        """The refusal of one more, if the user has as many as that."""
+        groups = [
+            conversation.members[user].role
+            for conversation in self.conversations.values()
+            if user in conversation.members and conversation.pair is None
+        ]
+        open_requests = [pair for pair in self.asked if pair[::-1] not in self.asked]
+        has = {
+            UserLimit.OPEN_REQUESTS_MADE: sum(asker == user for asker, _ in open_requests),
+            UserLimit.OPEN_REQUESTS_RECEIVED: sum(asked == user for _, asked in open_requests),
+            UserLimit.GROUPS_OWNED: groups.count(Role.OWNER),
+            UserLimit.GROUPS_JOINED: len(groups),
+        }
+        if has[limit] < most:
+            return None
+        return Refused(ErrorCode.LIMIT_REACHED, LimitReached(limit, most))
+
     def read_refusal(self, user: int, conversation: int) -> Refused | None:
         """History and mark_read: a user who is no member gets the same answer."""
         there = self.conversations.get(conversation)
@@ -142,10 +160,10 @@ class Model:
 
     # --------------------------------------------------------------------- what is done
 
-    def touch(self, *users: int) -> tuple[RosterVersion, ...]:
+    def touch(self, *users: int) -> None:
+        """The rosters of these users have changed."""
         for user in users:
             self.versions[user] += 1
-        return tuple(RosterVersion(user, self.versions[user]) for user in sorted(users))
 
     def register(self, id: int, name: str) -> None:
         self.names[id] = name

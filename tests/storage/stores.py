@@ -21,10 +21,10 @@ from chat.core.ports.operations import (
     ReadLog,
     ReadRoster,
     Refused,
-    Roster,
     RosterRead,
     UserCreated,
 )
+from chat.core.ports.rosters import Roster
 from chat.protocol.errors import ErrorCode
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.mysql import open_mysql
@@ -40,6 +40,8 @@ STORES: dict[str, Callable[[pytest.FixtureRequest], DatabaseConnection]] = {
     "mariadb-mysqlclient": lambda request: open_mysql(mysqlclient_address(request)),
 }
 NOW_MS = 1_767_225_600_000
+FREE = 100_000
+"""A limit that no test reaches."""
 
 
 def need_mysqlclient() -> None:
@@ -89,15 +91,17 @@ def befriend(store: DatabaseConnection, one: int, other: int) -> int:
     execute(store, AddFriend(one, other, NOW_MS))
     outcome = execute(store, AddFriend(other, one, NOW_MS))
     assert isinstance(outcome, FriendshipChanged)
-    (row,) = [friend for friend in outcome.roster.friends if friend.id == one]
+    (row,) = [change.friend for change in outcome.changes if change.user == other]
+    assert row is not None
     return row.conversation
 
 
 def make_group(store: DatabaseConnection, owner: int, *members: int, name: str = "gophers") -> int:
-    outcome = execute(store, CreateGroup(owner, name, "all about burrows", NOW_MS))
+    outcome = execute(store, CreateGroup(owner, name, "all about burrows", NOW_MS, FREE, FREE))
     assert isinstance(outcome, GroupChanged)
     for member in members:
-        assert isinstance(execute(store, JoinGroup(member, outcome.group, NOW_MS)), GroupChanged)
+        joined = execute(store, JoinGroup(member, outcome.group, NOW_MS, FREE))
+        assert isinstance(joined, GroupChanged)
     return outcome.group
 
 

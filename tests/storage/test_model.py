@@ -5,6 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 
 from chat.core.ports.operations import (
     AddFriend,
@@ -24,10 +25,11 @@ from chat.core.ports.operations import (
     Refused,
     RemoveFriend,
     RenameGroup,
-    RosterVersion,
-    StoreOperation,
     Unblock,
+    UserLimit,
 )
+from chat.core.ports.rosters import Roster, RosterChange
+from chat.core.state.user import LocalUser
 from chat.protocol.rules import DirectAction, GroupAction
 from chat.storage.append.batch import append_batch
 from chat.storage.append.cache import AppendCache
@@ -36,12 +38,22 @@ from tests.storage.model import Model
 from tests.storage.stores import memory_store, read_all, register_users, roster
 
 NAMES = ("Ann", "bob", "cyd", "dan")
+MOST = 2
+"""How many open requests and groups a user may have; a group more as a member."""
 users = st.integers(1, len(NAMES))
 others = st.one_of(users, st.sampled_from(("ann", "BOB", "Cyd", "nobody")), st.just(999))
 indexes = st.integers(0, 5)
 texts = st.sampled_from(("a", "b"))
 keys = st.integers(0, 30).map(lambda number: f"k{number}")
 appends = st.tuples(users, st.none() | others, indexes, texts, keys)
+
+
+def without_heads(roster: Roster) -> Roster:
+    return replace(
+        roster,
+        friends=tuple(replace(friend, seq=0, read=0) for friend in roster.friends),
+        groups=tuple(replace(group, seq=0, read=0) for group in roster.groups),
+    )
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -53,12 +65,15 @@ class StoreMachine(RuleBasedStateMachine):
         self.caches = (AppendCache(), AppendCache())
         """Of two nodes, which take turns on one connection."""
         self.model = Model()
+        self.followed: dict[int, LocalUser] = {}
+        """By user: the first roster, and every change that was answered since."""
         self.now_ms = 0
 
     @initialize(befriended=st.booleans())
     def begin(self, befriended: bool) -> None:
         for id, name in zip(register_users(self.store, len(NAMES)), NAMES, strict=True):
             self.model.register(id, name)
+            self.followed[id] = LocalUser(roster(self.store, id))
         if befriended:
             self.add_friend(1, 2)
             self.add_friend(2, 1)
@@ -77,75 +92,93 @@ class StoreMachine(RuleBasedStateMachine):
         self.now_ms += 1
         return self.now_ms
 
-    # ------------------------------------------------------------------- friendships
+    def changed(self, changes: tuple[RosterChange, ...], *users: int) -> None:
+        """The rosters of exactly these users changed, and rows that were changed are as they are
+        now."""
+        self.model.touch(*users)
+        assert [change.user for change in changes] == sorted(users)
+        for change in changes:
+            self.followed[change.user].take_change(change)
+            now = self.model.roster(change.user)
+            assert change.friend is None or change.friend in now.friends
+            assert change.group is None or change.group in now.groups
 
-    def friendship(
-        self, operation: StoreOperation, user: int, touched: tuple[RosterVersion, ...]
-    ) -> None:
-        assert execute(self.store, operation) == FriendshipChanged(self.model.roster(user), touched)
+    # ------------------------------------------------------------------- friendships
 
     @rule(user=users, other=others)
     def add_friend(self, user: int, other: int | str) -> None:
-        operation = AddFriend(user, other, self.tick())
+        operation = AddFriend(user, other, self.tick(), MOST, MOST)
         refusal = self.model.direct_refusal(user, other, DirectAction.ADD_FRIEND)
+        found = self.model.find(other) or 0
+        if not {(user, found), (found, user)} & self.model.asked.keys():
+            refusal = (
+                refusal
+                or self.model.reached(user, UserLimit.OPEN_REQUESTS_MADE, MOST)
+                or self.model.reached(found, UserLimit.OPEN_REQUESTS_RECEIVED, MOST)
+            )
         outcome = execute(self.store, operation)
+        if refusal is not None:
+            assert outcome == refusal
+            return
+        changed = self.model.add_friend(user, found, operation.at_ms)
+        assert isinstance(outcome, FriendshipChanged)
+        if user in changed:
+            (row,) = (change.friend for change in outcome.changes if change.user == user)
+            assert row is not None
+            self.model.meet(user, found, row.conversation)
+        self.changed(outcome.changes, *changed)
+
+    @rule(user=users, other=others)
+    def remove_friend(self, user: int, other: int | str) -> None:
+        refusal = self.model.direct_refusal(user, other, DirectAction.REMOVE_FRIEND)
+        outcome = execute(self.store, RemoveFriend(user, other))
         if refusal is not None:
             assert outcome == refusal
             return
         found = self.model.find(other)
         assert found is not None
-        changed = self.model.add_friend(user, found, operation.at_ms)
         assert isinstance(outcome, FriendshipChanged)
-        if user in changed:
-            (row,) = (row for row in outcome.roster.friends if row.id == found)
-            self.model.meet(user, found, row.conversation)
-        touched = self.model.touch(*changed)
-        assert outcome == FriendshipChanged(self.model.roster(user), touched)
-
-    @rule(user=users, other=others)
-    def remove_friend(self, user: int, other: int | str) -> None:
-        operation = RemoveFriend(user, other)
-        refusal = self.model.direct_refusal(user, other, DirectAction.REMOVE_FRIEND)
-        if refusal is not None:
-            assert execute(self.store, operation) == refusal
-            return
-        found = self.model.find(other)
-        assert found is not None
-        touched = self.model.touch(*self.model.remove_friend(user, found))
-        self.friendship(operation, user, touched)
+        self.changed(outcome.changes, *self.model.remove_friend(user, found))
 
     @rule(user=users, other=others, on=st.booleans())
     def block(self, user: int, other: int | str, on: bool) -> None:
         operation = Block(user, other) if on else Unblock(user, other)
         action = DirectAction.BLOCK if on else DirectAction.UNBLOCK
         refusal = self.model.direct_refusal(user, other, action)
+        outcome = execute(self.store, operation)
         if refusal is not None:
-            assert execute(self.store, operation) == refusal
+            assert outcome == refusal
             return
         found = self.model.find(other)
         assert found is not None
         (self.model.blocks.add if on else self.model.blocks.discard)((user, found))
-        self.friendship(operation, user, ())
+        assert outcome == FriendshipChanged(())
 
     # ------------------------------------------------------------------------ groups
 
     @rule(user=users, name=st.sampled_from(("den", "burrow")))
     def create_group(self, user: int, name: str) -> None:
-        outcome = execute(self.store, CreateGroup(user, name, "", self.tick()))
+        outcome = execute(self.store, CreateGroup(user, name, "", self.tick(), MOST, MOST + 1))
+        refusal = self.model.reached(user, UserLimit.GROUPS_OWNED, MOST)
+        refusal = refusal or self.model.reached(user, UserLimit.GROUPS_JOINED, MOST + 1)
+        if refusal is not None:
+            assert outcome == refusal
+            return
         assert isinstance(outcome, GroupChanged)
         entries = self.model.create_group(user, outcome.group, name, self.now_ms)
-        self.group_changed(outcome, user, outcome.group, entries, self.model.touch(user))
+        self.group_changed(outcome, outcome.group, entries, user)
 
     @rule(user=users, index=indexes)
     def join_group(self, user: int, index: int) -> None:
         group = self.conversation(index)
         refusal = self.model.group_refusal(user, group, GroupAction.JOIN_GROUP)
-        outcome = execute(self.store, JoinGroup(user, group, self.tick()))
+        refusal = refusal or self.model.reached(user, UserLimit.GROUPS_JOINED, MOST + 1)
+        outcome = execute(self.store, JoinGroup(user, group, self.tick(), MOST + 1))
         if refusal is not None:
             assert outcome == refusal
             return
         entries = self.model.join_group(user, group, self.now_ms)
-        self.group_changed(outcome, user, group, entries, self.model.touch(user))
+        self.group_changed(outcome, group, entries, user)
 
     @rule(user=users, index=indexes)
     def leave_group(self, user: int, index: int) -> None:
@@ -156,7 +189,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert outcome == refusal
             return
         entries, changed = self.model.leave_group(user, group, self.now_ms)
-        self.group_changed(outcome, user, group, entries, self.model.touch(*changed))
+        self.group_changed(outcome, group, entries, *changed)
 
     @rule(user=users, index=indexes)
     def delete_group(self, user: int, index: int) -> None:
@@ -167,8 +200,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert outcome == refusal
             return
         entries, changed = self.model.delete_group(user, group, self.now_ms)
-        touched = tuple(one for one in self.model.touch(*changed) if one.user == user)
-        self.group_changed(outcome, user, group, entries, touched)
+        self.group_changed(outcome, group, entries, *changed)
 
     @rule(
         user=users,
@@ -185,17 +217,14 @@ class StoreMachine(RuleBasedStateMachine):
             return
         renamed = self.model.rename_group(user, group, name, description, self.now_ms)
         entries, changed = renamed
-        self.group_changed(outcome, user, group, entries, self.model.touch(*changed))
+        self.group_changed(outcome, group, entries, *changed)
 
     def group_changed(
-        self,
-        outcome: object,
-        user: int,
-        group: int,
-        entries: list[LogEntry],
-        touched: tuple[RosterVersion, ...],
+        self, outcome: object, group: int, entries: list[LogEntry], *users: int
     ) -> None:
-        assert outcome == GroupChanged(group, tuple(entries), self.model.roster(user), touched)
+        assert isinstance(outcome, GroupChanged)
+        assert (outcome.group, outcome.entries) == (group, tuple(entries))
+        self.changed(outcome.changes, *users)
 
     # -------------------------------------------------------------------------- logs
 
@@ -231,6 +260,19 @@ class StoreMachine(RuleBasedStateMachine):
     def rosters_are_the_models(self) -> None:
         for user in self.model.names:
             assert roster(self.store, user) == self.model.roster(user)
+
+    @invariant()
+    def a_roster_and_its_changes_make_the_newest_roster(self) -> None:
+        """But for heads and read marks, which are no change of a roster."""
+        for id, local in self.followed.items():
+            followed = Roster(
+                user=local.user,
+                version=local.version,
+                friends=tuple(local.friends[friend] for friend in sorted(local.friends)),
+                groups=local.groups_in_order(),
+                requests=tuple(local.requests.values()),
+            )
+            assert without_heads(followed) == without_heads(self.model.roster(id))
 
     @invariant()
     def members_see_what_is_theirs(self) -> None:

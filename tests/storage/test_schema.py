@@ -4,12 +4,13 @@ from functools import partial
 
 import pytest
 
+from chat.core.ports.operations import CreateGroup, GroupChanged, Refused
 from chat.storage.backends.connection import DatabaseConnection, in_transaction
 from chat.storage.backends.sqlite import IN_MEMORY, open_sqlite
 from chat.storage.dispatch import execute
 from chat.storage.errors import SchemaTooNew
 from chat.storage.schema import Migration, cluster_name, load_migrations, migrate
-from tests.storage.stores import register_users, roster, say
+from tests.storage.stores import NOW_MS, register_users, roster, say
 
 
 def shape(store: DatabaseConnection) -> list[tuple[str, ...]]:
@@ -78,6 +79,31 @@ def test_a_migration_that_fails_leaves_the_schema_before_it() -> None:
         migrate(store, [good, bad])
     assert store.query("SELECT n FROM t") == []
     assert store.query("SELECT version FROM schema_version") == [(1,)]
+
+
+def test_a_store_from_before_the_limits_counts_groups_and_nothing_else() -> None:
+    store = open_sqlite(IN_MEMORY)
+    migrate(store, load_migrations()[:3])
+    ann, bob = register_users(store, 2)
+    for id, kind in ((1, "group"), (2, "direct")):
+        store.execute(
+            "INSERT INTO conversations (id, kind, head, name, description, closed)"
+            " VALUES (?, ?, 0, '', '', 0)",
+            (id, kind),
+        )
+        for user, role in ((ann, "owner" if kind == "group" else "member"), (bob, "member")):
+            store.execute(
+                "INSERT INTO members (conversation_id, user_id, role, since_seq, read_seq)"
+                " VALUES (?, ?, ?, 1, 0)",
+                (id, user, role),
+            )
+    migrate(store)
+    for user, owned in ((ann, 1), (bob, 0)):
+        refused = [CreateGroup(user, "den", "", NOW_MS, owned, 2)] if owned else []
+        refused.append(CreateGroup(user, "den", "", NOW_MS, 2, 1))
+        assert all(isinstance(execute(store, create), Refused) for create in refused)
+        create = CreateGroup(user, "den", "", NOW_MS, owned + 1, 2)
+        assert isinstance(execute(store, create), GroupChanged)
 
 
 def test_a_newer_store_is_left_alone(store: DatabaseConnection) -> None:

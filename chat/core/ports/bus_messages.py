@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from chat.core.ports.operations import LogEntry
+from chat.core.ports.rosters import RosterChange
 from chat.protocol.messages import PresenceState
 
 
@@ -25,10 +26,9 @@ class EntryBusMessage(BusMessage, frozen=True, tag="entry"):
 
 
 class RosterBusMessage(BusMessage, frozen=True, tag="roster"):
-    """The version of the user's roster is at least this."""
+    """The version of the user's roster is at least that of the change; and this is that change."""
 
-    user: int
-    version: int
+    change: RosterChange
 
 
 class PresenceBusMessage(BusMessage, frozen=True, tag="presence"):

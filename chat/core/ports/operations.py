@@ -16,12 +16,15 @@ write also by `CommitUnknown()`, which means that the commit's reply was lost.
 Everything here is plain data.
 """
 
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 from msgspec import Struct
 
+from chat.core.ports.rosters import Roster, RosterChange
 from chat.protocol.errors import ErrorCode
-from chat.protocol.messages import EntryKind, Group, Role, User
+from chat.protocol.messages import EntryKind, Role, User
+from chat.protocol.rules import LIMITS
 
 
 class Outcome(Struct, frozen=True, gc=False, tag_field="outcome"):
@@ -36,31 +39,6 @@ class Operation(Struct, Generic[OutcomeT_co], frozen=True, gc=False, tag_field="
 
 
 # ---------------------------------------------------------------- rows that outcomes carry
-
-
-class FriendRow(Struct, frozen=True, gc=False):
-    """A friend of the roster's user. `seq` is the head of their conversation, `read` how far the
-    roster's user has read it."""
-
-    id: int
-    name: str
-    conversation: int
-    seq: int
-    read: int
-
-
-class Roster(Struct, frozen=True):
-    """All that a user's devices must know: friends, groups, and open friend requests.
-
-    `version` grows with every change of this user's friends, groups or requests, inside the
-    transaction that makes the change; so a node can tell whether it missed one.
-    """
-
-    user: User
-    version: int
-    friends: tuple[FriendRow, ...]
-    groups: tuple[Group, ...]
-    requests: tuple[User, ...]
 
 
 class LogEntry(Struct, frozen=True, gc=False):
@@ -84,13 +62,6 @@ class MemberRow(Struct, frozen=True, gc=False):
     role: Role
 
 
-class RosterVersion(Struct, frozen=True, gc=False):
-    """A user whose roster a transaction changed, and its version after that."""
-
-    user: int
-    version: int
-
-
 class AccountRow(Struct, frozen=True, gc=False):
     """Who a name or number belongs to, and the hash to check a password against."""
 
@@ -101,10 +72,27 @@ class AccountRow(Struct, frozen=True, gc=False):
 # ------------------------------------------------------------------------------ any of them
 
 
+class UserLimit(StrEnum):
+    """How much one user may have, by the names of the limits in the spec."""
+
+    OPEN_REQUESTS_MADE = "open_requests_made"
+    OPEN_REQUESTS_RECEIVED = "open_requests_received"
+    GROUPS_OWNED = "groups_owned"
+    GROUPS_JOINED = "groups_joined"
+
+
+class LimitReached(Struct, frozen=True, gc=False):
+    """A user has `most` of them, or more, already."""
+
+    limit: UserLimit
+    most: int
+
+
 class Refused(Outcome, frozen=True):
-    """Nothing was stored."""
+    """Nothing was stored. `reached` goes with the code limit_reached of a store operation."""
 
     code: ErrorCode
+    reached: LimitReached | None = None
 
 
 class CommitUnknown(Outcome, frozen=True):
@@ -139,12 +127,12 @@ class FindAccount(Operation[AccountFound], frozen=True):
     user: int | str
 
 
-class DeviceOpened(Outcome, frozen=True):
-    roster: Roster
+class Done(Outcome, frozen=True):
+    """Carried out; there is nothing more to say of it."""
 
 
-class OpenDevice(Operation[DeviceOpened], frozen=True):
-    """Stores a device under the hash of its token and reads the roster."""
+class OpenDevice(Operation[Done], frozen=True):
+    """Stores a device under the hash of its token. Refused: no_such_user."""
 
     user: int
     token_sha256: bytes
@@ -160,10 +148,6 @@ class FindDevice(Operation[DeviceFound], frozen=True):
 
     token_sha256: bytes
     at_ms: int
-
-
-class Done(Outcome, frozen=True):
-    """Carried out; there is nothing more to say of it."""
 
 
 class CloseDevice(Operation[Done], frozen=True):
@@ -291,19 +275,21 @@ class Append(Operation[Appended], frozen=True):
 
 
 class FriendshipChanged(Outcome, frozen=True):
-    """`roster` is the asking user's, as of this transaction. `touched` names every user, the
-    asking one among them, whose roster changed; it is empty if nothing was changed."""
+    """`changes`: one of each user, the asking one among them, whose roster changed. None if nothing
+    was changed."""
 
-    roster: Roster
-    touched: tuple[RosterVersion, ...]
+    changes: tuple[RosterChange, ...]
 
 
 class AddFriend(Operation[FriendshipChanged], frozen=True):
-    """Refused: no_such_user, blocked, forbidden."""
+    """`most_made` and `most_received` limit the open requests of the user and to the other.
+    Refused: no_such_user, blocked, forbidden, limit_reached."""
 
     user: int
     other: int | str
     at_ms: int
+    most_made: int = LIMITS.open_requests_made
+    most_received: int = LIMITS.open_requests_received
 
 
 class RemoveFriend(Operation[FriendshipChanged], frozen=True):
@@ -328,32 +314,34 @@ class Unblock(Operation[FriendshipChanged], frozen=True):
 
 
 class GroupChanged(Outcome, frozen=True):
-    """`entries` are those that were appended. `roster` is the asking user's, as of this
-    transaction. `touched`: who gained or lost membership or role, but for a deletion only the
-    asking user: the log itself tells the members."""
+    """`entries` are those that were appended. `changes`: one of each user, the asking one among
+    them, whose roster changed: who gained or lost membership or role, or has a group renamed."""
 
     group: int
     entries: tuple[LogEntry, ...]
-    roster: Roster
-    touched: tuple[RosterVersion, ...]
+    changes: tuple[RosterChange, ...]
 
 
 class CreateGroup(Operation[GroupChanged], frozen=True):
-    """The owner's `joined` is entry 1."""
+    """The owner's `joined` is entry 1. `most_owned` and `most_joined` limit the user's groups, this
+    one included. Refused: limit_reached."""
 
     user: int
     name: str
     description: str
     at_ms: int
+    most_owned: int = LIMITS.groups_owned
+    most_joined: int = LIMITS.groups_joined
 
 
 class JoinGroup(Operation[GroupChanged], frozen=True):
-    """Appends `joined`; the member's `since` is that entry.
-    Refused: no_such_group, already_member."""
+    """Appends `joined`; the member's `since` is that entry. `most_joined` limits the user's groups,
+    this one included. Refused: no_such_group, already_member, limit_reached."""
 
     user: int
     group: int
     at_ms: int
+    most_joined: int = LIMITS.groups_joined
 
 
 class LeaveGroup(Operation[GroupChanged], frozen=True):
@@ -473,7 +461,6 @@ AnyOperation = StoreOperation | PasswordOperation | PresenceOperation
 StoreOutcome = (
     UserCreated
     | AccountFound
-    | DeviceOpened
     | DeviceFound
     | RosterRead
     | ProfileRead

@@ -49,9 +49,9 @@ class Account:
         call.reply(
             SnapshotReply(
                 re=request.id,
-                friends=tuple(user.friend(row) for row in user.friends.values()),
-                groups=tuple(group for group in user.roster.groups if group.id in attached),
-                requests=user.roster.requests,
+                friends=user.friends_in_order(),
+                groups=tuple(group for group in user.groups_in_order() if group.id in attached),
+                requests=tuple(user.requests.values()),
             )
         )
 

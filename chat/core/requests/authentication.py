@@ -23,8 +23,8 @@ from chat.core.ports.operations import (
     PresenceFound,
     ReadRoster,
     Refused,
-    Roster,
 )
+from chat.core.ports.rosters import Roster
 from chat.core.requests.calls import Call, Calls, Refusal, Steps, Waiting, succeeded
 from chat.core.roster.presence import Presence
 from chat.core.roster.roster_sync import RosterSync
@@ -106,8 +106,9 @@ class Authentication:
                 raise Refusal(ErrorCode.BAD_CREDENTIALS)
             self._take_place(account.user.id, COST[LoginRequest])
             yield from self._subscribe(call, account.user.id)
-            opened = OpenDevice(account.user.id, token_sha256(checked.token), call.now_ms)
-            roster = (yield from call.ask(opened)).roster
+            user_id = account.user.id
+            yield from call.ask(OpenDevice(user_id, token_sha256(checked.token), call.now_ms))
+            roster = (yield from call.ask(ReadRoster(user_id))).roster
             user = yield from self._find_states(call, roster)
         self._identify(call, user, checked.token, cursors=None)
 
@@ -188,11 +189,11 @@ class Authentication:
             online = set(found.online) if isinstance(found, PresenceFound) else set()
         for friend in asked:
             self._presence.found(user, friend, online=friend in online)
-        new = user.friends.keys() - set(asked)
-        for friend in sorted(new):
+        new = sorted(user.friends.keys() - set(asked))
+        for friend in new:
             self._presence.assume(user, friend)
         if new:
-            self._presence.compare([user])
+            self._presence.find(user, new)
         return user
 
     def _identify(
@@ -208,11 +209,11 @@ class Authentication:
         session.failures = 0
         logged_in = LoggedInReply(
             re=call.id,
-            user=user.roster.user,
+            user=user.user,
             token=token,
-            friends=tuple(user.friend(row) for row in user.friends.values()),
-            groups=user.roster.groups,
-            requests=user.roster.requests,
+            friends=user.friends_in_order(),
+            groups=user.groups_in_order(),
+            requests=tuple(user.requests.values()),
         )
         rows = len(logged_in.friends) + len(logged_in.groups)
         self._context.budgets.charge_rows(user.id, call.now_ms, rows)

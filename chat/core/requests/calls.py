@@ -42,6 +42,7 @@ from chat.core.ports.operations import (
     Operation,
     Outcome,
     Refused,
+    UserLimit,
 )
 from chat.core.state.context import Context
 from chat.core.state.session import Session
@@ -52,6 +53,21 @@ from chat.protocol.messages import Request, ServerMessage
 from chat.protocol.rules import COST, REQUEST_INPUT, Input, Verdict
 
 _ACCEPT: Final = Verdict.ACCEPT
+_REACHED: Final = {
+    UserLimit.OPEN_REQUESTS_MADE: (
+        "You have as many unanswered friend requests as one user may, {}; take one back first."
+    ),
+    UserLimit.OPEN_REQUESTS_RECEIVED: (
+        "That user has as many unanswered friend requests as one user may, {}; try again later."
+    ),
+    UserLimit.GROUPS_OWNED: (
+        "You own as many groups as one user may, {}; delete or leave one first."
+    ),
+    UserLimit.GROUPS_JOINED: (
+        "You are a member of as many groups as one user may be, {}; leave one first."
+    ),
+}
+"""What a user is to do who has reached a limit."""
 
 OutcomeT = TypeVar("OutcomeT", bound=Outcome)
 RequestT = TypeVar("RequestT", bound=Request, contravariant=True)
@@ -173,7 +189,9 @@ class Call:
 def succeeded(outcome: OutcomeT | Failure) -> OutcomeT:
     """The outcome of an operation that succeeded. Raises Refusal or CommitReplyLost."""
     if isinstance(outcome, Refused):
-        raise Refusal(outcome.code)
+        reached = outcome.reached
+        message = None if reached is None else _REACHED[reached.limit].format(reached.most)
+        raise Refusal(outcome.code, message)
     if isinstance(outcome, CommitUnknown):
         raise CommitReplyLost
     return outcome

@@ -20,6 +20,7 @@ from chat.core.ports.operations import (
     RenameGroup,
 )
 from chat.core.requests.calls import Call, Calls, Steps
+from chat.core.requests.friends import complete_own_roster
 from chat.core.roster.roster_sync import RosterSync
 from chat.core.state.context import Context
 from chat.protocol.messages import (
@@ -57,43 +58,38 @@ class Groups:
         calls.handle(MembersRequest, self.members)
 
     def create_group(self, call: Call, request: CreateGroupRequest) -> Steps:
-        user = call.user.id
-        create = CreateGroup(user, request.name, request.description, call.now_ms)
+        config = self._context.config
+        create = CreateGroup(
+            call.user.id,
+            request.name,
+            request.description,
+            call.now_ms,
+            most_owned=config.groups_owned,
+            most_joined=config.groups_joined,
+        )
         changed = yield from call.commit(create)
-        self._roster_sync.changed(user, changed.roster, changed.touched, changed.entries)
-        call.reply(GroupCreatedReply(re=request.id, group=_group(changed)))
-        self._tell_if_left(call, changed.group)
-        self._deliver(changed)
+        reply = GroupCreatedReply(re=request.id, group=_group(changed))
+        yield from self._tell_of_joining(call, changed, reply)
 
     def join_group(self, call: Call, request: JoinGroupRequest) -> Steps:
-        user = call.user.id
-        changed = yield from call.commit(JoinGroup(user, request.group, call.now_ms))
-        self._roster_sync.changed(user, changed.roster, changed.touched, changed.entries)
-        call.reply(JoinedReply(re=request.id, group=_group(changed)))
-        self._tell_if_left(call, changed.group)
-        self._deliver(changed)
+        most_joined = self._context.config.groups_joined
+        join = JoinGroup(call.user.id, request.group, call.now_ms, most_joined)
+        changed = yield from call.commit(join)
+        reply = JoinedReply(re=request.id, group=_group(changed))
+        yield from self._tell_of_joining(call, changed, reply)
 
     def leave_group(self, call: Call, request: LeaveGroupRequest) -> Steps:
-        user = call.user.id
-        changed = yield from call.commit(LeaveGroup(user, request.group, call.now_ms))
-        self._deliver(changed)
-        self._roster_sync.changed(user, changed.roster, changed.touched)
-        call.reply(DoneReply(re=request.id))
+        leave = LeaveGroup(call.user.id, request.group, call.now_ms)
+        yield from self._tell(call, (yield from call.commit(leave)))
 
     def delete_group(self, call: Call, request: DeleteGroupRequest) -> Steps:
-        user = call.user.id
-        changed = yield from call.commit(DeleteGroup(user, request.group, call.now_ms))
-        self._deliver(changed)
-        self._roster_sync.changed(user, changed.roster, changed.touched)
-        call.reply(DoneReply(re=request.id))
+        delete = DeleteGroup(call.user.id, request.group, call.now_ms)
+        yield from self._tell(call, (yield from call.commit(delete)))
 
     def rename_group(self, call: Call, request: RenameGroupRequest) -> Steps:
-        user = call.user.id
-        rename = RenameGroup(user, request.group, request.name, request.description, call.now_ms)
-        changed = yield from call.commit(rename)
-        self._deliver(changed)
-        self._roster_sync.changed(user, changed.roster, changed.touched)
-        call.reply(DoneReply(re=request.id))
+        user, group = call.user.id, request.group
+        rename = RenameGroup(user, group, request.name, request.description, call.now_ms)
+        yield from self._tell(call, (yield from call.commit(rename)))
 
     def members(self, call: Call, request: MembersRequest) -> Steps:
         rows = (yield from call.ask(ReadMembers(call.user.id, request.group))).members
@@ -114,6 +110,29 @@ class Groups:
 
     # ------------------------------------------------------------------ steps of the above
 
+    def _tell_of_joining(
+        self, call: Call, changed: GroupChanged, reply: GroupCreatedReply | JoinedReply
+    ) -> Steps:
+        """The roster, the reply, the entry of the joining. If the roster has to be read for it, the
+        entry does not wait for that, and the asking user gets it from the log."""
+        self._roster_sync.changed(changed.changes, changed.entries)
+        user = call.session.user
+        lacks = user is not None and self._roster_sync.lacks(user, changed.changes)
+        if lacks:
+            self._deliver(changed)
+            yield from complete_own_roster(call, self._roster_sync, changed.changes)
+        call.reply(reply)
+        self._tell_if_left(call, changed)
+        if not lacks:
+            self._deliver(changed)
+
+    def _tell(self, call: Call, changed: GroupChanged) -> Steps:
+        """The entries, the rosters, the reply."""
+        self._deliver(changed)
+        self._roster_sync.changed(changed.changes)
+        yield from complete_own_roster(call, self._roster_sync, changed.changes)
+        call.reply(DoneReply(re=call.id))
+
     def _deliver(self, changed: GroupChanged) -> None:
         """The entries that the transaction appended, here and on other nodes."""
         for entry in changed.entries:
@@ -121,12 +140,14 @@ class Groups:
             channels = (group_channel(entry.conversation),)
             self._context.publish(channels, EntryBusMessage(entry))
 
-    def _tell_if_left(self, call: Call, group: int) -> None:
+    def _tell_if_left(self, call: Call, changed: GroupChanged) -> None:
         """Takes the group from the client again if the user has left it on another device
         meanwhile. A newer roster has told so before the reply, which brought the group back."""
         session = call.session
-        if session.user is not None and group not in session.conversations:
-            self._context.send(session.connection, GroupDeletedPush(group=group))
+        if session.user is None or self._roster_sync.lacks(session.user, changed.changes):
+            return
+        if changed.group not in session.conversations:
+            self._context.send(session.connection, GroupDeletedPush(group=changed.group))
 
     def _is_here(self, user_id: int) -> bool:
         user = self._context.users.get(user_id)
@@ -134,6 +155,7 @@ class Groups:
 
 
 def _group(changed: GroupChanged) -> Group:
-    """The group that was changed, as its member has it now."""
-    (group,) = (group for group in changed.roster.groups if group.id == changed.group)
-    return group
+    """The group that the asking user has become a member of."""
+    (change,) = changed.changes
+    assert change.group is not None
+    return change.group

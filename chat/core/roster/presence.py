@@ -8,7 +8,7 @@ their channels; what such a bus message fails to tell, anti-entropy finds by ask
 Nothing is routed or allowed by presence.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from chat.core.delivery.subscriptions import Subscriptions
@@ -108,6 +108,20 @@ class Presence:
         if user.states.get(friend, PresenceState.OFFLINE) != state:
             user.states[friend] = state
             self._context.push(user, PresencePush(user=friend, state=state))
+
+    def find(self, user: LocalUser, friends: Sequence[int]) -> None:
+        """Asks the directory for new friends of a user."""
+        self._context.query(
+            FindPresence(tuple(friends)), partial(self._found, user.id, tuple(friends))
+        )
+
+    def _found(
+        self, user_id: int, friends: tuple[int, ...], outcome: PresenceFound | Failure
+    ) -> None:
+        user = self._context.users.get(user_id)
+        if user is not None and isinstance(outcome, PresenceFound):
+            for friend in friends:
+                self.found(user, friend, online=friend in outcome.online)
 
     def compare(self, users: Iterable[LocalUser]) -> None:
         """Asks the directory for all friends of these users."""

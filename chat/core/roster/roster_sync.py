@@ -3,32 +3,34 @@
 Theory of operation
 -------------------
 
-A roster (friends, groups, open friend requests) has a version, which every change raises in the
-transaction that makes it. A node that hears of a higher version than it holds reads the roster
-again and tells the user's devices the difference. Bus messages and anti-entropy bring versions; a
-lost one costs time and nothing else. A version that is heard while a roster is being read for a
-login is kept until the roster has come, because the roster may be older.
+A roster (friends, groups, open friend requests) has a version, which every change raises by one in
+the transaction that makes it. Changes come from the transactions of this node and, by bus messages,
+from those of others:
+
+- The change to the next version is applied to the roster that the node holds, and told to the
+  user's devices. That costs as much as the change, whatever else the user has.
+- A change to that version or a lower one has been applied already, and is ignored.
+- Any other means that a change was missed: the node reads the roster again and tells the devices
+  the difference.
+
+Anti-entropy brings versions alone, which are dealt with alike. So a lost bus message costs time and
+nothing else. A version that is heard while a roster is being read for a login is kept until the
+roster has come, because the roster may be older.
 
 A conversation with a friend follows the roster: connections are attached and detached as the roster
 says. A group is joined as the roster says, but left as its log says, entry by entry, so that no
 connection sees what came after the membership.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from typing import Final
 
 from chat.core.delivery.catch_up import CatchUp
 from chat.core.delivery.device_streams import DeviceStreams
 from chat.core.ports.bus_messages import RosterBusMessage, user_channel
-from chat.core.ports.operations import (
-    Failure,
-    FriendRow,
-    LogEntry,
-    ReadRoster,
-    Roster,
-    RosterRead,
-    RosterVersion,
-)
+from chat.core.ports.operations import Failure, LogEntry, ReadRoster, RosterRead
+from chat.core.ports.rosters import FriendRow, Roster, RosterChange
 from chat.core.roster.presence import Presence
 from chat.core.state.context import Context
 from chat.core.state.session import Session
@@ -41,6 +43,8 @@ from chat.protocol.messages import (
     GroupPush,
     User,
 )
+
+_NONE: Final[Mapping[int, int]] = {}
 
 
 class RosterSync:
@@ -89,25 +93,29 @@ class RosterSync:
             self.apply(user, roster)
         return user
 
-    # ------------------------------------------------------------------ changes
+    # ------------------------------------------------------------------ changes and versions
 
-    def changed(
-        self,
-        user_id: int,
-        roster: Roster,
-        touched: Sequence[RosterVersion],
-        entries: Sequence[LogEntry] = (),
-    ) -> None:
-        """A transaction of this node changed rosters: the asking user's, and those of `touched`,
-        whose nodes are told. `entries`, which it appended, have not been delivered yet: connections
-        are attached before them, so that the entries need not be read from the log."""
-        user = self._context.users.get(user_id)
-        if user is not None:
-            self.apply(user, roster, entries)
-        for one in touched:
-            message = RosterBusMessage(one.user, one.version)
-            self._context.publish((user_channel(one.user),), message)
-            self.heard(one.user, one.version)
+    def changed(self, changes: Sequence[RosterChange], entries: Sequence[LogEntry] = ()) -> None:
+        """A transaction of this node changed rosters. The nodes of their users are told. `entries`,
+        which the transaction appended, have not been delivered yet: connections are attached before
+        them, so that the entries need not be read from the log."""
+        heads = {entry.conversation: entry.seq - 1 for entry in reversed(entries)}
+        for change in changes:
+            self._context.publish((user_channel(change.user),), RosterBusMessage(change))
+            self.heard_change(change, heads)
+
+    def heard_change(self, change: RosterChange, heads: Mapping[int, int] = _NONE) -> None:
+        """A roster has changed. `heads`: what is to be taken for the head of a conversation that
+        connections are attached to, if it is not that of the change."""
+        user = self._context.users.get(change.user)
+        if user is not None and change.version == user.version + 1:
+            self._apply_change(user, change, heads)
+        self.heard(change.user, change.version)
+
+    def lacks(self, user: LocalUser, changes: Iterable[RosterChange]) -> bool:
+        """Whether one of these changes is not in the roster of the user that is known here, because
+        an earlier one has not come."""
+        return any(one.user == user.id and one.version > user.version for one in changes)
 
     def heard(self, user_id: int, version: int) -> None:
         """A user's roster has at least this version."""
@@ -118,7 +126,7 @@ class RosterSync:
         if user is None:
             return
         user.heard_version = max(user.heard_version, version)
-        if user.heard_version > user.roster.version and not user.refreshing:
+        if user.heard_version > user.version and not user.refreshing:
             user.refreshing = True
             self._context.query(ReadRoster(user_id), partial(self._refreshed, user_id))
 
@@ -134,69 +142,84 @@ class RosterSync:
 
     # ------------------------------------------------------------------ differences
 
-    def apply(self, user: LocalUser, roster: Roster, entries: Sequence[LogEntry] = ()) -> None:
-        """Takes a roster, unless a newer one is known, and tells the difference. For `entries` see
-        `changed`."""
-        if roster.version < user.roster.version:
+    def apply(self, user: LocalUser, roster: Roster) -> None:
+        """Takes a roster that was read, unless a newer one is known, and tells the difference."""
+        if roster.version < user.version:
+            user.learn_heads(roster)
             return
-        before = user.roster
-        friends, groups = user.friends, user.groups
+        friends, groups, requests = user.friends, user.groups, user.requests
         user.take(roster)
-        if user.sessions:
-            self._tell_friends(user, friends)
-            self._tell_requests(user, before.requests)
-            self._tell_groups(user, groups, entries)
+        if not user.sessions:
+            return
+        self._tell_new_friends(user, [row for id, row in user.friends.items() if id not in friends])
+        for id, row in friends.items():
+            if id not in user.friends:
+                user.states.pop(id, None)
+                self._tell_end_of_friendship(user, row)
+        for id, asking in user.requests.items():
+            if id not in requests:
+                self._context.push(user, FriendRequestPush(user=asking))
+        for id, asking in requests.items():
+            if id not in user.requests and id not in user.friends:
+                self._context.push(user, FriendRemovedPush(user=asking))
+        for id, group in user.groups.items():
+            self._tell_group(user, groups.get(id), group, group.seq)
 
-    def _tell_friends(self, user: LocalUser, before: dict[int, FriendRow]) -> None:
-        new = [friend for friend in user.friends.values() if friend.id not in before]
-        for friend in new:
+    def _apply_change(
+        self, user: LocalUser, change: RosterChange, heads: Mapping[int, int]
+    ) -> None:
+        """Takes the change that comes next after the user's roster, and tells it."""
+        removed, group = change.friend_removed or 0, change.group
+        friend, asking = user.friends.get(removed), user.requests.get(removed)
+        before = None if group is None else user.groups.get(group.id)
+        user.take_change(change)
+        if not user.sessions:
+            return
+        if change.friend is not None:
+            self._tell_new_friends(user, (change.friend,))
+        if friend is not None:
+            self._tell_end_of_friendship(user, friend)
+        if change.request is not None:
+            self._context.push(user, FriendRequestPush(user=change.request))
+        if asking is not None:
+            self._context.push(user, FriendRemovedPush(user=asking))
+        if group is not None:
+            self._tell_group(user, before, group, heads.get(group.id, group.seq))
+
+    def _tell_new_friends(self, user: LocalUser, friends: Sequence[FriendRow]) -> None:
+        for friend in friends:
             self._presence.assume(user, friend.id)
             self._context.push(user, FriendPush(friend=user.friend(friend)))
-            for connection in user.sessions:
-                session = self._context.sessions[connection]
+            for session in self._sessions(user):
                 self._catch_up.attach(
                     session, friend.conversation, friend.read, friend.seq, group=False
                 )
-        if new:
-            self._presence.compare([user])
-        for friend in before.values():
-            if friend.id not in user.friends:
-                user.states.pop(friend.id, None)
-                removed = FriendRemovedPush(user=User(id=friend.id, name=friend.name))
-                self._context.push(user, removed)
-                for connection in user.sessions:
-                    self._streams.detach(self._context.sessions[connection], friend.conversation)
+        if friends:
+            self._presence.find(user, [friend.id for friend in friends])
 
-    def _tell_requests(self, user: LocalUser, before: tuple[User, ...]) -> None:
-        known = {asking.id for asking in before}
-        for asking in user.roster.requests:
-            if asking.id not in known:
-                self._context.push(user, FriendRequestPush(user=asking))
-        still = {asking.id for asking in user.roster.requests}
-        for asking in before:
-            if asking.id not in still and asking.id not in user.friends:
-                self._context.push(user, FriendRemovedPush(user=asking))
+    def _tell_end_of_friendship(self, user: LocalUser, friend: FriendRow) -> None:
+        removed = FriendRemovedPush(user=User(id=friend.id, name=friend.name))
+        self._context.push(user, removed)
+        for session in self._sessions(user):
+            self._streams.detach(session, friend.conversation)
 
-    def _tell_groups(
-        self, user: LocalUser, before: dict[int, Group], entries: Sequence[LogEntry]
-    ) -> None:
-        """New groups and changed ones. A user who left and came back before a connection has seen
-        the leaving is told of the new membership when the log gets there. A connection that has
-        seen the leaving before the roster did is not brought back to what has ended."""
-        heads = {entry.conversation: entry.seq - 1 for entry in reversed(entries)}
-        for group in user.groups.values():
-            old = before.get(group.id)
-            again = old is None or old.since != group.since
-            changed = old is None or _description(old) != _description(group)
-            for connection in user.sessions:
-                session = self._context.sessions[connection]
-                attached = group.id in session.conversations
-                if not attached and not again:
-                    continue
-                if not attached or (changed and not again):
-                    self._context.send(connection, GroupPush(group=group))
-                head = heads.get(group.id, group.seq)
-                self._catch_up.attach(session, group.id, group.since - 1, head, group=True)
+    def _tell_group(self, user: LocalUser, before: Group | None, group: Group, head: int) -> None:
+        """A group that is new or may have changed. A user who left and came back before a
+        connection has seen the leaving is told of the new membership when the log gets there. A
+        connection that has seen the leaving before the roster did is not brought back to what has
+        ended."""
+        again = before is None or before.since != group.since
+        changed = before is None or _description(before) != _description(group)
+        for session in self._sessions(user):
+            attached = group.id in session.conversations
+            if not attached and not again:
+                continue
+            if not attached or (changed and not again):
+                self._context.send(session.connection, GroupPush(group=group))
+            self._catch_up.attach(session, group.id, group.since - 1, head, group=True)
+
+    def _sessions(self, user: LocalUser) -> list[Session]:
+        return [self._context.sessions[connection] for connection in user.sessions]
 
     # ------------------------------------------------------------------ coming and going
 

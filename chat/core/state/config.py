@@ -48,6 +48,18 @@ class NodeConfig(Struct, frozen=True, gc=False):
     failed_resumes_per_minute: Annotated[
         int, Meta(description="resumes from an address with a wrong token")
     ] = 60
+    open_requests_made: Annotated[
+        int, Meta(description="unanswered friend requests that a user may have made")
+    ] = 100
+    open_requests_received: Annotated[
+        int, Meta(description="unanswered friend requests that a user may have received")
+    ] = 200
+    groups_owned: Annotated[int, Meta(description="groups that a user who creates one may own")] = (
+        100
+    )
+    groups_joined: Annotated[
+        int, Meta(description="groups that a user who creates or joins one may be a member of")
+    ] = 500
     failed_logins_per_minute: Annotated[
         int, Meta(description="failed logins of an account from an address")
     ] = 5

@@ -122,8 +122,8 @@ class DatabaseConnection(Protocol):
         ...
 
     def define(self, statement: str) -> None:
-        """A statement of a migration, in this database's dialect. It is no mistake if the table or
-        column that it adds is there."""
+        """A statement of a migration, in this database's dialect. It is no mistake if the table,
+        column or index that it adds is there."""
         ...
 
     def config_warnings(self) -> list[str]:

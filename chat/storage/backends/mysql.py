@@ -146,7 +146,7 @@ class MySqlConnection:
         try:
             self._run(statement)
         except self._driver.error as error:
-            if code_of(error) != ER.DUP_FIELDNAME:
+            if code_of(error) not in (ER.DUP_FIELDNAME, ER.DUP_KEYNAME):
                 raise
 
     def config_warnings(self) -> list[str]:

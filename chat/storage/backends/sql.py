@@ -39,13 +39,18 @@ def derived(columns: tuple[str, ...], count: int) -> str:
 
 
 def query_in_chunks(
-    connection: DatabaseConnection, before: str, ids: Sequence[int], after: str = ""
+    connection: DatabaseConnection,
+    before: str,
+    ids: Sequence[int],
+    after: str = "",
+    first: Sequence[Value] = (),
 ) -> list[Row]:
-    """The rows of `before (ids) after` for any number of ids; `before` ends with IN."""
+    """The rows of `before (ids) after` for any number of ids; `before` ends with IN, and has the
+    parameters `first`."""
     rows: list[Row] = []
     for start in range(0, len(ids), CHUNK):
         chunk = ids[start : start + CHUNK]
-        rows += connection.query(f"{before} ({qmarks(len(chunk))}){after}", chunk)
+        rows += connection.query(f"{before} ({qmarks(len(chunk))}){after}", [*first, *chunk])
     return rows
 
 

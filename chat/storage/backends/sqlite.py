@@ -34,6 +34,8 @@ from chat.storage.errors import (
 IN_MEMORY: Final = ":memory:"
 _BUSY_TIMEOUT_MS: Final = 2_000
 _CACHE_KIB: Final = 65_536
+_THERE: Final = "duplicate column", "already exists"
+"""What SQLite says of a column or an index that is to be added and is there."""
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DUPLICATE: Final = frozenset(
     {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
@@ -118,7 +120,7 @@ class SqliteConnection:
         try:
             self.execute(statement)
         except sqlite3.OperationalError as error:
-            if "duplicate column" not in str(error):
+            if not any(words in str(error) for words in _THERE):
                 raise
 
     def config_warnings(self) -> list[str]:

@@ -3,6 +3,7 @@ decide, and these functions look it up in them."""
 
 from typing import Final, NamedTuple
 
+from chat.core.ports.operations import LimitReached, Refused
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import Role
 from chat.protocol.rules import (
@@ -23,11 +24,11 @@ _GROUP_ROLES: Final = {OWNER: GroupRole.OWNER, MEMBER: GroupRole.MEMBER, None: G
 
 
 class Refusal(Exception):
-    """Rolls the transaction back; the outcome of the operation is `Refused(code)`."""
+    """Rolls the transaction back; the outcome of the operation is `refused`."""
 
-    def __init__(self, code: ErrorCode) -> None:
+    def __init__(self, code: ErrorCode, reached: LimitReached | None = None) -> None:
         super().__init__(code)
-        self.code = code
+        self.refused = Refused(code, reached)
 
 
 def group_refusal(role: str | None, action: GroupAction) -> ErrorCode | None:

@@ -9,7 +9,6 @@ from chat.core.ports.operations import (
     CloseDevice,
     CreateUser,
     DeviceFound,
-    DeviceOpened,
     Done,
     FindAccount,
     FindDevice,
@@ -23,7 +22,7 @@ from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.sql import qmarks
 from chat.storage.errors import DuplicateKey
 from chat.storage.transactions.access import Refusal
-from chat.storage.transactions.rosters import load_roster
+from chat.storage.transactions.rosters import find_user
 from chat.storage.transactions.tables import BatchReads, Transactions
 
 
@@ -57,14 +56,14 @@ def find_account(connection: DatabaseConnection, operation: FindAccount) -> Acco
     return AccountFound(AccountRow(User(id=id, name=name), password_hash))
 
 
-def open_device(connection: DatabaseConnection, operation: OpenDevice) -> DeviceOpened:
-    # The roster first: it refuses a user that does not exist before a foreign key does.
-    roster = load_roster(connection, operation.user)
+def open_device(connection: DatabaseConnection, operation: OpenDevice) -> Done:
+    # Refuses a user that does not exist before a foreign key does.
+    find_user(connection, operation.user)
     connection.execute(
         "INSERT INTO devices (token_sha256, user_id, opened_ms) VALUES (?, ?, ?)",
         (operation.token_sha256, operation.user, operation.at_ms),
     )
-    return DeviceOpened(roster)
+    return Done()
 
 
 def find_devices(

@@ -10,93 +10,117 @@ users. So the relationship of two users cannot change under any one of these loc
 needs only the conversation's.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from chat.core.ports.operations import (
     AddFriend,
     Block,
     FriendshipChanged,
     RemoveFriend,
-    RosterVersion,
     Unblock,
+    UserLimit,
 )
+from chat.core.ports.rosters import FriendRow, RosterChange
 from chat.protocol.messages import User
 from chat.protocol.rules import DirectAction
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.transactions.access import MEMBER, Relationship, allow_direct, read_relationship
-from chat.storage.transactions.rosters import find_user, load_roster, lock_users, raise_versions
+from chat.storage.transactions.limits import check_limit
+from chat.storage.transactions.rosters import find_user, lock_users, raise_versions
 from chat.storage.transactions.tables import Transactions
 
 
 def add_friend(connection: DatabaseConnection, operation: AddFriend) -> FriendshipChanged:
-    user, other = operation.user, find_user(connection, operation.other)
-    conversation, relationship = _lock_and_check(connection, user, other, DirectAction.ADD_FRIEND)
-    touched: tuple[RosterVersion, ...] = ()
-    if not relationship.asked:
-        if relationship.answered:
-            conversation = _befriend(connection, user, other.id, conversation)
-            touched = raise_versions(connection, (user, other.id))
-        else:
-            touched = raise_versions(connection, (other.id,))
-        connection.execute(
-            "INSERT INTO friendships (user_id, friend_id, conversation_id, asked_ms)"
-            " VALUES (?, ?, ?, ?)",
-            (user, other.id, conversation if relationship.answered else None, operation.at_ms),
-        )
-    return FriendshipChanged(load_roster(connection, user), touched)
+    other = find_user(connection, operation.other)
+    pair = _lock_and_check(connection, operation.user, other, DirectAction.ADD_FRIEND)
+    if pair.relationship.asked:
+        return FriendshipChanged(())
+    conversation: int | None = None
+    if pair.relationship.answered:
+        conversation, changes = _befriend(connection, pair)
+    else:
+        made, received = UserLimit.OPEN_REQUESTS_MADE, UserLimit.OPEN_REQUESTS_RECEIVED
+        check_limit(connection, made, operation.most_made, pair.user.id)
+        check_limit(connection, received, operation.most_received, other.id)
+        versions = raise_versions(connection, (other.id,))
+        changes = (RosterChange(other.id, versions[other.id], request=pair.user),)
+    connection.execute(
+        "INSERT INTO friendships (user_id, friend_id, conversation_id, asked_ms)"
+        " VALUES (?, ?, ?, ?)",
+        (pair.user.id, other.id, conversation, operation.at_ms),
+    )
+    return FriendshipChanged(changes)
 
 
 def remove_friend(connection: DatabaseConnection, operation: RemoveFriend) -> FriendshipChanged:
-    user, other = operation.user, find_user(connection, operation.other)
-    conversation, relationship = _lock_and_check(
-        connection, user, other, DirectAction.REMOVE_FRIEND
-    )
+    other = find_user(connection, operation.other)
+    pair = _lock_and_check(connection, operation.user, other, DirectAction.REMOVE_FRIEND)
+    user = pair.user
     # A request is in the roster of the user who was asked, and in no other.
-    has_request = ((user, relationship.answered), (other.id, relationship.asked))
-    changed = [id for id, is_asked in has_request if is_asked]
+    has_request = (
+        (user.id, other.id, pair.relationship.answered),
+        (other.id, user.id, pair.relationship.asked),
+    )
+    removed = {id: asker for id, asker, is_asked in has_request if is_asked}
     connection.execute(
         "DELETE FROM friendships"
         " WHERE (user_id = ? AND friend_id = ?) OR (user_id = ? AND friend_id = ?)",
-        (user, other.id, other.id, user),
+        (user.id, other.id, other.id, user.id),
     )
+    conversation = pair.conversation
     if conversation is not None:
         connection.execute("DELETE FROM members WHERE conversation_id = ?", (conversation,))
         _raise_access_version(connection, conversation)
-    touched = raise_versions(connection, changed)
-    return FriendshipChanged(load_roster(connection, user), touched)
+    versions = raise_versions(connection, removed)
+    return FriendshipChanged(
+        tuple(
+            RosterChange(id, version, friend_removed=removed[id])
+            for id, version in versions.items()
+        )
+    )
 
 
 def block(connection: DatabaseConnection, operation: Block) -> FriendshipChanged:
-    user, other = operation.user, find_user(connection, operation.other)
-    conversation, _ = _lock_and_check(connection, user, other, DirectAction.BLOCK)
-    row = (user, other.id)
+    other = find_user(connection, operation.other)
+    pair = _lock_and_check(connection, operation.user, other, DirectAction.BLOCK)
+    row = (operation.user, other.id)
     if not connection.query("SELECT user_id FROM blocks WHERE user_id = ? AND blocked_id = ?", row):
         connection.execute("INSERT INTO blocks (user_id, blocked_id) VALUES (?, ?)", row)
-        _raise_access_version(connection, conversation)
-    return FriendshipChanged(load_roster(connection, user), ())
+        _raise_access_version(connection, pair.conversation)
+    return FriendshipChanged(())
 
 
 def unblock(connection: DatabaseConnection, operation: Unblock) -> FriendshipChanged:
     user, other = operation.user, find_user(connection, operation.other)
-    conversation, _ = _lock_and_check(connection, user, other, DirectAction.UNBLOCK)
+    pair = _lock_and_check(connection, user, other, DirectAction.UNBLOCK)
     connection.execute("DELETE FROM blocks WHERE user_id = ? AND blocked_id = ?", (user, other.id))
-    _raise_access_version(connection, conversation)
-    return FriendshipChanged(load_roster(connection, user), ())
+    _raise_access_version(connection, pair.conversation)
+    return FriendshipChanged(())
+
+
+class _Pair(NamedTuple):
+    """Two users whose rows are locked, the number of their conversation, if they ever had one, and
+    what the other is to the user."""
+
+    user: User
+    other: User
+    conversation: int | None
+    relationship: Relationship
 
 
 def _lock_and_check(
     connection: DatabaseConnection, user: int, other: User, action: DirectAction
-) -> tuple[int | None, Relationship]:
-    """Takes the locks and checks the access: the two users' conversation and relationship."""
-    pair = (min(user, other.id), max(user, other.id))
-    conversation = _lock_conversation(connection, pair)
-    lock_users(connection, pair)
+) -> _Pair:
+    """Takes the locks and checks the access."""
+    ids = (min(user, other.id), max(user, other.id))
+    conversation = _lock_conversation(connection, ids)
+    users = lock_users(connection, ids)
     if conversation is None:
         # It may have been made while this waited for the users.
-        conversation = _lock_conversation(connection, pair)
+        conversation = _lock_conversation(connection, ids)
     relationship = read_relationship(connection, user, other.id)
     allow_direct(relationship.role, action)
-    return conversation, relationship
+    return _Pair(users[user], other, conversation, relationship)
 
 
 def _lock_conversation(connection: DatabaseConnection, pair: tuple[int, int]) -> int | None:
@@ -108,17 +132,17 @@ def _lock_conversation(connection: DatabaseConnection, pair: tuple[int, int]) ->
     return rows[0][0] if rows else None
 
 
-def _befriend(
-    connection: DatabaseConnection, user: int, other: int, conversation: int | None
-) -> int:
-    """The other's request becomes half of a friendship; both join the conversation of the two."""
-    head = 0
+def _befriend(connection: DatabaseConnection, pair: _Pair) -> tuple[int, tuple[RosterChange, ...]]:
+    """The other's request becomes half of a friendship; both join the conversation of the two. Its
+    number, and the changes of their rosters."""
+    user, other = pair.user, pair.other
+    head, conversation = 0, pair.conversation
     if conversation is None:
         conversation = connection.insert(
             "INSERT INTO conversations"
             " (kind, head, name, description, closed, low_user_id, high_user_id)"
             " VALUES ('direct', 0, '', '', 0, ?, ?)",
-            (min(user, other), max(user, other)),
+            (min(user.id, other.id), max(user.id, other.id)),
         )
     else:
         rows = connection.query("SELECT head FROM conversations WHERE id = ?", (conversation,))
@@ -126,14 +150,23 @@ def _befriend(
         _raise_access_version(connection, conversation)
     connection.execute(
         "UPDATE friendships SET conversation_id = ? WHERE user_id = ? AND friend_id = ?",
-        (conversation, other, user),
+        (conversation, other.id, user.id),
     )
     connection.execute(
         "INSERT INTO members (conversation_id, user_id, role, since_seq, read_seq)"
         " VALUES (?, ?, ?, 1, ?), (?, ?, ?, 1, ?)",
-        (conversation, user, MEMBER, head, conversation, other, MEMBER, head),
+        (conversation, user.id, MEMBER, head, conversation, other.id, MEMBER, head),
     )
-    return conversation
+    friends = {user.id: other, other.id: user}
+    versions = raise_versions(connection, friends)
+    return conversation, tuple(
+        RosterChange(
+            id,
+            version,
+            friend=FriendRow(friends[id].id, friends[id].name, conversation, head, head),
+        )
+        for id, version in versions.items()
+    )
 
 
 def _raise_access_version(connection: DatabaseConnection, conversation: int | None) -> None:

@@ -8,6 +8,7 @@ order of joining. When an owner leaves, the member with the lowest becomes the o
 An open group has exactly one owner. A closed one has no members and its log has ended.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from chat.core.ports.operations import (
@@ -20,34 +21,40 @@ from chat.core.ports.operations import (
     MembersRead,
     ReadMembers,
     RenameGroup,
+    UserLimit,
 )
+from chat.core.ports.rosters import RosterChange
 from chat.protocol.errors import ErrorCode
-from chat.protocol.messages import EntryKind, Role
+from chat.protocol.messages import EntryKind, Group, Role
 from chat.protocol.rules import GroupAction
 from chat.storage.backends.connection import DatabaseConnection
+from chat.storage.backends.sql import query_in_chunks
 from chat.storage.transactions.access import MEMBER, OWNER, Refusal, allow_group
+from chat.storage.transactions.limits import check_limit
 from chat.storage.transactions.log import append_membership
-from chat.storage.transactions.rosters import load_roster, lock_users, raise_versions
+from chat.storage.transactions.rosters import lock_users, raise_versions
 from chat.storage.transactions.tables import Transactions
 
 _INSERT_MEMBER = (
-    "INSERT INTO members (conversation_id, user_id, role, since_seq, read_seq)"
-    " VALUES (?, ?, ?, ?, ?)"
+    "INSERT INTO members (conversation_id, user_id, role, since_seq, read_seq, in_group)"
+    " VALUES (?, ?, ?, ?, ?, 1)"
 )
 
 
 def create_group(connection: DatabaseConnection, operation: CreateGroup) -> GroupChanged:
     user = operation.user
+    owner = lock_users(connection, (user,))[user]
+    check_limit(connection, UserLimit.GROUPS_OWNED, operation.most_owned, user)
+    check_limit(connection, UserLimit.GROUPS_JOINED, operation.most_joined, user)
+    # No other transaction can hold this row, so that it may be locked after the user's.
     group = connection.insert(
         "INSERT INTO conversations (kind, head, name, description, closed)"
         " VALUES ('group', 0, ?, ?, 0)",
         (operation.name, operation.description),
     )
-    owner = lock_users(connection, (user,))[user]
     connection.execute(_INSERT_MEMBER, (group, user, OWNER, 1, 0))
     entries = append_membership(connection, group, 0, [(EntryKind.JOINED, owner)], operation.at_ms)
-    touched = raise_versions(connection, (user,))
-    return GroupChanged(group, entries, load_roster(connection, user), touched)
+    return GroupChanged(group, entries, _changes(connection, group, (user,)))
 
 
 def join_group(connection: DatabaseConnection, operation: JoinGroup) -> GroupChanged:
@@ -55,12 +62,12 @@ def join_group(connection: DatabaseConnection, operation: JoinGroup) -> GroupCha
     head, role = _find_open_group(connection, user, group, connection.for_update)
     allow_group(role, GroupAction.JOIN_GROUP)
     member = lock_users(connection, (user,))[user]
+    check_limit(connection, UserLimit.GROUPS_JOINED, operation.most_joined, user)
     connection.execute(_INSERT_MEMBER, (group, user, MEMBER, head + 1, head))
     entries = append_membership(
         connection, group, head, [(EntryKind.JOINED, member)], operation.at_ms
     )
-    touched = raise_versions(connection, (user,))
-    return GroupChanged(group, entries, load_roster(connection, user), touched)
+    return GroupChanged(group, entries, _changes(connection, group, (user,)))
 
 
 def leave_group(connection: DatabaseConnection, operation: LeaveGroup) -> GroupChanged:
@@ -83,8 +90,7 @@ def leave_group(connection: DatabaseConnection, operation: LeaveGroup) -> GroupC
     elif role == OWNER:
         _close(connection, group)
     entries = append_membership(connection, group, head, changes, operation.at_ms)
-    touched = raise_versions(connection, changed)
-    return GroupChanged(group, entries, load_roster(connection, user), touched)
+    return GroupChanged(group, entries, _changes(connection, group, changed))
 
 
 def delete_group(connection: DatabaseConnection, operation: DeleteGroup) -> GroupChanged:
@@ -98,11 +104,7 @@ def delete_group(connection: DatabaseConnection, operation: DeleteGroup) -> Grou
     entries = append_membership(
         connection, group, head, [(EntryKind.DELETED, users[user])], operation.at_ms
     )
-    # All rosters change, but only the asking user's devices have to be told: the rest see the
-    # entry.
-    touched = raise_versions(connection, members)
-    own = tuple(one for one in touched if one.user == user)
-    return GroupChanged(group, entries, load_roster(connection, user), own)
+    return GroupChanged(group, entries, _changes(connection, group, members))
 
 
 def rename_group(connection: DatabaseConnection, operation: RenameGroup) -> GroupChanged:
@@ -114,7 +116,7 @@ def rename_group(connection: DatabaseConnection, operation: RenameGroup) -> Grou
     )
     description = before if operation.description is None else operation.description
     if (name, before) == (operation.name, description):
-        return GroupChanged(group, (), load_roster(connection, user), ())
+        return GroupChanged(group, (), ())
     members = _members(connection, group)
     users = lock_users(connection, members)
     connection.execute(
@@ -125,8 +127,7 @@ def rename_group(connection: DatabaseConnection, operation: RenameGroup) -> Grou
     entries = append_membership(
         connection, group, head, renamed, operation.at_ms, text=operation.name
     )
-    touched = raise_versions(connection, members)
-    return GroupChanged(group, entries, load_roster(connection, user), touched)
+    return GroupChanged(group, entries, _changes(connection, group, members))
 
 
 def read_members(connection: DatabaseConnection, operation: ReadMembers) -> MembersRead:
@@ -169,6 +170,39 @@ def _successor(connection: DatabaseConnection, owner: int, group: int) -> int | 
         (group, owner),
     )
     return rows[0][0] if rows else None
+
+
+def _changes(
+    connection: DatabaseConnection, group: int, users: Sequence[int]
+) -> tuple[RosterChange, ...]:
+    """What this transaction, which has written all else, changed in the rosters of these users by
+    changing the group or their memberships of it. Their rows must be locked."""
+    versions = raise_versions(connection, users)
+    groups = {
+        user: Group(
+            id=group,
+            name=name,
+            description=description,
+            role=Role(role),
+            seq=head,
+            read=read,
+            since=since,
+        )
+        for user, role, read, since, name, description, head in query_in_chunks(
+            connection,
+            "SELECT m.user_id, m.role, m.read_seq, m.since_seq, c.name, c.description, c.head"
+            " FROM members m JOIN conversations c ON c.id = m.conversation_id"
+            " WHERE m.conversation_id = ? AND m.user_id IN",
+            list(versions),
+            first=(group,),
+        )
+    }
+    return tuple(
+        RosterChange(user, version, group=groups[user])
+        if user in groups
+        else RosterChange(user, version, group_removed=group)
+        for user, version in versions.items()
+    )
 
 
 def _close(connection: DatabaseConnection, group: int) -> None:

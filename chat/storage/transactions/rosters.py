@@ -12,17 +12,15 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from chat.core.ports.operations import (
-    FriendRow,
     HeadsRead,
     ProfileRead,
     ReadHeads,
     ReadProfile,
     ReadRoster,
     Refused,
-    Roster,
     RosterRead,
-    RosterVersion,
 )
+from chat.core.ports.rosters import FriendRow, Roster
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import Group, Role, User
 from chat.storage.backends.connection import (
@@ -84,10 +82,9 @@ def lock_users(connection: DatabaseConnection, users: Iterable[int]) -> dict[int
     return {id: User(id=id, name=name) for id, name in rows}
 
 
-def raise_versions(
-    connection: DatabaseConnection, users: Iterable[int]
-) -> tuple[RosterVersion, ...]:
-    """The rosters of these users change in this transaction. Their rows must be locked."""
+def raise_versions(connection: DatabaseConnection, users: Iterable[int]) -> dict[int, int]:
+    """The rosters of these users change in this transaction: their versions, in the order of the
+    users' numbers. Their rows must be locked."""
     ids = sorted(set(users))
     for start in range(0, len(ids), CHUNK):
         chunk = ids[start : start + CHUNK]
@@ -99,15 +96,7 @@ def raise_versions(
     versions: dict[int, int] = dict(
         query_in_chunks(connection, "SELECT id, roster_version FROM users WHERE id IN", ids)
     )
-    return tuple(RosterVersion(id, versions[id]) for id in ids)
-
-
-def load_roster(connection: DatabaseConnection, user: int) -> Roster:
-    """Raises Refusal(no_such_user)."""
-    roster = _load_rosters(connection, [user]).get(user)
-    if roster is None:
-        raise Refusal(ErrorCode.NO_SUCH_USER)
-    return roster
+    return {id: versions[id] for id in ids}
 
 
 def read_rosters(

@@ -15,7 +15,12 @@ from chat.client.session.ports.notices import ConnectionChanged
 from chat.core.ports import effects as fx
 from chat.core.ports import events as ev
 from chat.core.ports import operations as op
-from chat.core.ports.bus_messages import AnyBusMessage, EntryBusMessage, ReceiptBusMessage
+from chat.core.ports.bus_messages import (
+    AnyBusMessage,
+    EntryBusMessage,
+    ReceiptBusMessage,
+    RosterBusMessage,
+)
 from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
 
@@ -164,7 +169,8 @@ def bus_message(sent: AnyBusMessage) -> Label:
     if isinstance(sent, ReceiptBusMessage):
         place = f"{sent.conversation}:{sent.seq}"
         return Label(f"receipt {place} of user {sent.user}", name, in_full(sent), (place,))
-    return Label(f"{name} of user {sent.user}", name, in_full(sent), ())
+    user = sent.change.user if isinstance(sent, RosterBusMessage) else sent.user
+    return Label(f"{name} of user {user}", name, in_full(sent), ())
 
 
 # ------------------------------------------------------------------ events and effects

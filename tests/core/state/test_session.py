@@ -31,15 +31,13 @@ from chat.core.ports.operations import (
     AnyOutcome,
     CommitUnknown,
     DeviceFound,
-    DeviceOpened,
     Done,
-    FriendRow,
     LogEntry,
     PasswordChecked,
     Refused,
-    Roster,
     RosterRead,
 )
+from chat.core.ports.rosters import FriendRow, Roster
 from chat.core.requests.calls import Calls
 from chat.core.state.config import NodeConfig
 from chat.core.upkeep.admission import LINGER_MS
@@ -70,7 +68,8 @@ class SessionHarness:
         if state is State.READY:
             self.answer(AccountFound(AccountRow(ANN, "hash")))
             self.answer(PasswordChecked(True, "0" * 64))
-            self.answer(DeviceOpened(ROSTER))
+            self.answer(Done())
+            self.answer(RosterRead(ROSTER))
         assert self.state is state
         self.take()
 
@@ -188,7 +187,8 @@ def identified(harness: SessionHarness) -> None:
     if harness.state is State.CLOSING:
         return  # and so it is never asked for the rest
     harness.feed(Answer(harness.ticket(), PasswordChecked(True, "0" * 64)))
-    harness.feed(Answer(harness.ticket(), DeviceOpened(ROSTER)))
+    harness.feed(Answer(harness.ticket(), Done()))
+    harness.feed(Answer(harness.ticket(), RosterRead(ROSTER)))
 
 
 def unidentified(harness: SessionHarness) -> None:

@@ -5,16 +5,15 @@ import pytest
 from chat.core.ports.operations import (
     AddFriend,
     Block,
-    FriendRow,
     FriendshipChanged,
     MarkRead,
     ReadHistory,
     Refused,
     RemoveFriend,
-    RosterVersion,
     StoreOperation,
     Unblock,
 )
+from chat.core.ports.rosters import FriendRow, RosterChange
 from chat.protocol.messages import User
 from chat.protocol.rules import DIRECT_ACCESS, DirectAction, DirectRole
 from chat.storage.backends.connection import DatabaseConnection
@@ -41,11 +40,15 @@ def test_asking_changes_the_roster_of_the_asked_only(store: DatabaseConnection) 
     ann, bob = register_users(store, 2)
     before = roster(store, ann)
     outcome = changed(store, AddFriend(ann, "BOB", NOW_MS))
-    assert outcome == FriendshipChanged(before, (RosterVersion(bob, roster(store, bob).version),))
-    assert roster(store, bob).requests == (User(id=ann, name="Ann"),)
+    asking = User(id=ann, name="Ann")
+    version = roster(store, bob).version
+    assert outcome == FriendshipChanged((RosterChange(bob, version, request=asking),))
+    assert roster(store, ann) == before
+    assert roster(store, bob).requests == (asking,)
     assert roster(store, bob).version == before.version + 1
     again = changed(store, AddFriend(ann, bob, NOW_MS))
-    assert again == FriendshipChanged(before, ())
+    assert again == FriendshipChanged(())
+    assert roster(store, ann) == before
 
 
 def test_the_second_asking_makes_friends(store: DatabaseConnection) -> None:
@@ -53,14 +56,17 @@ def test_the_second_asking_makes_friends(store: DatabaseConnection) -> None:
     execute(store, AddFriend(ann, bob, NOW_MS))
     outcome = changed(store, AddFriend(bob, ann, NOW_MS))
     anns, bobs = roster(store, ann), roster(store, bob)
-    assert outcome == FriendshipChanged(
-        bobs, (RosterVersion(ann, anns.version), RosterVersion(bob, bobs.version))
-    )
     (row,) = bobs.friends
     assert row == FriendRow(ann, "Ann", row.conversation, 0, 0)
     assert anns.friends == (FriendRow(bob, "bob", row.conversation, 0, 0),)
+    made = {change.user: change for change in outcome.changes}
+    assert made == {
+        ann: RosterChange(ann, anns.version, friend=anns.friends[0]),
+        bob: RosterChange(bob, bobs.version, friend=row),
+    }
     assert anns.requests == bobs.requests == ()
-    assert changed(store, AddFriend(ann, bob, NOW_MS)) == FriendshipChanged(anns, ())
+    assert changed(store, AddFriend(ann, bob, NOW_MS)) == FriendshipChanged(())
+    assert roster(store, ann) == anns
 
 
 def test_declining_and_taking_back_change_the_roster_of_the_asked(
@@ -70,8 +76,8 @@ def test_declining_and_taking_back_change_the_roster_of_the_asked(
     for remove in (RemoveFriend(ann, bob), RemoveFriend(bob, ann)):
         execute(store, AddFriend(ann, bob, NOW_MS))
         anns = roster(store, ann)
-        touched = changed(store, remove).touched
-        assert touched == (RosterVersion(bob, roster(store, bob).version),)
+        changes = changed(store, remove).changes
+        assert changes == (RosterChange(bob, roster(store, bob).version, friend_removed=ann),)
         assert roster(store, bob).requests == ()
         assert roster(store, ann) == anns
         assert execute(store, remove) == refused("not_friends")
@@ -83,7 +89,7 @@ def test_friends_again_find_their_conversation_read(store: DatabaseConnection) -
     for key in "abc":
         sent(store, say(ann, bob, key=key))
     outcome = changed(store, RemoveFriend(bob, "ann"))
-    assert [one.user for one in outcome.touched] == [ann, bob]
+    assert [(one.user, one.friend_removed) for one in outcome.changes] == [(ann, bob), (bob, ann)]
     assert roster(store, ann).friends == roster(store, bob).friends == ()
     assert execute(store, say(ann, bob, key="d")) == refused("not_friends")
     assert befriend(store, bob, ann) == conversation
@@ -98,7 +104,7 @@ def test_a_block_holds_from_either_side_until_it_is_taken_back(store: DatabaseCo
     befriend(store, ann, bob)
     before = roster(store, ann)
     for _ in range(2):
-        assert changed(store, Block(ann, "bob")) == FriendshipChanged(before, ())
+        assert changed(store, Block(ann, "bob")) == FriendshipChanged(())
     assert execute(store, say(ann, bob)) == refused("blocked")
     assert execute(store, say(bob, ann)) == refused("blocked")
     execute(store, Block(bob, ann))

@@ -18,9 +18,9 @@ from chat.core.ports.operations import (
     ReadMembers,
     Refused,
     RenameGroup,
-    RosterVersion,
     StoreOperation,
 )
+from chat.core.ports.rosters import RosterChange
 from chat.protocol.messages import EntryKind, Group, Role
 from chat.protocol.rules import GROUP_ACCESS, GroupAction, GroupRole
 from chat.storage.backends.connection import DatabaseConnection
@@ -60,9 +60,9 @@ def test_a_new_group_has_its_owner_and_one_entry(store: DatabaseConnection) -> N
     group = outcome.group
     assert outcome.entries == (LogEntry(group, 1, EntryKind.JOINED, ann, "Ann", "", 77),)
     assert outcome.entries == read_all(store, group)
-    assert outcome.roster == roster(store, ann)
-    assert outcome.touched == (RosterVersion(ann, outcome.roster.version),)
-    assert outcome.roster.groups == (
+    after = roster(store, ann)
+    assert outcome.changes == (RosterChange(ann, after.version, group=after.groups[0]),)
+    assert after.groups == (
         Group(id=group, name="Gophers ☺", description="", role=Role.OWNER, seq=1, read=0, since=1),
     )
 
@@ -73,8 +73,9 @@ def test_joining_sees_the_log_from_there_on(store: DatabaseConnection) -> None:
     sent(store, say_group(ann, group))
     outcome = changed(store, JoinGroup(bob, group, NOW_MS))
     assert told(outcome) == [(3, EntryKind.JOINED, bob)]
-    assert outcome.touched == (RosterVersion(bob, roster(store, bob).version),)
-    (row,) = outcome.roster.groups
+    after = roster(store, bob)
+    (row,) = after.groups
+    assert outcome.changes == (RosterChange(bob, after.version, group=row),)
     assert (row.role, row.seq, row.read, row.since) == (Role.MEMBER, 3, 2, 3)
     assert execute(store, ReadMembers(bob, group)) == MembersRead(
         (MemberRow(ann, "Ann", Role.OWNER), MemberRow(bob, "bob", Role.MEMBER))
@@ -88,8 +89,12 @@ def test_an_owner_who_leaves_is_followed_by_the_longest_standing(store: Database
     changed(store, JoinGroup(dan, group, NOW_MS))
     outcome = changed(store, LeaveGroup(ann, group, NOW_MS))
     assert told(outcome) == [(7, EntryKind.LEFT, ann), (8, EntryKind.PROMOTED, bob)]
-    assert [one.user for one in outcome.touched] == [ann, bob]
-    assert outcome.roster.groups == ()
+    after = roster(store, bob)
+    assert outcome.changes == (
+        RosterChange(ann, roster(store, ann).version, group_removed=group),
+        RosterChange(bob, after.version, group=after.groups[0]),
+    )
+    assert roster(store, ann).groups == ()
     assert members(store, bob, group) == [
         (bob, Role.OWNER),
         (cyd, Role.MEMBER),
@@ -103,7 +108,8 @@ def test_a_member_who_leaves_changes_no_other_roster(store: DatabaseConnection) 
     before = roster(store, ann)
     outcome = changed(store, LeaveGroup(bob, group, NOW_MS))
     assert told(outcome) == [(3, EntryKind.LEFT, bob)]
-    assert outcome.touched == (RosterVersion(bob, roster(store, bob).version),)
+    version = roster(store, bob).version
+    assert outcome.changes == (RosterChange(bob, version, group_removed=group),)
     assert roster(store, ann).version == before.version
     assert execute(store, ReadHistory(bob, group, None, None, 10)) == refused("not_member")
 
@@ -122,7 +128,10 @@ def test_a_new_name_is_an_entry_and_in_every_member_s_roster(store: DatabaseConn
     outcome = changed(store, RenameGroup(ann, group, "moles", None, NOW_MS))
     assert told(outcome) == [(3, EntryKind.RENAMED, ann)]
     assert outcome.entries[0].text == "moles"
-    assert [one.user for one in outcome.touched] == [ann, bob]
+    rosters = roster(store, ann), roster(store, bob)
+    assert outcome.changes == tuple(
+        RosterChange(one.user.id, one.version, group=one.groups[0]) for one in rosters
+    )
     (row,) = roster(store, bob).groups
     assert (row.name, row.seq) == ("moles", 3)
     description = row.description
@@ -140,8 +149,8 @@ def test_a_name_that_a_group_has_already_changes_nothing(store: DatabaseConnecti
     before = roster(store, ann)
     for description in (None, "tunnels"):
         outcome = changed(store, RenameGroup(ann, group, "moles", description, NOW_MS))
-        assert (outcome.entries, outcome.touched) == ((), ())
-        assert outcome.roster == before
+        assert (outcome.entries, outcome.changes) == ((), ())
+        assert roster(store, ann) == before
     assert len(read_all(store, group)) == 2
 
 
@@ -151,7 +160,9 @@ def test_deleting_ends_the_group_for_all(store: DatabaseConnection) -> None:
     before = roster(store, bob)
     outcome = changed(store, DeleteGroup(ann, group, NOW_MS))
     assert told(outcome) == [(3, EntryKind.DELETED, ann)]
-    assert outcome.touched == (RosterVersion(ann, roster(store, ann).version),)
+    assert outcome.changes == tuple(
+        RosterChange(one, roster(store, one).version, group_removed=group) for one in (ann, bob)
+    )
     after = roster(store, bob)
     assert after.groups == ()
     assert after.version == before.version + 1
