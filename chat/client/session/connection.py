@@ -10,6 +10,10 @@ Dial is drawn between nothing and a bound that doubles with every loss (full jit
 clients that one node lost do not all come back at the same moment. The bound starts anew after a
 connection that was online for a while. After a silence the node is pinged, and the connection is
 given up if nothing is heard then.
+
+What the node says about times and limits is obeyed within bounds, which stand in Timing: a node
+with a fault, or one that is hostile, neither keeps the client waiting for ever nor has it send
+without a pause.
 """
 
 import enum
@@ -42,6 +46,23 @@ class Timing(Struct, frozen=True):
     """Between two read marks of a conversation, at least."""
     retry_ms: int = 1_000
     """The wait after an error that waiting helps and that does not say how long."""
+    min_retry_ms: int = 50
+    """The shortest wait after an error, whatever it says."""
+    max_retry_ms: int = 300_000
+    """The longest wait after an error, whatever it says."""
+    max_draining_ms: int = 60_000
+    """The longest wait for the next Dial, whatever `draining` says."""
+    min_silence_ms: int = 1_000
+    """The shortest silence before a ping and after it, whatever `welcome` says."""
+    max_silence_ms: int = 60_000
+    """The longest silence before a ping, whatever `welcome` says."""
+    max_in_flight: int = 1_000
+    """The most sends in flight, whatever `welcome` says."""
+
+    def retry_in_ms(self, wait_ms: int | None) -> int:
+        """The wait after an error that says this."""
+        wait_ms = self.retry_ms if wait_ms is None else wait_ms
+        return min(max(wait_ms, self.min_retry_ms), self.max_retry_ms)
 
 
 class Phase(enum.IntEnum):
@@ -111,17 +132,18 @@ class Connection:
         return self.number
 
     def welcomed(self, limits: Limits, now_ms: int) -> None:
-        """The node has said `welcome`; its own limits hold from here on."""
-        self._ping_ms = max(limits.ping_ms, 100)
-        self._pong_ms = max(min(self._timing.pong_ms, limits.dead_ms - limits.ping_ms), 100)
+        """The node has said `welcome`; its own limits hold from here on, within bounds."""
+        timing, least_ms = self._timing, self._timing.min_silence_ms
+        self._ping_ms = min(max(limits.ping_ms, least_ms), timing.max_silence_ms)
+        self._pong_ms = max(min(timing.pong_ms, limits.dead_ms - limits.ping_ms), least_ms)
         self.login_line_bytes = limits.login_line_bytes
-        self.max_in_flight = max(limits.in_flight, 1)
+        self.max_in_flight = min(max(limits.in_flight, 1), timing.max_in_flight)
         self._dial_not_before_ms = 0
         self.enter(Phase.ANONYMOUS, now_ms)
 
     def draining(self, retry_after_ms: int, now_ms: int) -> None:
         """The node is about to stop; the next Dial has to wait."""
-        self._dial_not_before_ms = now_ms + retry_after_ms
+        self._dial_not_before_ms = now_ms + min(retry_after_ms, self._timing.max_draining_ms)
 
     def heard(self, now_ms: int) -> None:
         """Bytes came from the node."""
