@@ -28,8 +28,8 @@ DevicePush = (
 
 
 MAX_CONVERSATIONS: Final = 100_000
-"""Beyond so many friends, groups and requests the node is taken to be hostile. A `logged_in` with
-that many is about as long as a line may be."""
+"""The most friends, groups and requests together: a node that tells of more is taken to be hostile.
+A `logged_in` with this number is about as long as a line may be."""
 
 
 class Device:
