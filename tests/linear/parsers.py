@@ -26,7 +26,7 @@ from chat.core.ports.bus_messages import decode_bus_message
 from chat.core.state.config import NodeConfig
 from chat.net.driver import Driver
 from chat.net.proxy_protocol import BadHeader, Balancers, parse_header
-from chat.net.tcp import Connection
+from chat.net.tcp import Connection, FullWarning
 from chat.protocol.codec import BadMessage, decode_request, decode_server_message
 from chat.protocol.frames import FrameSplitter
 from chat.protocol.messages import Entry, EntryKind, User
@@ -39,6 +39,7 @@ TEXT_LENGTH: Final = 8_192
 """Twice the longest text."""
 A_PIECE_S: Final = 15e-6
 """A piece costs this much, at most, even if it has only one byte."""
+MUCH: Final = 10**9
 A_LINE_S: Final = 40e-6
 """In a session each line costs this much, at most, even if it has only one byte."""
 
@@ -76,7 +77,9 @@ def split(data: bytes, size: int, *, eager: bool = True) -> None:
 
 def node(data: bytes, size: int) -> None:
     """A whole node whose peer is not logged in, with the limits of one that is."""
-    whole = Node(NodeConfig("node", login_line_bytes=LINE_BYTES))
+    whole = Node(
+        NodeConfig("node", login_line_bytes=LINE_BYTES, lines_per_second=MUCH, line_burst=MUCH)
+    )
     whole.handle(ev.ConnectionOpened(1, "10.0.0.1"), 0)
     for piece in pieces(data, size):
         whole.handle(ev.BytesReceived(1, piece), 0)
@@ -141,6 +144,9 @@ class _Driver:
     def feed(self, event: ev.AnyEvent) -> None:
         pass
 
+    def __len__(self) -> int:
+        return 1
+
 
 def balancer(data: bytes, size: int) -> None:
     """A connection from a balancer, which begins with a PROXY header."""
@@ -148,7 +154,8 @@ def balancer(data: bytes, size: int) -> None:
     async def receive() -> None:
         driver = cast(Driver, _Driver())
         balancers = Balancers.parse("10.0.0.9")
-        connection = Connection(driver, NodeConfig("node"), balancers, 5.0, 5.0)
+        full_warning = FullWarning(1_000)
+        connection = Connection(driver, NodeConfig("node"), balancers, full_warning, 5.0, 5.0)
         transport = _Transport()
         connection.connection_made(transport)
         for piece in pieces(data, size):

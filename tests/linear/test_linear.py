@@ -181,7 +181,7 @@ def check_pattern(pattern: re.Pattern[Any], family: TextFamily) -> None:
 
 def test_the_patterns_of_the_spec_are_found() -> None:
     names = " ".join(all_patterns())
-    for name in ("codec._STRING", "frames._BLANK_LINES", "ChatRequest.text", "RegisterRequest ^"):
+    for name in ("codec._STRING", "frames._LINE_ENDS", "ChatRequest.text", "RegisterRequest ^"):
         assert name in names
 
 
