@@ -1,11 +1,11 @@
-# make run | cluster | test | lint | spec | bench | soak | clean      ARGS="…" goes to the program that is run
+# make run | cluster | test | lint | spec | bench | soak | fuzz | clean      ARGS="…" goes to the program that is run
 
 HOST ?= 127.0.0.1
 PORT ?= 6000
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run cluster test lint spec bench soak clean
+.PHONY: run cluster test lint spec bench soak fuzz clean
 
 run: $(READY)
 	exec $(BIN)/chat-node $(HOST) $(PORT) $(ARGS)
@@ -31,6 +31,9 @@ bench: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m tests.soak $(ARGS)
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 $(READY): pyproject.toml constraints.txt scripts/set-up
 	scripts/set-up

@@ -82,8 +82,10 @@ class Calls:
         self._output.append(encode_request(replace(request, id=self._last_id)))
 
     def answer_ping(self) -> None:
-        """Sends an empty line: the node hears from the client, and has nothing to answer."""
-        self._output.append(b"\n")
+        """Sends an empty line: the node hears from the client, and has nothing to answer. One line
+        answers all the pings that came together."""
+        if self._output[-1:] != [b"\n"]:
+            self._output.append(b"\n")
 
     def take_output(self) -> bytes:
         """The lines to transmit now; each is given once."""

@@ -62,6 +62,10 @@ from chat.protocol.errors import ERRORS, ErrorCode
 from chat.protocol.rules import PROTOCOL
 
 ENTRY_MISSING: Final = "an entry is missing"
+WRONG_REPLY: Final = "the node answered what was not asked"
+TOO_MUCH: Final = (
+    "The node has more friends and groups for you than this client keeps; log in at another node."
+)
 
 
 class ClientSession:
@@ -224,6 +228,8 @@ class ClientSession:
         try:
             for message in self._calls.messages(event.data):
                 self._handle_message(message)
+                if self._device.is_full:
+                    self._leave_node(TOO_MUCH)
                 if not self._connection.is_open:
                     return
         except BadMessage as error:
@@ -279,29 +285,27 @@ class ClientSession:
                 self._handle_reply(message)
 
     def _handle_reply(self, reply: Reply) -> None:
-        """What a reply means is decided by the request that it answers. A reply to no request, or
-        of another type than the request has, is left out."""
+        """What a reply means is decided by the request that it answers. A reply to no request is
+        left out. One of another type than the request has ends the connection: what the request
+        was for is settled on the next one."""
         call = self._calls.answered(reply.re, self._now_ms)
-        match call:
-            case PendingSend():
-                if isinstance(reply, wire.SentReply):
-                    self._sent(call, reply)
-            case PendingRequest():
-                if isinstance(reply, QueuedReply):
-                    self._request_done(call, reply)
-            case wire.MarkReadRequest():
-                if isinstance(reply, wire.DoneReply):
-                    self._device.read_mark_accepted(call.conversation, call.seq)
-            case wire.RegisterRequest() | wire.LoginRequest() | wire.ResumeRequest():
-                if isinstance(reply, wire.LoggedInReply):
-                    self._login_accepted(call, reply)
-                elif isinstance(reply, wire.RegisteredReply):
-                    self._registered(reply)
-            case wire.LogoutRequest():
-                if isinstance(reply, wire.DoneReply):
-                    self._logged_out()
+        match call, reply:
+            case PendingSend(), wire.SentReply():
+                self._sent(call, reply)
+            case PendingRequest(), _ if isinstance(reply, QueuedReply):
+                self._request_done(call, reply)
+            case wire.MarkReadRequest(), wire.DoneReply():
+                self._device.read_mark_accepted(call.conversation, call.seq)
+            case wire.RegisterRequest(), wire.RegisteredReply():
+                self._registered(reply)
+            case wire.LoginRequest() | wire.ResumeRequest(), wire.LoggedInReply():
+                self._login_accepted(call, reply)
+            case wire.LogoutRequest(), wire.DoneReply():
+                self._logged_out()
+            case None | wire.PingRequest(), _:
+                pass
             case _:
-                pass  # a `pong`, or nothing waits for it
+                self._drop_connection(WRONG_REPLY)
 
     def _handle_error(self, error: wire.ErrorReply) -> None:
         """What an error means is decided by the request that it answers, and then by its code."""
@@ -346,11 +350,8 @@ class ClientSession:
         if self._connection.phase is not Phase.GREETING:
             return
         if push.protocol != PROTOCOL:
-            self._tell(fx.HangUp(self._connection.number))
-            self._connection.close(self._now_ms)
             versions = f"The node speaks version {push.protocol} of the protocol, not {PROTOCOL}"
-            message = f"{versions}; install the client that goes with the node."
-            self._authentication_failed(None, message)
+            self._leave_node(f"{versions}; install the client that goes with the node.")
             return
         self._connection.welcomed(push.limits, self._now_ms)
         self._authentication.retry_at_ms = self._now_ms
@@ -382,6 +383,12 @@ class ClientSession:
         self._connection.enter(Phase.ANONYMOUS, self._now_ms)
         if not self._authentication.refused(request, error, retry_at_ms):
             self._authentication_failed(error.code, error.message)
+
+    def _leave_node(self, message: str) -> None:
+        """There is no use in another connection to this node."""
+        self._tell(fx.HangUp(self._connection.number))
+        self._connection.close(self._now_ms)
+        self._authentication_failed(None, message)
 
     def _authentication_failed(self, code: ErrorCode | None, message: str) -> None:
         """The user has to log in or register anew; what was not settled fails."""

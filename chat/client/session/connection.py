@@ -19,6 +19,10 @@ After a silence the node is pinged, and the connection is given up if nothing is
 reply is awaited that takes seconds only: a node that has not replied within `reply_ping_ms` sends
 `ping`, so silence says that it is the node, or the path, that is away. A connection that was given
 up for silence was not stable, so on a path that is slow the patience doubles, too.
+
+What the node says about times and limits is obeyed within bounds, which stand in Timing: a node
+with a fault, or one that is hostile, neither keeps the client waiting for ever nor has it send
+without a pause.
 """
 
 import enum
@@ -59,14 +63,29 @@ class Timing(Struct, frozen=True):
     """The bound while the outage is young: up to ten times as long."""
     backoff_limit_ms: int = 10_000
     """The bound for good."""
-    told_max_ms: int = 60_000
-    """No wait that the node asks for, and no interval of its pings, is longer."""
     stable_ms: int = 5_000
     """A connection that was online for so long resets the backoff."""
     read_mark_ms: int = 500
     """Between two read marks of a conversation, at least."""
     retry_ms: int = 1_000
     """The wait after an error that waiting helps and that does not say how long."""
+    min_retry_ms: int = 50
+    """The shortest wait after an error, whatever it says."""
+    max_retry_ms: int = 300_000
+    """The longest wait after an error, whatever it says."""
+    max_draining_ms: int = 60_000
+    """The longest wait for the next Dial, whatever `draining` or `busy` says."""
+    min_silence_ms: int = 1_000
+    """The shortest silence before a ping and after it, whatever `welcome` says."""
+    max_silence_ms: int = 60_000
+    """The longest silence before a ping, whatever `welcome` says."""
+    max_in_flight: int = 1_000
+    """The most sends in flight, whatever `welcome` says."""
+
+    def retry_in_ms(self, wait_ms: int | None) -> int:
+        """The wait after an error that says this."""
+        wait_ms = self.retry_ms if wait_ms is None else wait_ms
+        return min(max(wait_ms, self.min_retry_ms), self.max_retry_ms)
 
 
 OUTAGE_SHARE: Final = 10
@@ -150,22 +169,22 @@ class Connection:
         return self.number
 
     def welcomed(self, limits: Limits, now_ms: int) -> None:
-        """The node has said `welcome`; its own limits hold from here on."""
-        timing = self._timing
-        self._ping_ms = min(max(limits.ping_ms, 100), timing.told_max_ms)
-        self._pong_ms = max(min(timing.pong_ms, limits.dead_ms - limits.ping_ms), 100)
+        """The node has said `welcome`; its own limits hold from here on, within bounds."""
+        timing, least_ms = self._timing, self._timing.min_silence_ms
+        self._ping_ms = min(max(limits.ping_ms, least_ms), timing.max_silence_ms)
+        self._pong_ms = max(min(timing.pong_ms, limits.dead_ms - limits.ping_ms), least_ms)
         self._silence_ms = None
         if limits.reply_ping_ms:
-            silence_ms = limits.reply_ping_ms + timing.transit_ms
+            silence_ms = min(limits.reply_ping_ms, timing.max_silence_ms) + timing.transit_ms
             self._silence_ms = self._patient(silence_ms, self._silences)
         self.login_line_bytes = limits.login_line_bytes
-        self.max_in_flight = max(limits.in_flight, 1)
+        self.max_in_flight = min(max(limits.in_flight, 1), timing.max_in_flight)
         self._dial_not_before_ms = 0
         self.enter(Phase.ANONYMOUS, now_ms)
 
     def wait(self, retry_after_ms: int, now_ms: int) -> None:
         """The node is about to stop, or takes no connection; the next Dial has to wait."""
-        self._dial_not_before_ms = now_ms + min(retry_after_ms, self._timing.told_max_ms)
+        self._dial_not_before_ms = now_ms + min(retry_after_ms, self._timing.max_draining_ms)
 
     def heard(self, now_ms: int) -> None:
         """Bytes came from the node."""
@@ -226,10 +245,9 @@ class Connection:
 
     def retry_at_ms(self, error: ErrorReply, now_ms: int) -> int | None:
         """When to send the request that was refused again; None if waiting does not help."""
-        wait_ms = error.retry_after_ms
-        if wait_ms is None and ERRORS[error.code].retry:
-            wait_ms = self._timing.retry_ms
-        return None if wait_ms is None else now_ms + min(max(wait_ms, 1), self._timing.told_max_ms)
+        if error.retry_after_ms is None and not ERRORS[error.code].retry:
+            return None
+        return now_ms + self._timing.retry_in_ms(error.retry_after_ms)
 
     def due(self, now_ms: int) -> Due:
         deadline_ms = self.next_deadline_ms()

@@ -6,7 +6,7 @@ then connects again and resumes from the cursors, which brings the missing entri
 """
 
 from collections.abc import Callable, Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from msgspec.structs import replace
 
@@ -27,6 +27,11 @@ DevicePush = (
 """The pushes that concern the device alone."""
 
 
+MAX_CONVERSATIONS: Final = 100_000
+"""The most friends, groups and requests together: a node that tells of more is taken to be hostile.
+A `logged_in` with this number is about as long as a line may be."""
+
+
 class Device:
     """`read_mark_ms`: how long the next read mark of a conversation waits."""
 
@@ -37,6 +42,13 @@ class Device:
         self._tell = tell
         self._backlog: dict[int, int] = {}
         """By conversation that has entries of the backlog to come: the last of them."""
+
+    @property
+    def is_full(self) -> bool:
+        """The node has told of more than a device keeps."""
+        roster = self.roster
+        kept = max(len(roster.conversations), len(roster.friends), len(self.read_marks))
+        return kept + len(roster.requests) > MAX_CONVERSATIONS
 
     def connection_lost(self) -> None:
         self._backlog.clear()

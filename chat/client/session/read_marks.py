@@ -28,6 +28,10 @@ class ReadMarks:
         self._open: dict[int, None] = {}
         """Conversations whose wanted mark is not confirmed."""
 
+    def __len__(self) -> int:
+        """Conversations of which a mark is known."""
+        return len(self._marks)
+
     def want(self, conversation: int, seq: int) -> None:
         """The user has seen the conversation up to this seq."""
         mark = self._mark(conversation)

@@ -55,9 +55,17 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+_MEASURED_AT_ONCE: Final = 256
+"""The length of the longest cell. wcswidth takes quadratic time on a run of flags."""
+
+
 def _width(text: str) -> int:
-    width = wcswidth(text)
-    return width if width >= 0 else len(text)
+    total = 0
+    for start in range(0, len(text), _MEASURED_AT_ONCE):
+        part = text[start : start + _MEASURED_AT_ONCE]
+        width = wcswidth(part)
+        total += width if width >= 0 else len(part)
+    return total
 
 
 @dataclass(frozen=True)
