@@ -79,6 +79,7 @@ from chat.core.roster.receipts import Receipts
 from chat.core.roster.roster_sync import RosterSync
 from chat.core.state.config import NodeConfig
 from chat.core.state.context import Context
+from chat.core.state.operation_queues import UNDER_WAY_LIMITS, UnderWayLimits
 from chat.core.state.session import Session
 from chat.core.upkeep.admission import Admission, address_of
 from chat.core.upkeep.anti_entropy import AntiEntropy
@@ -100,8 +101,10 @@ class Node:
     choosing, none of them used twice, and ConnectionLost is the last event of each.
     """
 
-    def __init__(self, config: NodeConfig) -> None:
-        self._context = context = Context(config)
+    def __init__(
+        self, config: NodeConfig, under_way_limits: UnderWayLimits = UNDER_WAY_LIMITS
+    ) -> None:
+        self._context = context = Context(config, under_way_limits)
         self._subscriptions = subscriptions = Subscriptions(context)
         self._streams = streams = DeviceStreams(context, subscriptions)
         self._catch_up = catch_up = CatchUp(context, subscriptions, streams)

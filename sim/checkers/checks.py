@@ -1,7 +1,7 @@
 """All checkers of one run, as an observer of its cluster.
 
-While the run lasts, each write is judged by the audit, each frame by the stream checker, each
-effect of a device by the safety checker. After the healing `check_healed` waits for convergence,
+While the run lasts, each write is judged by the audit, each frame by the stream checker and the
+checkers of limits, each effect of a device by the safety checker. After the healing `check_healed` waits for convergence,
 and at the end `check_end` looks at everything again and at what is left over.
 """
 
@@ -10,6 +10,7 @@ from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
 from sim.checkers import Violation
 from sim.checkers.audit import Audit
+from sim.checkers.limits.limits import Limits
 from sim.checkers.liveness import (
     behind,
     roster_differences,
@@ -39,6 +40,7 @@ class Checks:
     audit: Audit
     log: Log
     streams: Streams
+    limits: Limits
     safety: Safety
 
     # ------------------------------------------------------------------ as an observer
@@ -49,10 +51,12 @@ class Checks:
         self.audit = Audit(cluster.store.connection, cluster.config)
         cluster.store.judge = self.audit.judge
         self.streams = Streams(cluster.config)
+        self.limits = Limits(cluster)
         self.safety = Safety(self.log, self.audit, cluster.user_ids)
 
     def node_handled(self, host: Host, event: AnyEvent, effects: list[AnyEffect]) -> None:
         self.streams.check(host, event, effects)
+        self.limits.check(host, event, effects)
 
     def device_effect(self, device: SimDevice, effect: ClientEffect) -> None:
         self.safety.check(device, effect)

@@ -9,17 +9,14 @@ shows here.
 - A connection whose buffer is full gets no entries.
 - A connection is cut off, with the loss of its buffer, only if its peer reads nothing, is silent,
   or shut its side down `finish_ms` ago.
-- The sends of a user stay within the rate limit.
 """
 
 import msgspec
 
-from chat.core.node import Node
 from chat.core.ports import effects as fx
 from chat.core.ports import events as ev
 from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
-from chat.core.ports.operations import Append
 from chat.core.state.config import NodeConfig
 from sim.checkers import Violation
 from sim.cluster.host import Host
@@ -65,16 +62,6 @@ class _Stream:
         """When the buffer last became full or shrank."""
 
 
-class _Bucket:
-    """Token bucket for the sends of one user on one node."""
-
-    __slots__ = ("at_ms", "left")
-
-    def __init__(self, at_ms: int, left: float) -> None:
-        self.at_ms = at_ms
-        self.left = left
-
-
 _BUS = (ev.BusUp, ev.BusDown)
 _BUFFER = (ev.WriteBufferFull, ev.WriteBufferDrained)
 
@@ -89,7 +76,6 @@ class Streams:
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
         self._streams: dict[SimConnection, _Stream] = {}
-        self._buckets: dict[tuple[Node, int], _Bucket] = {}
         self.bus: dict[str, tuple[bool, int]] = {}
         """By node: whether the last event of its bus was BusUp, and when it came."""
 
@@ -111,8 +97,6 @@ class Streams:
                 self._written(host, effect.data, (effect.connection,))
             elif isinstance(effect, fx.Deliver):
                 self._written(host, effect.data, effect.connections)
-            elif isinstance(effect, fx.Query) and isinstance(effect.operation, Append):
-                self._sends(host, effect.operation.sender)
             elif isinstance(effect, fx.Close) and effect.abort:
                 self._cut_off(host, effect.connection)
 
@@ -198,20 +182,3 @@ class Streams:
             assert frame.conversation is not None and frame.seq is not None
             if stream.last.get(frame.conversation) == frame.seq - 1:
                 stream.last[frame.conversation] = frame.seq
-
-    def _sends(self, host: Host, user: int) -> None:
-        assert host.node is not None
-        now_ms = _clock(host)
-        burst = float(self._config.send_burst)
-        bucket = self._buckets.get((host.node, user))
-        if bucket is None:
-            bucket = self._buckets[host.node, user] = _Bucket(now_ms, burst)
-        grown = (now_ms - bucket.at_ms) * self._config.sends_per_second / 1_000
-        bucket.left = min(burst, bucket.left + grown) - 1
-        bucket.at_ms = max(now_ms, bucket.at_ms)
-        if bucket.left < -0.01:
-            raise Violation(
-                "sends stay within the rate limit",
-                f"user {user} on {host.name}, {self._config.send_burst} at once and then "
-                f"{self._config.sends_per_second} a second are allowed",
-            )

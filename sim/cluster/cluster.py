@@ -14,6 +14,7 @@ from chat.core.ports import operations as op
 from chat.core.ports.effects import AnyEffect
 from chat.core.ports.events import AnyEvent
 from chat.core.state.config import NodeConfig
+from chat.core.state.operation_queues import UnderWayLimits
 from chat.storage.dispatch import execute
 from sim.cluster.bus import SimBus
 from sim.cluster.device import SimDevice
@@ -36,12 +37,27 @@ CONFIG = NodeConfig(
     sends_per_second=5,
     send_burst=8,
     write_buffer_bytes=4_096,
+    cost_per_second=10,
+    cost_burst=60,
+    rows_per_cost=4,
+    lines_per_second=50,
+    line_burst=150,
+    registrations_per_minute=30,
+    registration_burst=4,
+    failed_logins_per_minute=6,
+    failed_resumes_per_minute=12,
+    logins_per_second=4,
+    login_burst=6,
+    password_hashes=2,
+    connections=64,
+    connections_per_address=30,
+    connections_per_user=12,
+    connections_per_device=3,
+    unauthenticated_per_address=10,
     page_entries=8,
     pages_in_flight=4,
     in_flight=8,
     request_quantum=7,
-    unauthenticated_per_address=40,
-    failed_logins_per_minute=1_000,
     open_requests_made=2,
     open_requests_received=2,
     groups_owned=2,
@@ -50,6 +66,8 @@ CONFIG = NodeConfig(
     stall_ms=5_000,
 )
 """Small limits, so that a short run reaches them."""
+UNDER_WAY_LIMITS = UnderWayLimits(appends=6, writes=1, reads=2, history=1, accounts=2)
+"""Small numbers of operations under way, so that operations wait for their turns."""
 
 
 def config_for(devices: int) -> NodeConfig:
@@ -95,7 +113,15 @@ class Cluster:
         self.bus = SimBus(world, self.injection_points, self.trace)
         self.config = config_for(devices)
         self.hosts = [
-            Host(world, number, self.store, self.bus, self.config, self._node_handled)
+            Host(
+                world,
+                number,
+                self.store,
+                self.bus,
+                self.config,
+                UNDER_WAY_LIMITS,
+                self._node_handled,
+            )
             for number in range(1, nodes + 1)
         ]
         self.connections: list[SimConnection] = []

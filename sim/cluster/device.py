@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from chat.client.session.client_session import ClientSession
 from chat.client.session.ports import effects, events, notices
 from chat.client.session.ports.requests import QueuedRequest
+from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import Entry
 from sim.cluster.network import SimConnection
 from sim.cluster.world import ScheduledCall, World
 
+LOGIN_AGAIN_MS = 2_000
+"""How long a user waits before another login after one that came too soon."""
 Target = tuple[str, int]
 """The recipient of a text: ("user", id) or ("group", id)."""
 
@@ -75,6 +78,13 @@ class SimDevice:
 
     def log_in(self) -> None:
         self.feed(events.LogIn(self.user, f"secret-{self.user}"))
+
+    def _log_in_again(self) -> None:
+        """As a user would after a refused login. A device that is switched off tries later."""
+        if self.switched_off:
+            self.world.later(LOGIN_AGAIN_MS, self._log_in_again)
+        else:
+            self.log_in()
 
     def send_text(self, target: Target, text: str) -> None:
         """Sends a text, unless the device is switched off."""
@@ -213,3 +223,5 @@ class SimDevice:
             self.logins += 1
         elif isinstance(effect, notices.LoggedOut | notices.LoginFailed):
             self.logged_in = False
+            if isinstance(effect, notices.LoginFailed) and effect.code is ErrorCode.RATE_LIMITED:
+                self.world.later(LOGIN_AGAIN_MS, self._log_in_again)

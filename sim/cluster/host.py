@@ -27,6 +27,7 @@ from chat.core.ports.operations import (
 )
 from chat.core.ports.routing import Parties, route
 from chat.core.state.config import NodeConfig
+from chat.core.state.operation_queues import UnderWayLimits
 from sim.cluster.bus import BusPort, SimBus
 from sim.cluster.injection_points import InjectionTarget, Phase
 from sim.cluster.network import SimConnection
@@ -35,7 +36,9 @@ from sim.cluster.trace import AcceptRecord, StartRecord
 from sim.cluster.world import ScheduledCall, World
 
 PASSWORD_HASHER_MS = (1, 30)
-"""How long the password hasher takes."""
+SLOW_PASSWORD_HASHER_MS = (100, 600)
+SLOW_PASSWORD = 0.2
+"""How long the password hasher takes, and how likely it is slow."""
 SHARED_FROM, LARGE_FROM, LARGE_PER_FLUSH = 2, 3, 1
 """Small thresholds of the write coalescer, so that a few devices meet them."""
 ENTRY = b'{"type":"message"'
@@ -53,6 +56,7 @@ class Host:
         store: SimStore,
         bus: SimBus,
         config: NodeConfig,
+        under_way_limits: UnderWayLimits,
         observe: Observer,
     ) -> None:
         self.world = world
@@ -69,6 +73,7 @@ class Host:
         self._store = store
         self._bus = bus
         self._config = config
+        self._under_way_limits = under_way_limits
         self._observe = observe
         self._rng = world.random_stream(self.name)
         self._events: deque[AnyEvent] = deque()
@@ -88,7 +93,7 @@ class Host:
         """Boots a new node, which knows nothing of the one before it."""
         assert self.node is None
         self.draining = False
-        self.node = Node(self._config)
+        self.node = Node(self._config, self._under_way_limits)
         self._coalescer = WriteCoalescer(
             shared_from=SHARED_FROM, large_from=LARGE_FROM, large_per_flush=LARGE_PER_FLUSH
         )
@@ -286,7 +291,8 @@ class Host:
 
     def _ask_password_hasher(self, ticket: int, operation: PasswordOperation) -> None:
         self._unanswered_jobs += 1
-        delay_ms = self._rng.randint(*PASSWORD_HASHER_MS)
+        slow = self._rng.random() < SLOW_PASSWORD
+        delay_ms = self._rng.randint(*(SLOW_PASSWORD_HASHER_MS if slow else PASSWORD_HASHER_MS))
         outcome = self._hash_password(operation)
         self.world.later(delay_ms, self._hashed, self.node, ticket, outcome)
 

@@ -42,18 +42,17 @@ class Account:
     def snapshot(self, call: Call, request: SnapshotRequest) -> Steps:
         read = yield from call.ask(ReadRoster(call.user.id))
         user = call.user
-        call.charge_rows(len(read.roster.friends) + len(read.roster.groups))
         self._roster_sync.apply(user, read.roster)
         # A group that the log has told this connection it has left may still be in the roster.
         attached = call.session.conversations
-        call.reply(
-            SnapshotReply(
-                re=request.id,
-                friends=user.friends_in_order(),
-                groups=tuple(group for group in user.groups_in_order() if group.id in attached),
-                requests=tuple(user.requests.values()),
-            )
+        snapshot = SnapshotReply(
+            re=request.id,
+            friends=user.friends_in_order(),
+            groups=tuple(group for group in user.groups_in_order() if group.id in attached),
+            requests=tuple(user.requests.values()),
         )
+        call.charge_rows(len(snapshot.friends) + len(snapshot.groups))
+        call.reply(snapshot)
 
     def ping(self, session: Session, request: PingRequest) -> None:
         self._context.reply(session, encode(PongReply(re=request.id)))

@@ -93,7 +93,6 @@ class Groups:
 
     def members(self, call: Call, request: MembersRequest) -> Steps:
         rows = (yield from call.ask(ReadMembers(call.user.id, request.group))).members
-        call.charge_rows(len(rows))
         found = yield from call.attempt(FindPresence(tuple(row.id for row in rows)))
         online = set(found.online) if isinstance(found, PresenceFound) else set()
         online |= {row.id for row in rows if self._is_here(row.id)}
@@ -106,6 +105,7 @@ class Groups:
             )
             for row in rows
         )
+        call.charge_rows(len(members))
         call.reply(MembersReply(re=request.id, group=request.group, members=members))
 
     # ------------------------------------------------------------------ steps of the above

@@ -21,6 +21,7 @@ from chat.core.state.operation_queues import (
     OperationQueue,
     OperationQueues,
     PasswordQueue,
+    UnderWayLimits,
     WaitingOperation,
     payer_of,
 )
@@ -58,10 +59,10 @@ class Context:
         "users",
     )
 
-    def __init__(self, config: NodeConfig) -> None:
+    def __init__(self, config: NodeConfig, under_way_limits: UnderWayLimits) -> None:
         self.config = config
         self.budgets = Budgets(config)
-        self.queues = OperationQueues(config)
+        self.queues = OperationQueues(config, under_way_limits)
         self.now_ms = 0
         self.effects: list[AnyEffect] = []
         self.sessions: dict[int, Session] = {}

@@ -51,16 +51,23 @@ from chat.core.state.fair_queue import FairQueue
 from chat.core.state.rate_limiter import RateLimiter
 from chat.core.state.session import Session
 
-APPENDS_UNDER_WAY: Final = 512
-WRITES_UNDER_WAY: Final = 2
-READS_UNDER_WAY: Final = 64
-HISTORY_UNDER_WAY: Final = 1
-ACCOUNTS_UNDER_WAY: Final = 8
-
 _READS: Final = (ReadRoster, ReadProfile, ReadHeads, ReadMembers, FindDevice)
 
 Payer: TypeAlias = int | str
 """A user's number, or an address; 0 is the node itself."""
+
+
+class UnderWayLimits(Struct, frozen=True, gc=False):
+    """How many operations of each kind are under way at most."""
+
+    appends: int = 512
+    writes: int = 2
+    reads: int = 64
+    history: int = 1
+    accounts: int = 8
+
+
+UNDER_WAY_LIMITS: Final = UnderWayLimits()
 
 
 class WaitingOperation(Struct, frozen=True, gc=False):
@@ -151,9 +158,9 @@ def payer_of(session: Session | None) -> Payer:
 class OperationQueues:
     """The queues of one node."""
 
-    def __init__(self, config: NodeConfig) -> None:
-        appends, writes = OperationQueue(APPENDS_UNDER_WAY), OperationQueue(WRITES_UNDER_WAY)
-        reads = OperationQueue(READS_UNDER_WAY)
+    def __init__(self, config: NodeConfig, limits: UnderWayLimits) -> None:
+        appends, writes = OperationQueue(limits.appends), OperationQueue(limits.writes)
+        reads = OperationQueue(limits.reads)
         self.passwords = PasswordQueue(
             config.password_hashes,
             RateLimiter(per_second=config.logins_per_second, burst=config.login_burst),
@@ -163,8 +170,8 @@ class OperationQueues:
             **dict.fromkeys(_READS, reads),
             **dict.fromkeys(get_args(PasswordOperation), self.passwords),
             Append: appends,
-            ReadHistory: OperationQueue(HISTORY_UNDER_WAY),
-            FindAccount: OperationQueue(ACCOUNTS_UNDER_WAY),
+            ReadHistory: OperationQueue(limits.history),
+            FindAccount: OperationQueue(limits.accounts),
         }
         del self.by_type[ReadLog]
 
