@@ -85,6 +85,7 @@ def run(
         counts["hostile_bytes"] = adversary.visits
     if watch:
         coverage.run_ended()
+        coverage.merge({}, checks.limits.seen)
     cluster.store.connection.close()
     return Report(
         seed=seed,

@@ -1,8 +1,9 @@
 """All checkers of one run, as an observer of its cluster.
 
 While the run lasts, each write is judged by the audit, each frame by the stream checker and the
-checkers of limits, each effect of a device by the safety checker. After the healing `check_healed` waits for convergence,
-and at the end `check_end` looks at everything again and at what is left over.
+checkers of limits, each effect of a device by the safety checker. After the healing `check_healed`
+waits for convergence, and at the end `check_end` looks at everything again and at what is left
+over.
 """
 
 from chat.client.session.ports.effects import AnyEffect as ClientEffect

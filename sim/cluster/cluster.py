@@ -50,7 +50,7 @@ CONFIG = NodeConfig(
     login_burst=6,
     password_hashes=2,
     connections=64,
-    connections_per_address=30,
+    connections_per_address=16,
     connections_per_user=12,
     connections_per_device=3,
     unauthenticated_per_address=10,
@@ -210,7 +210,16 @@ class Cluster:
         device.connected(number, conn)
         if self.trace.keep:
             self._record_arrivals(device, conn)
-        host.accept(conn, "192.0.2.1")
+        host.accept(conn, self._address(device, number))
+
+    def _address(self, device: SimDevice, number: int) -> str:
+        """All devices of a user are at one address, or in one network of IPv6."""
+        place = list(self.user_ids).index(device.user) + 1
+        if place % 3 == 1:
+            return f"192.0.2.{place}"
+        if place % 3 == 2:
+            return f"2001:db8:0:{place:x}::{self.devices.index(device):x}:{number:x}"
+        return f"{'::ffff:' if number % 2 else ''}192.0.2.{place}"
 
     # ------------------------------------------------------------------ reports
 

@@ -58,8 +58,26 @@ FACTS: Final = {
     "flap": "a short absence was not told to friends",
     "lease": "a presence lease ran out",
     "commit_unknown": "a commit was unknown, and the connection that asked for it was closed",
+    "cost_refused": "a request over its user's budget was refused",
+    "sends_refused": "a send over its user's budget was refused",
+    "rows_charged": "a reply with many rows was charged for them",
+    "logins_refused": "a login over a budget was refused",
+    "registrations_refused": "a registration over its address's budget was refused",
+    "failed_resumes_refused": "a resume was refused, as too many of its address had failed",
+    "password_waited": "a password waited for its address's budget",
+    "paced": "a connection that sent lines too fast was paced",
+    "append_waited": "a send waited for its turn",
+    "write_waited": "another write waited for its turn",
+    "read_waited": "a read waited for its turn",
+    "history_waited": "a page of history waited for its turn",
+    "account_waited": "the account of a login waited for its turn",
+    "not_admitted": "a new connection was refused, as there was no room for it",
+    "made_room": "a connection that was not logged in made room for a new one",
+    "user_replaced": "a silent connection of a user was replaced by a newer one",
+    "device_replaced": "a silent connection of a device was replaced by a newer one",
 }
-"""By name: the fact as a sentence."""
+"""By name: the fact as a sentence. What is told of limits is counted by their checkers
+(sim/checkers/limits), which know it anyway."""
 
 _SENT = b'{"type":"sent"'
 _LOGGED_IN = b'{"type":"logged_in"'

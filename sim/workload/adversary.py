@@ -6,7 +6,6 @@ or never log in. The adversary has accounts of its own, so that the checks on th
 stay valid.
 """
 
-import json
 import random
 from collections.abc import Callable
 
@@ -14,9 +13,9 @@ from chat.core.ports import operations as op
 from sim.cluster.cluster import CONFIG, Cluster
 from sim.cluster.host import Host
 from sim.cluster.network import ADVERSARY, IN_OTHER_PROTOCOL_ID, SimConnection
+from sim.workload.floods import ACCOUNTS, UNKNOWN_ID, Floods, line
 
 NAMES = ("mallory", "oscar")
-UNKNOWN_ID = 999_999
 TOO_MANY = CONFIG.unauthenticated_per_address + 1
 """Connections from one address, one more than a node admits."""
 ADDRESS = "198.51.100."
@@ -54,10 +53,6 @@ NONSENSE = [
     b'{"type": "ping", "id": -4}\n',
 ]
 LONG = b'{"type": "ping", "id": 1, "more": "' + b"x" * CONFIG.line_bytes + b'"}\n'
-
-
-def line(request: dict[str, object], id: int = 1) -> bytes:
-    return json.dumps({**request, "id": id}).encode() + b"\n"
 
 
 OTHER_PROTOCOLS = [
@@ -99,8 +94,11 @@ class Adversary:
             self._half_close_while_closing,
             self._half_close_while_authenticating,
         ]
+        floods = Floods(cluster, self._rng, self._connect_to, lambda: self._stopped)
+        self._visits += floods.visits
+        self._crowds = [self._connect_too_often, floods.fill_the_node]
         ids: list[int] = []
-        for name in NAMES:
+        for name in (*NAMES, *ACCOUNTS):
             made = cluster.ask_store(op.CreateUser(name, f"hash of secret-{name}", 0))
             assert isinstance(made, op.UserCreated)
             ids.append(made.user.id)
@@ -121,7 +119,7 @@ class Adversary:
             return
         self.visits += 1
         if self._rng.random() < 0.02:
-            self._connect_too_often()
+            self._rng.choice(self._crowds)()
         else:
             self._rng.choice(self._visits)()
         self.start()

@@ -8,7 +8,12 @@ from chat.protocol import messages
 from sim.cluster.cluster import Cluster
 from sim.cluster.device import SimDevice
 
-Request = messages.SnapshotRequest | messages.ProfileRequest | messages.MembersRequest
+Request = (
+    messages.SnapshotRequest
+    | messages.ProfileRequest
+    | messages.MembersRequest
+    | messages.HistoryRequest
+)
 
 
 class Workload:
@@ -147,5 +152,6 @@ class Workload:
             messages.SnapshotRequest(id=0),
             messages.ProfileRequest(id=0),
             messages.MembersRequest(id=0, group=self._rng.choice(self._cluster.groups)),
+            messages.HistoryRequest(id=0, conversation=self._rng.choice(self._cluster.groups)),
         ]
         device.ask(self._rng.choice(requests))

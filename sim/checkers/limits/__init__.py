@@ -1,4 +1,4 @@
-"""The limits of the protocol: nobody gets more than the limit, and nobody within it is refused.
+"""The limits of the protocol: none is exceeded, and what is within them is not refused.
 
 The checkers here follow what goes over each connection of a node, and keep models of their own:
 token buckets in exact fractions, counts of connections, lists of what waits. The models are made

@@ -1,8 +1,8 @@
 """Budgets: the cost of requests by user, sends by user, registrations, failed logins and failed
 resumes by address.
 
-- Nobody gets more than a budget: what is granted was in its bucket.
-- Nobody within a budget is refused: what is refused with `rate_limited` was not in its bucket, and
+- No more is granted than a budget has: what is granted was in its bucket.
+- Nothing within a budget is refused: what is refused with `rate_limited` was not in its bucket, and
   the wait that is told is the time until it will be.
 
 A request is charged when it is taken, and the rows of a reply when that is sent. A login or resume
@@ -24,8 +24,8 @@ from sim.cluster.store import SimStore
 Key = tuple[str, int | str, str]
 """The name of a budget, and whose it is: a user, or an address, or an account and an address."""
 
-OVER = "nobody gets more than a budget"
-WITHIN = "nobody within a budget is refused"
+OVER = "no more is granted than a budget has"
+WITHIN = "nothing within a budget is refused"
 
 
 class Budgets:
@@ -117,7 +117,7 @@ class Budgets:
                 self._use(peer, key, Use(Kind.TESTED))
                 self._authenticating[peer] = step.line
             else:
-                self._seen["resumes_refused"] += 1
+                self._seen["failed_resumes_refused"] += 1
                 self._use(peer, key, Use(Kind.REFUSED, 1, *wait))
         elif isinstance(request, LoginRequest):
             self._authenticating[peer] = step.line

@@ -1,4 +1,4 @@
-"""Connections: how many a node has of one address, user and device, and which is closed for another.
+"""Connections: how many a node has by address, user and device, and which makes room for another.
 
 - Never are there more than the limit; those that are being closed do not count.
 - `busy` is told only if there is no room: to a connection that is not logged in and has failed to
