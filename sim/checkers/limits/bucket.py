@@ -1,4 +1,4 @@
-"""A token bucket in exact fractions, and the judgement of what was taken from it in one event.
+"""A token bucket in exact numbers, and the judgement of what was taken from it in one event.
 
 Within an event the order of what one connection does is known; that of two connections is not. So
 uses by one connection are judged one after the other, and uses by several against the lowest and
@@ -6,10 +6,10 @@ the highest level that some order gives.
 """
 
 from enum import Enum, auto
-from fractions import Fraction
-from math import ceil
 from typing import NamedTuple
 
+PARTS = 60_000
+"""So many ms are a minute."""
 WAIT_TOLERANCE_MS = 1
 """A wait is told in whole ms."""
 
@@ -41,35 +41,36 @@ class Fault(NamedTuple):
 
 
 class Bucket:
-    """It holds at most `burst`, and gets `per_ms` every ms."""
+    """It holds at most `burst`, and gets `per_minute` every minute. `level` is what it holds, in
+    parts of which `PARTS` are one; so it gets a whole number of them every ms."""
 
-    __slots__ = ("at_ms", "burst", "level", "per_ms")
+    __slots__ = ("at_ms", "burst", "level", "per_minute")
 
-    def __init__(self, per_ms: Fraction, burst: int, now_ms: int) -> None:
-        self.per_ms = per_ms
+    def __init__(self, per_minute: int, burst: int, now_ms: int) -> None:
+        self.per_minute = per_minute
         self.burst = burst
-        self.level = Fraction(burst)
+        self.level = burst * PARTS
         self.at_ms = now_ms
 
     def move_to(self, now_ms: int) -> None:
         """Time passes. It never goes back."""
         if now_ms > self.at_ms:
-            grown = self.level + self.per_ms * (now_ms - self.at_ms)
-            self.level = min(Fraction(self.burst), grown)
+            grown = self.level + self.per_minute * (now_ms - self.at_ms)
+            self.level = min(self.burst * PARTS, grown)
             self.at_ms = now_ms
 
-    def wait_ms(self, cost: int, level: Fraction) -> int:
+    def wait_ms(self, cost: int, level: int) -> int:
         """How long until the bucket has that much, from that level on."""
-        return ceil((min(cost, self.burst) - level) / self.per_ms)
+        return -((level - min(cost, self.burst) * PARTS) // self.per_minute)
 
     def ready_ms(self, cost: int = 1) -> int:
         """The first time at which the bucket has that much."""
         return self.at_ms + max(0, self.wait_ms(cost, self.level))
 
-    def refusal_fault(self, use: Use, low: Fraction, high: Fraction) -> str | None:
+    def refusal_fault(self, use: Use, low: int, high: int) -> str | None:
         """What is wrong with a refusal, if the level was between the two."""
-        if low >= min(use.cost, self.burst):
-            return f"the bucket had {float(low):g} and {use.cost} was asked for"
+        if low >= self._parts(use):
+            return f"the bucket had {low / PARTS:g} and {use.cost} was asked for"
         least, most = max(1, self.wait_ms(use.cost, high)), self.wait_ms(use.cost, low)
         if use.wait_ms is None:
             return "no wait was told"
@@ -82,15 +83,15 @@ class Bucket:
         if len(sequences) == 1:
             return self._judge_in_order(sequences[0])
         uses = [use for sequence in sequences for use in sequence]
-        taken = sum(self._cost(use) for use in uses if use.kind is Kind.TAKEN)
-        charged = sum(use.cost for use in uses if use.kind is Kind.CHARGED)
+        taken = sum(self._parts(use) for use in uses if use.kind is Kind.TAKEN)
+        charged = sum(use.cost * PARTS for use in uses if use.kind is Kind.CHARGED)
         high, low = self.level, self.level - taken - charged
         self.level = low
         if taken > high:
-            return Fault(True, f"the bucket had {float(high):g} and {taken} was granted")
+            return Fault(True, f"the bucket had {high / PARTS:g}, {taken / PARTS:g} was granted")
         for use in uses:
-            if use.kind is Kind.TESTED and high < self._cost(use):
-                return Fault(True, f"the bucket had {float(high):g}")
+            if use.kind is Kind.TESTED and high < self._parts(use):
+                return Fault(True, f"the bucket had {high / PARTS:g}")
             wrong = self.refusal_fault(use, low, high) if use.kind is Kind.REFUSED else None
             if wrong is not None:
                 return Fault(False, wrong)
@@ -104,14 +105,14 @@ class Bucket:
                 if wrong is not None:
                     return Fault(False, wrong)
                 continue
-            if use.kind is not Kind.CHARGED and level < self._cost(use):
-                return Fault(True, f"the bucket had {float(level):g} and {use.cost} was granted")
+            if use.kind is not Kind.CHARGED and level < self._parts(use):
+                return Fault(True, f"the bucket had {level / PARTS:g}, {use.cost} was granted")
             if use.kind is Kind.CHARGED:
-                self.level -= use.cost
+                self.level -= use.cost * PARTS
             elif use.kind is Kind.TAKEN:
-                self.level -= self._cost(use)
+                self.level -= self._parts(use)
         return None
 
-    def _cost(self, use: Use) -> int:
+    def _parts(self, use: Use) -> int:
         """What costs more than the burst is had for the burst, or it could never be had."""
-        return min(use.cost, self.burst)
+        return min(use.cost, self.burst) * PARTS

@@ -10,14 +10,13 @@ is charged when it is known who logs in, which shows in the channel that its ses
 """
 
 from collections import Counter
-from fractions import Fraction
 
 from chat.core.state.config import NodeConfig
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import LoginRequest, RegisterRequest, ResumeRequest
 from chat.protocol.rules import COST
 from sim.checkers import Violation
-from sim.checkers.limits.bucket import Bucket, Kind, Use
+from sim.checkers.limits.bucket import PARTS, Bucket, Kind, Use
 from sim.checkers.limits.peers import SENDS, Closing, Line, Peer, Peers, Step
 from sim.cluster.store import SimStore
 
@@ -44,22 +43,12 @@ class Budgets:
         self._tokens = tokens
         self._seen = seen
         self._rows_per_cost = config.rows_per_cost
-        minute, second = 60_000, 1_000
         self._rates = {
-            "cost": (Fraction(config.cost_per_second, second), config.cost_burst),
-            "sends": (Fraction(config.sends_per_second, second), config.send_burst),
-            "registrations": (
-                Fraction(config.registrations_per_minute, minute),
-                config.registration_burst,
-            ),
-            "failed logins": (
-                Fraction(config.failed_logins_per_minute, minute),
-                config.failed_logins_per_minute,
-            ),
-            "failed resumes": (
-                Fraction(config.failed_resumes_per_minute, minute),
-                config.failed_resumes_per_minute,
-            ),
+            "cost": (config.cost_per_second * 60, config.cost_burst),
+            "sends": (config.sends_per_second * 60, config.send_burst),
+            "registrations": (config.registrations_per_minute, config.registration_burst),
+            "failed logins": (config.failed_logins_per_minute,) * 2,
+            "failed resumes": (config.failed_resumes_per_minute,) * 2,
         }
         self._buckets: dict[Key, Bucket] = {}
         self._authenticating: dict[Peer, Line] = {}
@@ -70,6 +59,8 @@ class Budgets:
         """Refusals of the event in hand for which one of several budgets is the reason."""
 
     def check(self, steps: list[Step | Closing], now_ms: int) -> None:
+        if not steps and not self._authenticating:
+            return
         for step in steps:
             if isinstance(step, Step):
                 if step.taken:
@@ -77,7 +68,7 @@ class Budgets:
                 if step.frame is not None:
                     self._answered(step)
         self._charge_who_logs_in()
-        for key in self._uses.keys() | {key for keys, _ in self._refused_logins for key in keys}:
+        for key in (*self._uses, *(key for keys, _ in self._refused_logins for key in keys)):
             self._bucket(key, now_ms).move_to(now_ms)
         self._judge_refused_logins()
         for key, by_peer in self._uses.items():
@@ -195,7 +186,7 @@ class Budgets:
             for key in keys:
                 bucket = self._buckets[key]
                 used = sum(
-                    one.cost
+                    one.cost * PARTS
                     for uses in self._uses.get(key, {}).values()
                     for one in uses
                     if one.kind in (Kind.TAKEN, Kind.CHARGED)

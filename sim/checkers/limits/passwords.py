@@ -10,7 +10,6 @@ each of the addresses may have been charged: `sure` has what an address was char
 """
 
 from collections import Counter
-from fractions import Fraction
 
 from chat.core.node import Node
 from chat.core.ports import effects as fx
@@ -37,7 +36,7 @@ class Passwords:
         self._under_way = under_way
         self._seen = seen
         self._hashes = config.password_hashes
-        self._rate = Fraction(config.logins_per_second, 1_000), config.login_burst
+        self._rate = config.logins_per_second * 60, config.login_burst
         self._sure: dict[str, Bucket] = {}
         self._possible: dict[str, Bucket] = {}
         self._waiting: dict[_Password, dict[Line, Peer]] = {}

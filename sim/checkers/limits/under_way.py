@@ -106,7 +106,8 @@ class UnderWay:
         for step in steps:
             if isinstance(step, Step) and step.frame is not None:
                 self._answered(step)
-        self._check_what_waits()
+        if self._waiting or self._served or self._logins:
+            self._check_what_waits()
 
     def _taken(self, step: Step) -> None:
         operation = FIRST_OPERATION.get(type(step.line.request))
