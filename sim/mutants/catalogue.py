@@ -1,6 +1,6 @@
 """All mutants, and the two controls: one that must be caught, and one without a bug."""
 
-from sim.mutants import Edit, Mutant, client, delivery, requests, roster, storage, upkeep
+from sim.mutants import Edit, Mutant, client, delivery, limits, requests, roster, storage, upkeep
 
 CANARY = Mutant(
     "canary",
@@ -14,6 +14,7 @@ MUTANTS = (
     *delivery.MUTANTS,
     *roster.MUTANTS,
     *upkeep.MUTANTS,
+    *limits.MUTANTS,
     *storage.MUTANTS,
     *client.MUTANTS,
 )

@@ -1,4 +1,4 @@
-"""Mutants of requests: the scheduler, authentication, sends and their replies, rate limits."""
+"""Mutants of requests: the scheduler, authentication, sends and their replies."""
 
 from sim.mutants import Edit, Mutant
 
@@ -26,7 +26,7 @@ MUTANTS = (
                 '            asking = Session(0, "", 0)\n'
                 "            asking.step(Input.CONNECTION_LOST, 0)\n"
                 "        context.query("
-                "append, _PendingSend(self, asking, request.id, user.name, append))\n"
+                "append, _PendingSend(self, asking, request.id, user.name, append), session)\n"
                 "        if guess is not None:\n"
                 "            session.sending.discard(request.key)\n"
                 "            sent = encode_sent(request.id, guess.id, guess.head + 1, now_ms)\n"
@@ -106,34 +106,6 @@ MUTANTS = (
                 "        if user is not None and not user.sessions:\n"
                 "            self._presence.went(user)\n",
                 "",
-            ),
-        ),
-    ),
-    Mutant(
-        "no-rate-limit",
-        "there is no rate limit",
-        (
-            Edit(
-                "chat.core.state.rate_limiter",
-                "        elif full_at_ms - now_ms > (self._slack_ms if cost == 1 else "
-                "self._slack(cost)):\n            return False\n",
-                "",
-            ),
-            Edit(
-                "chat.core.state.rate_limiter",
-                "return self._full_at_ms.get(key, 0.0) - now_ms <= slack_ms",
-                "return True",
-            ),
-        ),
-    ),
-    Mutant(
-        "pauses-saved-up",
-        "a user who has not sent for a while may send all that at once",
-        (
-            Edit(
-                "chat.core.state.rate_limiter",
-                "        if full_at_ms < now_ms:\n            full_at_ms = now_ms\n        elif",
-                "        if not full_at_ms:\n            full_at_ms = now_ms\n        if",
             ),
         ),
     ),

@@ -1,4 +1,4 @@
-"""Mutants of anti-entropy, timers and admission."""
+"""Mutants of anti-entropy and timers."""
 
 from sim.mutants import Edit, Mutant
 
@@ -68,11 +68,6 @@ MUTANTS = (
                 "",
             ),
         ),
-    ),
-    Mutant(
-        "address-counted-for-good",
-        "a connection counts as not logged in at its address after it is gone",
-        (Edit(NODE, "        self._admission.ended(session)\n", ""),),
     ),
     Mutant(
         "dead-timeout-never",

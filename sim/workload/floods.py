@@ -218,9 +218,8 @@ class Floods:
         for number in range(most + 2):
             logs_in = number < most - CONFIG.unauthenticated_per_address // 2
             name = ACCOUNTS[number % len(ACCOUNTS)]
-            self._connect(
-                host, "::ffff:203.0.113.77", login(name) if logs_in else b"", 150 * number
-            )
+            address = ("203.0.113.77", "::ffff:203.0.113.77")[number % 2]
+            self._connect(host, address, login(name) if logs_in else b"", 150 * number)
 
     def fill_the_node(self) -> None:
         """Connections from many networks do nothing, more of them than a node has room for."""

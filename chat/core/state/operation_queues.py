@@ -123,8 +123,8 @@ class PasswordQueue(OperationQueue):
 
     def put(self, payer: Payer, waiting: WaitingOperation, now_ms: int) -> None:
         super().put(payer, waiting, now_ms)
-        if self._limiter.ready(payer, now_ms):
-            self.not_before_ms = 0
+        wait_ms = self._limiter.wait_ms(payer, now_ms)
+        self.not_before_ms = min(self.not_before_ms, now_ms + wait_ms)
 
     def take(self, now_ms: int) -> WaitingOperation | None:
         if now_ms < self.not_before_ms or self.under_way >= self._limit:

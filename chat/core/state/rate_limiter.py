@@ -45,6 +45,8 @@ class RateLimiter(Generic[Key]):
         """Takes permits whether or not there are that many; the bucket may be in debt then. That
         is for a cost which is known only afterwards."""
         self._full_at_ms[key] = max(self._full_at_ms.get(key, 0.0), now_ms) + cost * self._permit_ms
+        if len(self._full_at_ms) > self._forget_at:
+            self._forget(now_ms)
 
     def ready(self, key: Key, now_ms: int, cost: int = 1) -> bool:
         """Whether there are that many permits; they are left where they are."""
