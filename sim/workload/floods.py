@@ -79,16 +79,30 @@ class Floods:
         number = self._rng.randrange(100) if network is None else network
         return f"{NETWORK}{number:x}::{self._rng.randrange(1, 65_536):x}"
 
-    def _connect(self, host: Host, address: str, data: bytes = b"", delay_ms: int = 0) -> None:
-        """Connects after a while and writes, unless the machine is down by then."""
+    def _connect(
+        self,
+        host: Host,
+        address: str,
+        data: bytes = b"",
+        delay_ms: int = 0,
+        lasting_ms: int | None = None,
+    ) -> None:
+        """Connects after a while and writes, unless the machine is down by then. The connection
+        breaks after `lasting_ms`, if that is given."""
 
         def connect() -> None:
             if host.node is not None and not self._is_stopped():
                 conn = self._connect_to(host, address)
                 if data:
                     conn.up.write(data)
+                if lasting_ms is not None:
+                    self._world.later(lasting_ms, conn.reset)
 
         self._world.later(delay_ms, connect)
+
+    def _wrong_login(self) -> bytes:
+        name = self._unique("no-user")
+        return login(name, f"secret-{name}")
 
     def _unique(self, name: str) -> str:
         self._count += 1
@@ -143,13 +157,15 @@ class Floods:
         if host is None:
             return
         for _ in range(3):
-            wrong = [login(self._unique("no-user"), "wrong password") for _ in range(2)]
+            wrong = [self._wrong_login() for _ in range(2)]
             names = [self._unique("flood") for _ in range(2)]
             register = [
                 line({"type": "register", "name": name, "password": f"secret-{name}"})
                 for name in names
             ]
-            self._connect(host, self._address(network), b"".join(wrong + register))
+            lasting_ms = self._rng.choice((None, None, self._rng.randint(100, 2_000)))
+            data = b"".join(wrong + register)
+            self._connect(host, self._address(network), data, lasting_ms=lasting_ms)
 
     def _guess_tokens(self) -> None:
         host, network = self._host(), self._rng.randrange(110, 113)
@@ -179,7 +195,7 @@ class Floods:
         if host is None:
             return
         for _ in range(CONFIG.unauthenticated_per_address):
-            guesses = [login(self._unique("no-user"), "wrong password") for _ in range(3)]
+            guesses = [self._wrong_login() for _ in range(3)]
             self._connect(host, self._address(network), b"".join(guesses))
         for _ in range(8):
             delay_ms = self._rng.randint(20, 2_000)

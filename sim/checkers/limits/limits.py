@@ -40,7 +40,7 @@ class _NodeLimits:
         self.budgets.check(steps, now_ms)
         self.pacing.check(steps, now_ms)
         self.under_way.check(event, effects, steps)
-        self.passwords.check(steps, effects, now_ms)
+        self.passwords.check(event, effects, steps, now_ms)
         self.connections.check(event, steps, now_ms)
 
 

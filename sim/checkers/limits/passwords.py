@@ -3,10 +3,11 @@
 - No more passwords of an address are handed to the hasher than its budget has.
 - A password waits only if the hasher is at work on as many as it takes, or its address is over its
   budget; and then no longer than until the budget has one again.
+- No password of a connection that is closed is handed out.
 
 An operation does not say whose password it has. If peers of several addresses sent that password,
 each of the addresses may have been charged: `sure` has what an address was charged for certain,
-`possible` all that it may have been charged.
+`possible` all that it may have been charged. And it is not known then which of them still wait.
 """
 
 from collections import Counter
@@ -14,13 +15,14 @@ from collections import Counter
 from chat.core.node import Node
 from chat.core.ports import effects as fx
 from chat.core.ports.effects import AnyEffect
-from chat.core.ports.operations import CheckPassword, HashPassword
+from chat.core.ports.events import AnyEvent
+from chat.core.ports.operations import CheckPassword, FindAccount, HashPassword
 from chat.core.state.config import NodeConfig
 from chat.protocol.messages import LoginRequest, RegisterRequest
 from sim.checkers import Violation
 from sim.checkers.limits.bucket import Bucket, Kind, Use
 from sim.checkers.limits.peers import Closing, Line, Peer, Step
-from sim.checkers.limits.under_way import UnderWay
+from sim.checkers.limits.under_way import UnderWay, answered_tickets
 
 TOLERANCE_MS = 1
 _Password = tuple[type[RegisterRequest] | type[LoginRequest], str]
@@ -39,28 +41,40 @@ class Passwords:
         self._rate = config.logins_per_second * 60, config.login_burst
         self._sure: dict[str, Bucket] = {}
         self._possible: dict[str, Bucket] = {}
-        self._waiting: dict[_Password, dict[Line, Peer]] = {}
-        """Registrations and logins that are under way, and whose passwords may be still to come."""
+        self._open: dict[_Password, dict[Line, Peer]] = {}
+        """Registrations and logins that are under way."""
+        self._waiting: dict[Line, Peer] = {}
+        """Those of them that wait for nothing but the hasher."""
+        self._accounts: dict[int, Line] = {}
+        """By ticket of FindAccount: the login that asked for it."""
 
-    def check(self, steps: list[Step | Closing], effects: list[AnyEffect], now_ms: int) -> None:
+    def check(
+        self,
+        event: AnyEvent,
+        effects: list[AnyEffect],
+        steps: list[Step | Closing],
+        now_ms: int,
+    ) -> None:
         for step in steps:
-            if isinstance(step, Step) and step.taken and step.user is None:
-                request = step.line.request
-                if isinstance(request, RegisterRequest | LoginRequest):
-                    key = type(request), request.password
-                    self._waiting.setdefault(key, {})[step.line] = step.peer
+            if isinstance(step, Step) and step.taken and step.user is None and not step.frame:
+                key = _password_of(step.line)
+                if key is not None:
+                    self._open.setdefault(key, {})[step.line] = step.peer
+                    if key[0] is RegisterRequest:
+                        self._waiting[step.line] = step.peer
+        for ticket in answered_tickets(event):
+            line = self._accounts.pop(ticket, None)
+            key = None if line is None else _password_of(line)
+            if line is not None and key is not None and line in self._open.get(key, {}):
+                self._waiting[line] = self._open[key][line]
         for effect in effects:
             if isinstance(effect, fx.Query):
-                operation = effect.operation
-                if isinstance(operation, HashPassword):
-                    self._handed_out((RegisterRequest, operation.password), now_ms)
-                elif isinstance(operation, CheckPassword):
-                    self._handed_out((LoginRequest, operation.password), now_ms)
+                self._asked(effect, now_ms)
         for step in steps:
-            lines = step.peer.open if isinstance(step, Closing) else [step.line]
-            if isinstance(step, Closing) or step.frame is not None:
-                for line in lines:
-                    self._forget(line)
+            if isinstance(step, Closing):
+                self.lost(step.peer)
+            elif step.frame is not None:
+                self._forget(step.line)
         if self._waiting:
             self._check_what_waits(now_ms)
 
@@ -69,14 +83,12 @@ class Passwords:
             self._forget(line)
 
     def _forget(self, line: Line) -> None:
-        request = line.request
-        if isinstance(request, RegisterRequest | LoginRequest):
-            key = type(request), request.password
-            waiting = self._waiting.get(key)
-            if waiting is not None:
-                waiting.pop(line, None)
-                if not waiting:
-                    del self._waiting[key]
+        self._waiting.pop(line, None)
+        key = _password_of(line)
+        if key is not None and line in self._open.get(key, {}):
+            del self._open[key][line]
+            if not self._open[key]:
+                del self._open[key]
 
     def _bucket(self, buckets: dict[str, Bucket], address: str, now_ms: int) -> Bucket:
         bucket = buckets.get(address)
@@ -85,13 +97,35 @@ class Passwords:
         bucket.move_to(now_ms)
         return bucket
 
+    def _asked(self, query: fx.Query, now_ms: int) -> None:
+        operation = query.operation
+        if isinstance(operation, HashPassword):
+            self._handed_out((RegisterRequest, operation.password), now_ms)
+        elif isinstance(operation, CheckPassword):
+            self._handed_out((LoginRequest, operation.password), now_ms)
+        elif isinstance(operation, FindAccount):
+            lines = [
+                line
+                for (kind, _), lines in self._open.items()
+                if kind is LoginRequest
+                for line in lines
+                if isinstance(line.request, LoginRequest) and line.request.user == operation.user
+            ]
+            if len(lines) == 1:
+                self._accounts[query.ticket] = lines[0]
+
     def _handed_out(self, password: _Password, now_ms: int) -> None:
-        waiting = self._waiting.get(password, {})
-        addresses = {peer.address for peer in waiting.values()}
+        lines = self._open.get(password)
+        if not lines:
+            raise Violation(
+                "no password of a closed connection is checked", f"{password[1]} has no peer"
+            )
+        for line in lines:
+            self._waiting.pop(line, None)
+        addresses = {peer.address for peer in lines.values()}
         for address in sorted(addresses):
             self._bucket(self._possible, address, now_ms).judge([[Use(Kind.CHARGED)]])
         if len(addresses) == 1:
-            del waiting[next(iter(waiting))]
             (address,) = addresses
             fault = self._bucket(self._sure, address, now_ms).judge([[Use(Kind.TAKEN)]])
             if fault is not None:
@@ -99,23 +133,23 @@ class Passwords:
                     "no more passwords of an address are checked than its budget has",
                     f"{address}: {fault.seen}",
                 )
-        if not waiting:
-            self._waiting.pop(password, None)
 
     def _check_what_waits(self, now_ms: int) -> None:
-        """Registrations have nothing to wait for but their passwords."""
         if self._under_way.by_kind["password"] >= self._hashes:
             return
         due_ms = self._node.next_deadline_ms()
-        for (request, _), waiting in self._waiting.items():
-            if request is not RegisterRequest:
-                continue
-            for peer in waiting.values():
-                ready_ms = self._bucket(self._possible, peer.address, now_ms).ready_ms()
-                self._seen["password_waited"] += 1
-                if due_ms is None or due_ms > ready_ms + TOLERANCE_MS:
-                    raise Violation(
-                        "a password does not wait longer than for its budget",
-                        f"one of {peer.address} could go at {ready_ms}, "
-                        f"the node is woken at {due_ms}",
-                    )
+        for peer in self._waiting.values():
+            ready_ms = self._bucket(self._possible, peer.address, now_ms).ready_ms()
+            self._seen["password_waited"] += 1
+            if due_ms is None or due_ms > ready_ms + TOLERANCE_MS:
+                raise Violation(
+                    "a password does not wait longer than for its budget",
+                    f"one of {peer.address} could go at {ready_ms}, the node is woken at {due_ms}",
+                )
+
+
+def _password_of(line: Line) -> _Password | None:
+    request = line.request
+    if isinstance(request, RegisterRequest | LoginRequest):
+        return type(request), request.password
+    return None

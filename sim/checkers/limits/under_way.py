@@ -88,12 +88,7 @@ class UnderWay:
         """How many logins were taken whose accounts have not been asked for."""
 
     def check(self, event: AnyEvent, effects: list[AnyEffect], steps: list[Step | Closing]) -> None:
-        answers: tuple[int, ...] = ()
-        if isinstance(event, ev.Answer):
-            answers = (event.ticket,)
-        elif isinstance(event, ev.Answers):
-            answers = tuple(ticket for ticket, _ in event.answers)
-        for ticket in answers:
+        for ticket in answered_tickets(event):
             kind = self._tickets.pop(ticket, None)
             if kind is not None:
                 self.by_kind[kind] -= 1
@@ -185,3 +180,12 @@ class UnderWay:
                 "no operation waits while there is room for it",
                 f"of {kind} {self.by_kind[kind]} are under way",
             )
+
+
+def answered_tickets(event: AnyEvent) -> tuple[int, ...]:
+    """The tickets of the queries that an event answers."""
+    if isinstance(event, ev.Answer):
+        return (event.ticket,)
+    if isinstance(event, ev.Answers):
+        return tuple(ticket for ticket, _ in event.answers)
+    return ()

@@ -215,3 +215,101 @@ def test_who_logs_out_and_in_again_at_once_is_counted_in_between(harness: NodeHa
     ann.ask("login", user="ann", password="secret-ann")
     harness.run()
     assert [line["type"] for line in ann.got[-2:]] == ["done", "logged_in"]
+
+
+# ---------------------------------------------------------------------- pacing
+
+
+def test_lines_over_the_budget_of_a_connection_are_taken_later_and_none_is_refused() -> None:
+    harness = NodeHarness(line_burst=10, lines_per_second=20)
+    peer = harness.connect()
+    peer.write(pings(15))
+    harness.run()
+    assert pongs(peer) == list(range(10))
+    for wanted in range(11, 16):
+        harness.pass_time(49)
+        assert len(pongs(peer)) == wanted - 1
+        harness.pass_time(1)
+        assert len(pongs(peer)) == wanted
+    assert not peer.closed
+
+
+def test_a_long_line_counts_as_several() -> None:
+    harness = NodeHarness(line_burst=10, lines_per_second=20)
+    peer = harness.connect()
+    line = b'{"type":"ping","id":1,"more":"%b"}\n' % (b"x" * 3_072)
+    peer.write(line * 3)
+    harness.run()
+    assert len(pongs(peer)) == 2
+    harness.pass_time(99)
+    assert len(pongs(peer)) == 2
+    harness.pass_time(1)
+    assert len(pongs(peer)) == 3
+
+
+def test_a_paced_peer_that_goes_on_writing_is_not_read_from() -> None:
+    harness = NodeHarness(line_burst=10, lines_per_second=20)
+    peer = harness.connect()
+    peer.write(pings(11) + b"x" * 2 * CONFIG.line_bytes)
+    harness.run()
+    assert peer.paused
+    peer.hang_up()
+    harness.run()
+    harness.pass_time(10_000)
+    assert not harness.nodes[0].node.resource_counts()
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 15)), max_size=12))
+def test_lines_are_taken_no_faster_than_the_budget_and_no_later(
+    story: list[tuple[int, int]],
+) -> None:
+    """After each pause some lines come. Line n is taken when a bucket of ten lines, which gets one
+    every 50 ms, has one for it; so it is known when the last one is taken."""
+    harness = NodeHarness(line_burst=10, lines_per_second=20, login_ms=100_000)
+    peer = harness.connect()
+    start_ms, count = harness.now_ms, 0
+    full_at_ms = taken_ms = start_ms
+    for pause_ms, lines in story:
+        harness.pass_time(pause_ms)
+        for _ in range(lines):
+            full_at_ms = max(full_at_ms, taken_ms, harness.now_ms) + 50
+            taken_ms = max(harness.now_ms, full_at_ms - 10 * 50)
+        peer.write(pings(lines, count))
+        harness.run()
+        count += lines
+        assert len(pongs(peer)) <= 10 + (harness.now_ms - start_ms) / 50
+        assert (len(pongs(peer)) == count) == (taken_ms <= harness.now_ms)
+    if taken_ms > harness.now_ms:
+        harness.pass_time(taken_ms - harness.now_ms - 1)
+        assert len(pongs(peer)) == count - 1
+        harness.pass_time(1)
+    harness.pass_time(0)
+    assert pongs(peer) == list(range(count))
+
+
+def test_a_connection_that_is_paced_keeps_no_other_one_waiting() -> None:
+    harness = NodeHarness(line_burst=10, lines_per_second=20)
+    flood, ann = harness.connect(), harness.connect()
+    flood.write(pings(1_000))
+    harness.run()
+    assert ann.call("ping")["type"] == "pong"
+    assert len(pongs(flood)) == 10
+
+
+@pytest.mark.parametrize("how", ["gone", "drained", "end of input"])
+def test_an_end_while_a_connection_is_paced(how: str) -> None:
+    harness = NodeHarness(line_burst=10, lines_per_second=20)
+    peer = harness.connect()
+    peer.write(pings(12))
+    harness.run()
+    if how == "gone":
+        peer.hang_up()
+    elif how == "drained":
+        peer.node.feed(ev.Drain(0))
+    else:
+        peer.node.feed(ev.EndOfInput(peer.connection))
+    harness.run()
+    harness.pass_time(1_000)
+    assert len(pongs(peer)) == (12 if how == "end of input" else 10)
+    assert not peer.open
+    assert not harness.nodes[0].node.resource_counts()
