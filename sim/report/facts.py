@@ -74,6 +74,8 @@ FACTS: Final = {
     "not_admitted": "a new connection was refused, as there was no room for it",
     "made_room": "a connection that was not logged in made room for a new one",
     "user_replaced": "a silent connection of a user was replaced by a newer one",
+    "most_replaced": "a connection of the user with the most was replaced, as the node was full",
+    "no_place": "a login was refused, as the node had no place for it",
     "device_replaced": "a silent connection of a device was replaced by a newer one",
 }
 """By name: the fact as a sentence. What is told of limits is counted by their checkers

@@ -96,7 +96,11 @@ class Adversary:
         ]
         floods = Floods(cluster, self._rng, self._connect_to, lambda: self._stopped)
         self._visits += floods.visits
-        self._crowds = [self._connect_too_often, floods.fill_the_node]
+        self._crowds = [
+            self._connect_too_often,
+            floods.fill_the_node,
+            floods.fill_the_places,
+        ]
         ids: list[int] = []
         for name in (*NAMES, *ACCOUNTS):
             made = cluster.ask_store(op.CreateUser(name, f"hash of secret-{name}", 0))
@@ -118,7 +122,7 @@ class Adversary:
         if self._stopped:
             return
         self.visits += 1
-        if self._rng.random() < 0.02:
+        if self._rng.random() < 0.04:
             self._rng.choice(self._crowds)()
         else:
             self._rng.choice(self._visits)()

@@ -12,7 +12,7 @@ from sim.cluster.cluster import CONFIG, Cluster
 from sim.cluster.host import Host
 from sim.cluster.network import SimConnection
 
-ACCOUNTS = ("peggy", "sybil", "trudy", "victor")
+ACCOUNTS = ("peggy", "sybil", "trudy", "victor", "walter", "wendy", "chuck", "craig")
 UNKNOWN_ID = 999_999
 NETWORK = "2001:db8:bad:"
 """The first bits of the floods' addresses; what follows is the number of a /64, and the host."""
@@ -236,6 +236,14 @@ class Floods:
             name = ACCOUNTS[number % len(ACCOUNTS)]
             address = ("203.0.113.77", "::ffff:203.0.113.77")[number % 2]
             self._connect(host, address, login(name) if logs_in else b"", 150 * number)
+
+    def fill_the_places(self) -> None:
+        """Many users log in on many connections, more than a node has places for."""
+        host = self._host()
+        if host is not None:
+            for number in range(CONFIG.connections):
+                name = ACCOUNTS[number % len(ACCOUNTS)]
+                self._connect(host, self._address(300 + number), login(name), 60 * number)
 
     def fill_the_node(self) -> None:
         """Connections from many networks do nothing, more of them than a node has room for."""

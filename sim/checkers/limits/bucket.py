@@ -87,7 +87,7 @@ class Bucket:
         charged = sum(use.cost * PARTS for use in uses if use.kind is Kind.CHARGED)
         high, low = self.level, self.level - taken - charged
         self.level = low
-        if taken > high:
+        if taken and taken > high:
             return Fault(True, f"the bucket had {high / PARTS:g}, {taken / PARTS:g} was granted")
         for use in uses:
             if use.kind is Kind.TESTED and high < self._parts(use):

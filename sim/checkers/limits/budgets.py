@@ -138,9 +138,15 @@ class Budgets:
             if failed:
                 self._use(peer, ("failed resumes", peer.address, ""), Use(Kind.CHARGED))
             elif frame.code is ErrorCode.RATE_LIMITED and login is not None:
-                user = self._tokens.get(request.token)
+                user = self._logs_in(request)
                 if user is not None:
                     self._refuse_login(step, ("cost", user, ""))
+        if login is not None and frame.code is ErrorCode.BUSY:
+            # It was charged, and then there was no place for it.
+            account = self._logs_in(request)
+            if account is not None:
+                cost = COST[type(request)]  # type: ignore[index]
+                self._use(peer, ("cost", account, ""), Use(Kind.TAKEN, cost))
         user = step.user or peer.user
         if user is not None and frame.rows >= self._rows_per_cost:
             self._seen["rows_charged"] += 1
@@ -152,6 +158,12 @@ class Budgets:
         account = self._account(request)
         name = str(request.user).lower() if account is None else account
         return "failed logins", name, peer.address
+
+    def _logs_in(self, request: object) -> int | None:
+        """The user of the account or token that a request names."""
+        if isinstance(request, ResumeRequest):
+            return self._tokens.get(request.token)
+        return self._account(request) if isinstance(request, LoginRequest) else None
 
     def _account(self, request: LoginRequest) -> int | None:
         column = "id" if isinstance(request.user, int) else "name"

@@ -2,9 +2,12 @@
 
 - Never are there more than the limit; those that are being closed do not count.
 - `busy` is told only if there is no room: to a connection that is not logged in and has failed to
-  log in or has had a second for it, or else to the new one.
-- `replaced` is told only at the limit of a user or device, and to the connection that was silent
-  longest.
+  log in or has had a second for it; if the node is full, to one of an address with more of them
+  than the new one's; or else to the new one.
+- One place in eight is kept for connections that are not logged in. A login is refused with `busy`
+  only if all others are taken.
+- `replaced` is told only at the limit of a user, a device or the node, and to the connection that
+  was silent longest: of that user, that device, or the user with the most.
 """
 
 from collections import Counter
@@ -28,6 +31,7 @@ class Connections:
         self._peers = peers
         self._seen = seen
         self._most = config.connections
+        self._places = config.connections - config.connections // 8
         self._per_address = min(config.connections_per_address, config.connections * 3 // 4)
         self._per_user = min(config.connections_per_user, config.connections // 4)
         self._per_device = config.connections_per_device
@@ -50,6 +54,8 @@ class Connections:
                 self._here.pop(step.peer, None)
             elif step.frame is not None and step.frame.type == "logged_in":
                 newest = step.peer
+            elif step.frame is not None and step.frame.code is ErrorCode.BUSY:
+                self._found_no_place(step.peer)
         if isinstance(event, ev.ConnectionLost):
             self._here = {peer: None for peer in self._here if not peer.closed}
         elif new is not None or newest is not None:
@@ -58,12 +64,17 @@ class Connections:
     def _check_counts(self) -> None:
         here = self._here
         counts = (
-            ("a node", self._most, Counter(["all"] * len(here))),
+            ("a node", self._most, Counter("all" for _ in here)),
             ("an address", self._per_address, Counter(peer.address for peer in here)),
             (
                 "an address that are not logged in",
                 self._unauthenticated,
                 Counter(peer.address for peer in here if peer.user is None),
+            ),
+            (
+                "a node that are logged in",
+                self._places,
+                Counter("all" for peer in here if peer.user),
             ),
             ("a user", self._per_user, Counter(peer.user for peer in here if peer.user)),
             ("a device", self._per_device, Counter(peer.token for peer in here if peer.token)),
@@ -80,6 +91,7 @@ class Connections:
         address = [peer for peer in self._here if peer.address == new.address]
         unauthenticated = [peer for peer in address if peer.user is None]
         crowded = len(address) > self._per_address or len(unauthenticated) > self._unauthenticated
+        may_close = [peer for peer in unauthenticated if self._may_close(peer, now_ms)]
         if not crowded:
             # Those that are being closed take room in the node until they are gone.
             if len(self._peers.by_number) <= self._most:
@@ -88,9 +100,8 @@ class Connections:
                     f"{len(self._peers.by_number)} of {self._most}",
                 )
             unauthenticated = [peer for peer in self._here if peer.user is None]
-        may_close = [
-            peer for peer in unauthenticated if peer is not new and self._may_close(peer, now_ms)
-        ]
+            may_close = [peer for peer in unauthenticated if self._may_close(peer, now_ms)]
+            may_close = may_close or self._of_most(new)
         if closed is new:
             self._seen["not_admitted"] += 1
             if may_close and len(unauthenticated) <= LOOKED_AT:
@@ -100,11 +111,32 @@ class Connections:
                 )
         else:
             self._seen["made_room"] += 1
-            if closed not in may_close:
+            if closed not in may_close and (
+                len(unauthenticated) <= LOOKED_AT or closed not in self._of_most(new)
+            ):
                 raise Violation(
                     "a connection makes room only if it has had its time or failed to log in",
                     f"{closed.number} of {closed.address}, {now_ms - closed.since_ms} ms old",
                 )
+
+    def _of_most(self, new: Peer) -> list[Peer]:
+        """Connections that are not logged in of addresses with as many of them as any has, if those
+        are more than the new one's address has."""
+        counts = Counter(peer.address for peer in self._here if peer.user is None)
+        most = max(counts.values())
+        if most <= counts[new.address]:
+            return []
+        return [peer for peer in self._here if peer.user is None and counts[peer.address] == most]
+
+    def _found_no_place(self, peer: Peer) -> None:
+        """A login was refused, as the node is full."""
+        self._seen["no_place"] += 1
+        logged_in = sum(peer.user is not None for peer in self._here)
+        if logged_in < self._places:
+            raise Violation(
+                "no login is refused while there is a place",
+                f"that on {peer.number}, with {logged_in} of {self._places} taken",
+            )
 
     def _may_close(self, peer: Peer, now_ms: int) -> bool:
         if peer.failures:
@@ -114,17 +146,26 @@ class Connections:
     # ------------------------------------------------------------------ after login
 
     def _replaced(self, closed: Peer, newest: Peer | None) -> None:
-        if newest is None or newest.user != closed.user or newest is closed:
-            raise Violation(
-                "a connection is replaced by a newer one of its user", f"{closed.number}"
-            )
-        others = [peer for peer in self._here if peer.user == newest.user and peer is not newest]
+        if newest is None or newest is closed:
+            raise Violation("a connection is replaced by a newer one", f"{closed.number}")
+        logged_in = [peer for peer in self._here if peer.user is not None and peer is not newest]
+        others = [peer for peer in logged_in if peer.user == newest.user]
         of_device = [peer for peer in others if peer.token == newest.token]
         if len(of_device) >= self._per_device:
             self._seen["device_replaced"] += 1
             others = of_device
         elif len(others) >= self._per_user:
             self._seen["user_replaced"] += 1
+        elif len(logged_in) >= self._places:
+            self._seen["most_replaced"] += 1
+            counts = Counter(peer.user for peer in (*logged_in, newest))
+            most = max(counts.values())
+            if counts[closed.user] < most:
+                raise Violation(
+                    "the user with the most connections makes room",
+                    f"user {closed.user} has {counts[closed.user]}, another one {most}",
+                )
+            others = [peer for peer in logged_in if peer.user == closed.user]
         else:
             raise Violation(
                 "no connection is replaced below the limit",

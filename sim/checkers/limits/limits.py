@@ -36,9 +36,10 @@ class _NodeLimits:
             lost = self.peers.by_number.get(event.connection)
             if lost is not None:
                 self.passwords.lost(lost)
+                self.pacing.lost(lost)
         steps = self.peers.follow(event, effects, now_ms)
         self.budgets.check(steps, now_ms)
-        self.pacing.check(steps, now_ms)
+        self.pacing.check(event, steps, now_ms)
         self.under_way.check(event, effects, steps)
         self.passwords.check(event, effects, steps, now_ms)
         self.connections.check(event, steps, now_ms)

@@ -76,8 +76,8 @@ class Line:
     request: Request | Problem
     size: int
     arrived_ms: int
-    charged: bool = False
-    """It is a login or resume whose user has been charged."""
+    read: bool = False
+    """It was read from its connection, and may have to wait since."""
 
     @property
     def id(self) -> int | None:
@@ -125,7 +125,7 @@ class Step:
 
 @dataclass(slots=True)
 class Closing:
-    """A connection was closed, with an error or without."""
+    """The node ends a connection, with an error or without."""
 
     peer: Peer
     code: ErrorCode | None
@@ -148,16 +148,14 @@ class Peers:
         """What the event has changed, in the order of its effects; last what was only taken."""
         steps: list[Step | Closing] = []
         self._happened(event, now_ms)
-        errors: dict[Peer, ErrorCode | None] = {}
         for effect in effects:
             peer = self.by_number.get(getattr(effect, "connection", 0))
             if peer is None:
                 continue
             if isinstance(effect, fx.Send):
-                errors[peer] = self._written(peer, effect.data, now_ms, steps)
-            elif isinstance(effect, fx.Close) and not peer.closed:
-                peer.closed = True
-                steps.append(Closing(peer, errors.get(peer)))
+                self._written(peer, effect.data, now_ms, steps)
+            elif isinstance(effect, fx.Close):
+                self._close(peer, None, steps)
             elif isinstance(effect, fx.PauseReading | fx.ResumeReading):
                 peer.heard_ms = now_ms
         for peer in list(self.with_pending):
@@ -191,21 +189,22 @@ class Peers:
                 peer.pending.append(Line(decode_request(line), len(line), now_ms))
                 self.with_pending[peer] = None
 
-    def _written(
-        self, peer: Peer, data: bytes, now_ms: int, steps: list[Step | Closing]
-    ) -> ErrorCode | None:
-        """The replies in what is sent to a peer. Returns the code of an error that is about the
-        connection, if the last frame is one."""
-        closing = None
+    def _written(self, peer: Peer, data: bytes, now_ms: int, steps: list[Step | Closing]) -> None:
+        """The replies in what is sent to a peer, or the error that ends its connection."""
         for line in data.splitlines():
             if not any(part in line for part in _REPLIES):
                 continue
             frame = _decode(line)
             if frame.re is None and (frame.type != "error" or frame.code in CLOSING_ERRORS):
-                closing = frame.code
-                continue
-            self._replied(peer, frame, now_ms, steps)
-        return closing
+                self._close(peer, frame.code, steps)
+            else:
+                self._replied(peer, frame, now_ms, steps)
+
+    def _close(self, peer: Peer, code: ErrorCode | None, steps: list[Step | Closing]) -> None:
+        """The node ends the connection, now or after a while."""
+        if not peer.closed:
+            peer.closed = True
+            steps.append(Closing(peer, code))
 
     def _replied(self, peer: Peer, frame: Frame, now_ms: int, steps: list[Step | Closing]) -> None:
         limited = frame.code is ErrorCode.RATE_LIMITED and peer.authenticating is None
