@@ -68,8 +68,8 @@ _BUDGETS = (
         (
             Edit(
                 AUTHENTICATION,
-                "            self._take(budgets.requests, account.user.id, COST[LoginRequest])\n",
-                "",
+                "            self._take_place(account.user.id, COST[LoginRequest])\n",
+                "            self._take_place(account.user.id, 0)\n",
             ),
         ),
     ),
@@ -79,8 +79,8 @@ _BUDGETS = (
         (
             Edit(
                 AUTHENTICATION,
-                "            self._take(budgets.requests, device.user, COST[ResumeRequest])\n",
-                "            self._take(budgets.requests, device.user, 2 * COST[ResumeRequest])\n",
+                "            self._take_place(device.user, COST[ResumeRequest])\n",
+                "            self._take_place(device.user, 2 * COST[ResumeRequest])\n",
             ),
         ),
     ),
@@ -220,8 +220,19 @@ _PACING = (
         (
             Edit(
                 SCHEDULER,
-                "full_at_ms += (1 + size // LINE_BYTES) * self._line_ms",
-                "full_at_ms += self._line_ms",
+                "                self._spend(session, size // LINE_BYTES)\n",
+                "                pass\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "errors-cost-nothing",
+        "an error costs a connection no more than another reply",
+        (
+            Edit(
+                SCHEDULER,
+                "        session.under_way += 1\n        self._spend(session, ERROR_LINES)\n",
+                "        session.under_way += 1\n",
             ),
         ),
     ),
@@ -231,7 +242,8 @@ _PACING = (
         (
             Edit(
                 SCHEDULER,
-                "        self._context.deadlines.set(ceil(until_ms), end)\n",
+                "            self._context.deadlines.set("
+                "ceil(session.lines_full_at_ms - self._burst_ms), end)\n",
                 "",
             ),
         ),
@@ -411,8 +423,43 @@ _ADMISSION = (
         (
             Edit(
                 ADMISSION,
-                "        elif len(self._context.sessions) > config.connections:\n",
-                "        elif len(self._context.sessions) > 1 + config.connections:\n",
+                "        return len(self._context.sessions) > self._context.config.connections\n",
+                "        return len(self._context.sessions) > "
+                "1 + self._context.config.connections\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no-places-kept",
+        "connections that are logged in may have all places of a node",
+        (
+            Edit(
+                ADMISSION,
+                "        self._places = config.connections - config.connections // 8\n",
+                "        self._places = config.connections\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "last-place-never-taken",
+        "a login is refused, though the node has one more place",
+        (
+            Edit(
+                ADMISSION,
+                "        if self._logged_in < self._places:\n",
+                "        if self._logged_in < self._places - 1:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "user-with-fewest-replaced",
+        "in a full node the user with the fewest connections makes room",
+        (
+            Edit(
+                ADMISSION,
+                "        return max(users, key=lambda user: len(user.sessions), default=None)\n",
+                "        return min(users, key=lambda user: len(user.sessions) or 99, "
+                "default=None)\n",
             ),
         ),
     ),

@@ -19,6 +19,7 @@ NETWORK = "2001:db8:bad:"
 LOGIN_EVERY_MS = 1_000 * 10 // CONFIG.cost_per_second
 """Time in which a user's budget gets the cost of a login."""
 HISTORY: dict[str, object] = {"type": "history", "conversation": UNKNOWN_ID}
+PROFILE: dict[str, object] = {"type": "profile"}
 HEAVY: list[dict[str, object]] = [
     {"type": "create_group", "name": "a flood", "description": ""},
     {"type": "join_group", "group": UNKNOWN_ID},
@@ -26,7 +27,7 @@ HEAVY: list[dict[str, object]] = [
     {"type": "members", "group": UNKNOWN_ID},
     HISTORY,
     {"type": "snapshot"},
-    {"type": "profile"},
+    PROFILE,
     {"type": "mark_read", "conversation": UNKNOWN_ID, "seq": 1},
 ]
 
@@ -111,11 +112,12 @@ class Floods:
     # ------------------------------------------------------------------ a user
 
     def _request_too_much(self) -> None:
-        """Two users have two connections each, and ask on all of them at once."""
-        host, heavy = self._host(), self._rng.choice((HEAVY, HEAVY, [HISTORY]))
+        """Two users have two connections each, or many users one, and ask on all of them at
+        once."""
+        host, heavy = self._host(), self._rng.choice((HEAVY, HEAVY, [HISTORY], [PROFILE]))
         if host is None:
             return
-        for name in ACCOUNTS[:2] * 2:
+        for name in self._rng.choice((ACCOUNTS[:2] * 2, ACCOUNTS)):
             asked = [line(self._rng.choice(heavy), id) for id in range(2, 14)]
             self._connect(host, self._address(), login(name) + b"".join(asked))
 
