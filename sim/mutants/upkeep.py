@@ -1,12 +1,13 @@
-"""Mutants of anti-entropy and timers."""
+"""Mutants of anti-entropy, timers and admission."""
 
 from sim.mutants import Edit, Mutant
 
+ADMISSION = "chat.core.upkeep.admission"
 ANTI_ENTROPY = "chat.core.upkeep.anti_entropy"
 NODE = "chat.core.node"
 TIMERS = "chat.core.upkeep.timers"
 
-MUTANTS = (
+_TIMERS = (
     Mutant(
         "no-anti-entropy",
         "heads and versions are compared only while the bus is down",
@@ -116,3 +117,160 @@ MUTANTS = (
         ),
     ),
 )
+
+_ADMISSION = (
+    Mutant(
+        "not-logged-in-counted-for-good",
+        "a connection that is closed counts as not logged in for ever",
+        (
+            Edit(
+                ADMISSION,
+                "        session.admitted = False\n        self.authenticated(session)\n",
+                "        session.admitted = False\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "address-counted-for-good",
+        "a connection counts for its address after it is closed",
+        (Edit(ADMISSION, "        address.connections -= 1\n", ""),),
+    ),
+    Mutant(
+        "one-more-not-logged-in",
+        "an address may have one connection that is not logged in more than the limit",
+        (
+            Edit(
+                ADMISSION,
+                "            len(address.unauthenticated) > config",
+                "            len(address.unauthenticated) > 1 + config",
+            ),
+        ),
+    ),
+    Mutant(
+        "one-more-of-an-address",
+        "an address may have one connection more than the limit",
+        (
+            Edit(
+                ADMISSION,
+                "            or address.connections > self._per_address\n",
+                "            or address.connections > 1 + self._per_address\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "one-more-of-a-user",
+        "a user may have one connection more than the limit",
+        (
+            Edit(
+                ADMISSION,
+                "        elif len(others) >= self._per_user:\n",
+                "        elif len(others) > self._per_user:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "one-more-of-a-device",
+        "a device may have one connection more than the limit",
+        (
+            Edit(
+                ADMISSION,
+                "        if len(of_device) >= config.connections_per_device:\n",
+                "        if len(of_device) > config.connections_per_device:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "one-more-of-a-node",
+        "a node may have one connection more than the limit",
+        (
+            Edit(
+                ADMISSION,
+                "        return len(self._context.sessions) > self._context.config.connections\n",
+                "        return len(self._context.sessions) > "
+                "1 + self._context.config.connections\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no-places-kept",
+        "connections that are logged in may have all places of a node",
+        (
+            Edit(
+                ADMISSION,
+                "        self._places = config.connections - config.connections // 8\n",
+                "        self._places = config.connections\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "last-place-never-taken",
+        "a login is refused, though the node has one more place",
+        (
+            Edit(
+                ADMISSION,
+                "        if self._logged_in < self._places:\n",
+                "        if self._logged_in < self._places - 1:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "user-with-fewest-replaced",
+        "in a full node the user with the fewest connections makes room",
+        (
+            Edit(
+                ADMISSION,
+                "        return max(users, key=lambda user: len(user.sessions), default=None)\n",
+                "        return min(users, key=lambda user: len(user.sessions) or 99, "
+                "default=None)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "one-fewer-of-a-user",
+        "a connection of a user is replaced before the limit is reached",
+        (
+            Edit(
+                ADMISSION,
+                "        elif len(others) >= self._per_user:\n",
+                "        elif len(others) >= self._per_user - 1:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "newest-replaced",
+        "the connection that was heard last makes room for a newer one",
+        (
+            Edit(
+                ADMISSION,
+                "        silent_longest = min(sessions, key=lambda one: one.heard_at_ms)\n",
+                "        silent_longest = max(sessions, key=lambda one: one.heard_at_ms)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no-grace",
+        "a connection makes room for a new one before it has had time to log in",
+        (
+            Edit(
+                ADMISSION,
+                "    return session.state is State.ANONYMOUS and "
+                "now_ms - session.since_ms >= GRACE_MS\n",
+                "    return session.state is State.ANONYMOUS\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no-room-made",
+        "a new connection is refused, though there are some that only stand there",
+        (
+            Edit(
+                ADMISSION,
+                "    return session.state is State.ANONYMOUS and "
+                "now_ms - session.since_ms >= GRACE_MS\n",
+                "    return False\n",
+            ),
+        ),
+    ),
+)
+
+MUTANTS = (*_TIMERS, *_ADMISSION)
