@@ -38,7 +38,7 @@ from sim.cluster.world import ScheduledCall, World
 PASSWORD_HASHER_MS = (1, 30)
 SLOW_PASSWORD_HASHER_MS = (100, 600)
 SLOW_PASSWORD = 0.2
-"""How long the password hasher takes, and how likely it is slow."""
+"""How long the password hasher takes; how much longer if it is slow, and how likely that is."""
 SHARED_FROM, LARGE_FROM, LARGE_PER_FLUSH = 2, 3, 1
 """Small thresholds of the write coalescer, so that a few devices meet them."""
 ENTRY = b'{"type":"message"'
@@ -76,6 +76,7 @@ class Host:
         self._under_way_limits = under_way_limits
         self._observe = observe
         self._rng = world.random_stream(self.name)
+        self._slowness = world.random_stream(f"{self.name}/passwords")
         self._events: deque[AnyEvent] = deque()
         self._handling = False
         self._timer: ScheduledCall | None = None
@@ -291,8 +292,9 @@ class Host:
 
     def _ask_password_hasher(self, ticket: int, operation: PasswordOperation) -> None:
         self._unanswered_jobs += 1
-        slow = self._rng.random() < SLOW_PASSWORD
-        delay_ms = self._rng.randint(*(SLOW_PASSWORD_HASHER_MS if slow else PASSWORD_HASHER_MS))
+        delay_ms = self._rng.randint(*PASSWORD_HASHER_MS)
+        if self._slowness.random() < SLOW_PASSWORD:
+            delay_ms += self._slowness.randint(*SLOW_PASSWORD_HASHER_MS)
         outcome = self._hash_password(operation)
         self.world.later(delay_ms, self._hashed, self.node, ticket, outcome)
 

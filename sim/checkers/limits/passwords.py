@@ -45,6 +45,8 @@ class Passwords:
         """Registrations and logins that are under way."""
         self._waiting: dict[Line, Peer] = {}
         """Those of them that wait for nothing but the hasher."""
+        self._unasked: Counter[int | str] = Counter()
+        """By account, as it was named: how many logins were taken and have not asked for it."""
         self._accounts: dict[int, Line] = {}
         """By ticket of FindAccount: the login that asked for it."""
 
@@ -60,7 +62,9 @@ class Passwords:
                 key = _password_of(step.line)
                 if key is not None:
                     self._open.setdefault(key, {})[step.line] = step.peer
-                    if key[0] is RegisterRequest:
+                    if isinstance(step.line.request, LoginRequest):
+                        self._unasked[step.line.request.user] += 1
+                    else:
                         self._waiting[step.line] = step.peer
         for ticket in answered_tickets(event):
             line = self._accounts.pop(ticket, None)
@@ -111,8 +115,10 @@ class Passwords:
                 for line in lines
                 if isinstance(line.request, LoginRequest) and line.request.user == operation.user
             ]
-            if len(lines) == 1:
+            # A connection that is closed may have asked for the same account before.
+            if len(lines) == 1 and self._unasked[operation.user] == 1:
                 self._accounts[query.ticket] = lines[0]
+            self._unasked[operation.user] -= 1
 
     def _handed_out(self, password: _Password, now_ms: int) -> None:
         lines = self._open.get(password)

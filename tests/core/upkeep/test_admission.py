@@ -13,8 +13,9 @@ from tests.core.node_harness import NodeHarness, Peer
 
 
 def codes(peers: Sequence[Peer]) -> list[str | None]:
-    """The code that each connection was closed with; None for those that are open."""
-    return [None if peer.open else str(peer.got[-1].get("code")) for peer in peers]
+    """The code that each connection was refused or replaced with; None for those that go on."""
+    last = [str(peer.got[-1].get("code")) for peer in peers]
+    return [code if code in ("busy", "replaced") else None for code in last]
 
 
 # ---------------------------------------------------------------------- addresses
