@@ -25,6 +25,8 @@ from sim.workload.workload import Workload
 WARM_UP_MS = 5_000
 PACES_MS = ((20, 1_500), (200, 3_000), (500, 8_000))
 """Pauses between two actions of the workload: busy, normal, idle."""
+SLOW_PASSWORDS = 0.2
+"""How likely a password takes long, so that others wait for it."""
 SLEEPER = 0.5
 """How likely one user's devices stay switched off through the healing."""
 BUS_STAYS_DEAD = 0.3
@@ -74,6 +76,8 @@ def run(
         cluster = Cluster(
             seed, nodes=nodes, devices=devices, keep_trace=keep_trace, observers=observers
         )
+        for host in cluster.hosts:
+            host.slow_passwords = SLOW_PASSWORDS
         injected = Faults(cluster, faults)
         adversary = None
         if "hostile_bytes" in injected.kinds:

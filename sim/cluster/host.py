@@ -37,8 +37,7 @@ from sim.cluster.world import ScheduledCall, World
 
 PASSWORD_HASHER_MS = (1, 30)
 SLOW_PASSWORD_HASHER_MS = (100, 600)
-SLOW_PASSWORD = 0.2
-"""How long the password hasher takes; how much longer if it is slow, and how likely that is."""
+"""How long the password hasher takes, and how much longer if it is slow."""
 SHARED_FROM, LARGE_FROM, LARGE_PER_FLUSH = 2, 3, 1
 """Small thresholds of the write coalescer, so that a few devices meet them."""
 ENTRY = b'{"type":"message"'
@@ -70,6 +69,8 @@ class Host:
         self.draining = False
         self.ahead_ms = 0
         """How far the machine's clock was set ahead."""
+        self.slow_passwords = 0.0
+        """How likely the password hasher is slow."""
         self._store = store
         self._bus = bus
         self._config = config
@@ -293,7 +294,7 @@ class Host:
     def _ask_password_hasher(self, ticket: int, operation: PasswordOperation) -> None:
         self._unanswered_jobs += 1
         delay_ms = self._rng.randint(*PASSWORD_HASHER_MS)
-        if self._slowness.random() < SLOW_PASSWORD:
+        if self._slowness.random() < self.slow_passwords:
             delay_ms += self._slowness.randint(*SLOW_PASSWORD_HASHER_MS)
         outcome = self._hash_password(operation)
         self.world.later(delay_ms, self._hashed, self.node, ticket, outcome)
