@@ -2,8 +2,8 @@
 
 - Never are there more than the limit; those that are being closed do not count.
 - `busy` is told only if there is no room: to a connection that is not logged in and has failed to
-  log in or has had a second for it; if the node is full, to one of an address with more of them
-  than the new one's; or else to the new one.
+  log in or has had a second for it; if the node is full, to one that has not begun to log in, of an
+  address with as many of them as the new one's; or else to the new one.
 - One place in eight is kept for connections that are not logged in. A login is refused with `busy`
   only if all others are taken.
 - `replaced` is told only at the limit of a user, a device or the node, and to the connection that
@@ -101,7 +101,7 @@ class Connections:
                 )
             unauthenticated = [peer for peer in self._here if peer.user is None]
             may_close = [peer for peer in unauthenticated if self._may_close(peer, now_ms)]
-            may_close = may_close or self._of_most(new)
+            may_close = may_close or self._of_many(new)
         if closed is new:
             self._seen["not_admitted"] += 1
             if may_close and len(unauthenticated) <= LOOKED_AT:
@@ -112,21 +112,25 @@ class Connections:
         else:
             self._seen["made_room"] += 1
             if closed not in may_close and (
-                len(unauthenticated) <= LOOKED_AT or closed not in self._of_most(new)
+                len(unauthenticated) <= LOOKED_AT or closed not in self._of_many(new)
             ):
                 raise Violation(
                     "a connection makes room only if it has had its time or failed to log in",
                     f"{closed.number} of {closed.address}, {now_ms - closed.since_ms} ms old",
                 )
 
-    def _of_most(self, new: Peer) -> list[Peer]:
-        """Connections that are not logged in of addresses with as many of them as any has, if those
-        are more than the new one's address has."""
+    def _of_many(self, new: Peer) -> list[Peer]:
+        """Connections that have not begun to log in, of addresses with as many that are not logged
+        in as the new one's address has, or more."""
         counts = Counter(peer.address for peer in self._here if peer.user is None)
-        most = max(counts.values())
-        if most <= counts[new.address]:
-            return []
-        return [peer for peer in self._here if peer.user is None and counts[peer.address] == most]
+        return [
+            peer
+            for peer in self._here
+            if peer.user is None
+            and peer.authenticating is None
+            and peer is not new
+            and counts[peer.address] >= counts[new.address]
+        ]
 
     def _found_no_place(self, peer: Peer) -> None:
         """A login was refused, as the node is full."""
