@@ -95,7 +95,7 @@ class Adversary:
             self._half_close_while_authenticating,
         ]
         floods = Floods(cluster, self._rng, self._connect_to, lambda: self._stopped)
-        self._visits += floods.visits
+        self._visits = 2 * self._visits + floods.visits
         self._crowds = [
             self._connect_too_often,
             floods.fill_the_node,

@@ -212,7 +212,9 @@ class Floods:
             return
         start = self._rng.choice((b"", login(self._rng.choice(ACCOUNTS))))
         long = line({"type": "ping", "more": "x" * 3_000})
-        lines = self._rng.choice((b"no frame\n" * 3 * CONFIG.line_burst, long * CONFIG.line_burst))
+        lines = self._rng.choice(
+            (b"no frame\n" * 3 * CONFIG.line_burst, long * (CONFIG.line_burst // 2))
+        )
         self._connect(host, self._address(), start + lines)
 
     # ------------------------------------------------------------------ numbers of connections

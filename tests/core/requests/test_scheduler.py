@@ -234,17 +234,31 @@ def test_lines_over_the_budget_of_a_connection_are_taken_later_and_none_is_refus
     assert not peer.closed
 
 
-def test_a_long_line_counts_as_several() -> None:
+def test_each_kib_counts_as_a_line() -> None:
     harness = NodeHarness(line_burst=10, lines_per_second=20)
     peer = harness.connect()
     line = b'{"type":"ping","id":1,"more":"%b"}\n' % (b"x" * 3_072)
     peer.write(line * 3)
     harness.run()
-    assert len(pongs(peer)) == 2
-    harness.pass_time(99)
-    assert len(pongs(peer)) == 2
-    harness.pass_time(1)
-    assert len(pongs(peer)) == 3
+    assert len(pongs(peer)) == 1, "that is nine lines, and one"
+    for wanted in (2, 3):
+        harness.pass_time(49)
+        assert len(pongs(peer)) == wanted - 1
+        harness.pass_time(1)
+        assert len(pongs(peer)) == wanted
+
+
+@pytest.mark.parametrize(
+    "bad", [b"no frame\n", b'{"type":"sing","id":1}\n', b'{"type":"logout","id":1}\n']
+)
+def test_an_error_counts_as_ten_lines(bad: bytes) -> None:
+    harness = NodeHarness(line_burst=15, lines_per_second=20)
+    peer = harness.connect()
+    peer.write(bad + pings(6))
+    harness.run()
+    assert len(pongs(peer)) == 4
+    harness.pass_time(50)
+    assert len(pongs(peer)) == 5
 
 
 def test_a_paced_peer_that_goes_on_writing_is_not_read_from() -> None:
@@ -290,7 +304,7 @@ def test_lines_are_taken_no_faster_than_the_budget_and_no_later(
 def test_a_connection_that_is_paced_keeps_no_other_one_waiting() -> None:
     harness = NodeHarness(line_burst=10, lines_per_second=20)
     flood, ann = harness.connect(), harness.connect()
-    flood.write(pings(1_000))
+    flood.write(pings(30))
     harness.run()
     assert ann.call("ping")["type"] == "pong"
     assert len(pongs(flood)) == 10

@@ -104,13 +104,53 @@ def test_a_first_login_under_way_is_not_closed_for_a_new_connection() -> None:
 
 def test_connections_that_only_stand_there_do_not_fill_the_node() -> None:
     harness = NodeHarness(connections=8)
-    harness.register("ann")
     silent = [harness.connect(address=f"10.0.1.{number}") for number in range(8)]
-    assert codes([harness.connect(address="10.0.2.1")]) == ["busy"]
-    harness.pass_time(GRACE_MS)
     peers = [harness.connect(address=f"10.0.3.{number}") for number in range(3)]
     assert codes(silent) == ["busy"] * 3 + [None] * 5, "the oldest make room first"
-    assert all(peer.open for peer in peers)
+    assert codes(peers) == [None] * 3
+
+
+def test_in_a_full_node_an_address_with_many_connections_makes_room_for_itself() -> None:
+    harness = NodeHarness(connections=8)
+    others = [harness.connect(address=f"10.0.1.{number}") for number in range(5)]
+    many = [harness.connect(address="10.0.2.1") for _ in range(4)]
+    assert codes(others) == [None] * 5
+    assert codes(many) == ["busy", None, None, None]
+
+
+def test_in_a_full_node_a_login_under_way_is_not_closed_for_a_new_connection() -> None:
+    harness = NodeHarness(connections=4)
+    harness.hold_answers = lambda asked: isinstance(asked, op.CheckPassword)
+    peers = [harness.connect(address=f"10.0.1.{number}") for number in range(4)]
+    for peer in peers:
+        peer.ask("login", user="ann", password="secret-ann")
+    harness.run()
+    assert codes([harness.connect(address="10.0.2.1")]) == ["busy"]
+    assert codes(peers) == [None] * 4
+
+
+def test_one_place_in_eight_is_kept_for_connections_that_are_not_logged_in() -> None:
+    """The user with the most connections makes room, or else the login is refused."""
+    harness = NodeHarness(connections=8)
+    names = ["ann", "bob", "cyd", "dan", "eve", "fay", "gus"]
+    harness.register(*names)
+
+    def log_in(name: str, number: int) -> Peer:
+        peer = harness.connect(address=f"10.0.1.{number}")
+        peer.call("login", user=name, password=f"secret-{name}")
+        harness.pass_time(10)
+        return peer
+
+    two = [log_in("ann", number) for number in range(2)]
+    others = [log_in(name, 2 + number) for number, name in enumerate(names[1:6])]
+    assert codes([*two, *others]) == [None] * 7
+    last = log_in("gus", 7)
+    assert codes(two) == ["replaced", None]
+    assert codes([*others, last]) == [None] * 6
+    newcomer = log_in("ann", 8)
+    assert codes([*two, *others, last]) == ["replaced"] + [None] * 7
+    assert (newcomer.got[-1]["code"], newcomer.got[-1]["re"]) == ("busy", 1)
+    assert newcomer.call("ping")["type"] == "pong"
 
 
 def test_an_address_has_at_most_three_in_four_of_the_node() -> None:
