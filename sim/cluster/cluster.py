@@ -210,10 +210,11 @@ class Cluster:
         device.connected(number, conn)
         if self.trace.keep:
             self._record_arrivals(device, conn)
-        host.accept(conn, self._address(device, number))
+        host.accept(conn, self.address_of(device, number))
 
-    def _address(self, device: SimDevice, number: int) -> str:
-        """All devices of a user are at one address, or in one network of IPv6."""
+    def address_of(self, device: SimDevice, number: int) -> str:
+        """Where a connection of the device comes from. All of a user are of one address, or of one
+        network of IPv6."""
         place = list(self.user_ids).index(device.user) + 1
         if place % 3 == 1:
             return f"192.0.2.{place}"

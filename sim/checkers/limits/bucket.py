@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 PARTS = 60_000
-"""So many ms are a minute."""
+"""The ms of a minute."""
 WAIT_TOLERANCE_MS = 1
 """A wait is told in whole ms."""
 

@@ -25,9 +25,9 @@ from sim.checkers.limits.peers import AUTHENTICATIONS, SENDS, Closing, Peer, Pee
 
 LINE_PARTS = 1_000
 LINE_BYTES = 1_024
-"""So many bytes that arrive together count as a line."""
+"""Bytes that arrive together and count as a line."""
 ERROR_LINES = 10
-"""An error counts as so many lines."""
+"""The lines that an error counts as."""
 TOLERANCE_MS = 1
 
 
