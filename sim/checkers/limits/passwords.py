@@ -47,6 +47,8 @@ class Passwords:
         """Those of them that wait for nothing but the hasher."""
         self._unasked: Counter[int | str] = Counter()
         """By account, as it was named: how many logins were taken and have not asked for it."""
+        self._perhaps_asked: set[Line] = set()
+        """Logins that may have asked for their accounts."""
         self._accounts: dict[int, Line] = {}
         """By ticket of FindAccount: the login that asked for it."""
 
@@ -88,6 +90,7 @@ class Passwords:
 
     def _forget(self, line: Line) -> None:
         self._waiting.pop(line, None)
+        self._perhaps_asked.discard(line)
         key = _password_of(line)
         if key is not None and line in self._open.get(key, {}):
             del self._open[key][line]
@@ -115,10 +118,12 @@ class Passwords:
                 for line in lines
                 if isinstance(line.request, LoginRequest) and line.request.user == operation.user
             ]
-            # A connection that is closed may have asked for the same account before.
-            if len(lines) == 1 and self._unasked[operation.user] == 1:
-                self._accounts[query.ticket] = lines[0]
+            # Another connection may have asked for the same account, and be closed since.
+            new = [line for line in lines if line not in self._perhaps_asked]
+            if len(lines) == len(new) == 1 and self._unasked[operation.user] == 1:
+                self._accounts[query.ticket] = new[0]
             self._unasked[operation.user] -= 1
+            self._perhaps_asked.update(new)
 
     def _handed_out(self, password: _Password, now_ms: int) -> None:
         lines = self._open.get(password)
