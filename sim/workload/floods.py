@@ -123,11 +123,12 @@ class Floods:
 
     def _log_in_too_often(self) -> None:
         """A user logs in on one connection more than the limit, as fast as the budget allows."""
-        host, name = self._host(), ACCOUNTS[2]
+        host, name = self._host(), self._rng.choice(ACCOUNTS[2:])
         if host is None:
             return
         for number in range(CONFIG.connections_per_user + 2):
-            self._connect(host, self._address(), login(name), number * LOGIN_EVERY_MS)
+            delay_ms = max(0, number - 4) * LOGIN_EVERY_MS
+            self._connect(host, self._address(), login(name), delay_ms)
 
     def _resume_too_often(self) -> None:
         """A device resumes on several connections with one token."""
