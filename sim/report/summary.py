@@ -73,7 +73,8 @@ class Totals:
 
 
 def totals_lines(totals: Totals) -> list[str]:
-    """The lines printed after all runs. Only the last one depends on the machine."""
+    """The lines printed after all runs. Only the last one depends on the machine. Facts that never
+    came about are left out; `Totals.gaps` has them."""
     lines = [
         f"seeds            {totals.seeds}",
         f"simulated        {totals.simulated_ms / 3_600_000:.2f} hours",
@@ -87,7 +88,8 @@ def totals_lines(totals: Totals) -> list[str]:
         f"of {len(REACHABLE_PHASES)} reachable"
     )
     lines.append("sometimes")
-    lines += [f"{totals.coverage.facts[name]:>15,}  {fact}" for name, fact in FACTS.items()]
+    counts = totals.coverage.facts
+    lines += [f"{counts[name]:>15,}  {fact}" for name, fact in FACTS.items() if counts[name]]
     wall_s = totals.wall_s
     lines.append(
         f"speed            {totals.events / wall_s:,.0f} events and "

@@ -58,10 +58,6 @@ def kind_of(operation: type) -> str | None:
 
 
 _Kind = str
-_OPERATIONS = {
-    kind: [one for one in FIRST_OPERATION.values() if kind_of(one) == kind]
-    for kind in ("append", "write", "read", "history")
-}
 
 
 class UnderWay:
@@ -133,10 +129,9 @@ class UnderWay:
             return
         lines.popleft()
         served = self._served.get(kind, {})
-        if user in served:
-            del served[user]
-            if any(self._waiting.get((user, one)) for one in _OPERATIONS[kind]):
-                served[user] = set()
+        # Whether something else of this user waits already, or only after this event, is not known;
+        # so it counts as waiting anew when the event is over.
+        served.pop(user, None)
         for other, since in served.items():
             if other != user and user in since:
                 raise Violation(
