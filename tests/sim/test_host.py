@@ -23,7 +23,7 @@ def test_runs_have_shared_writes_and_large_fan_outs_with_and_without_a_pause(
         return result
 
     monkeypatch.setattr(WriteCoalescer, "flush", watched)
-    for seed in (3, 4):
+    for seed in (1, 2):
         assert run_plan(Plan(seed, steps_ms=20_000)).violation is None
     assert seen["shared writes"] > 10
     assert seen["pauses"] > 1
