@@ -219,9 +219,10 @@ _ADMISSION = (
         (
             Edit(
                 ADMISSION,
-                "        return max(users, key=lambda user: len(user.sessions), default=None)\n",
-                "        return min(users, key=lambda user: len(user.sessions) or 99, "
-                "default=None)\n",
+                "        return max(users, key=lambda user: "
+                "len(user.sessions) - (user is new), default=None)\n",
+                "        return min(users, key=lambda user: "
+                "len(user.sessions) - (user is new) or 99, default=None)\n",
             ),
         ),
     ),

@@ -176,14 +176,16 @@ class Admission:
         elif len(others) >= self._per_user:
             self._replace(others)
         elif self._logged_in > self._places:
-            most = self._user_with_most()
+            most = self._user_with_most(session)
             assert most is not None
-            self._replace([sessions[number] for number in most.sessions])
+            others = [sessions[number] for number in most.sessions if number != session.connection]
+            self._replace(others)
 
-    def _user_with_most(self) -> LocalUser | None:
-        """The user with the most connections. It looks at all users."""
+    def _user_with_most(self, but: Session | None = None) -> LocalUser | None:
+        """The user with the most connections, one of them left out. It looks at all users."""
         users = self._context.users.values()
-        return max(users, key=lambda user: len(user.sessions), default=None)
+        new = None if but is None else but.user
+        return max(users, key=lambda user: len(user.sessions) - (user is new), default=None)
 
     def _replace(self, sessions: list[Session]) -> None:
         silent_longest = min(sessions, key=lambda one: one.heard_at_ms)

@@ -162,7 +162,7 @@ class Connections:
             self._seen["user_replaced"] += 1
         elif len(logged_in) >= self._places:
             self._seen["most_replaced"] += 1
-            counts = Counter(peer.user for peer in (*logged_in, newest))
+            counts = Counter(peer.user for peer in logged_in)
             most = max(counts.values())
             if counts[closed.user] < most:
                 raise Violation(

@@ -272,3 +272,29 @@ def test_connections_that_end_give_their_places_back(ends: str) -> None:
                 peer.hang_up()
         harness.pass_time(11_000)
     assert not harness.nodes[0].node.resource_counts()
+
+
+def test_in_a_full_node_the_newest_connection_is_not_the_one_that_is_replaced() -> None:
+    """It was heard before the others of its user, as its password took long; and with it the user
+    has as many connections as the user with the most."""
+    harness = NodeHarness(connections=8)
+    names = ["ann", "bob", "cyd", "dan", "eve", "fay"]
+    harness.register(*names)
+
+    def log_in(name: str, number: int) -> Peer:
+        peer = harness.connect(address=f"10.0.1.{number}")
+        peer.call("login", user=name, password=f"secret-{name}")
+        harness.pass_time(10)
+        return peer
+
+    peers = [log_in(name, number) for number, name in enumerate([*names, "bob"])]
+    newest = harness.connect(address="10.0.1.8")
+    harness.hold_answers = lambda asked: isinstance(asked, op.CheckPassword)
+    newest.ask("login", user="ann", password="secret-ann")
+    harness.pass_time(10)
+    for peer in peers:
+        peer.call("ping")
+    harness.hold_answers = lambda asked: False
+    harness.answer_held()
+    assert codes([newest]) == [None]
+    assert codes(peers) == [None, "replaced", None, None, None, None, None]
