@@ -25,6 +25,7 @@ The parts, and what each is the only one to do:
     ReplyPings      pings to peers that wait for a reply
     AntiEntropy     asks the store for heads and versions, in case the bus lost something
     Calls           requests under way, and what each waits for
+    LargeReplies    which reply with many rows is made next
     Scheduler       whose request is taken next
     Authentication, Messaging, Friends, Groups, History, Account     the requests themselves
 
@@ -72,6 +73,7 @@ from chat.core.requests.calls import Calls
 from chat.core.requests.friends import Friends
 from chat.core.requests.groups import Groups
 from chat.core.requests.history import History
+from chat.core.requests.large_replies import LargeReplies
 from chat.core.requests.messaging import Messaging
 from chat.core.requests.scheduler import Scheduler
 from chat.core.roster.presence import Presence
@@ -119,7 +121,8 @@ class Node:
         self._anti_entropy = AntiEntropy(
             context, subscriptions, streams, catch_up, roster_sync, presence
         )
-        calls = Calls(context, subscriptions)
+        self._large_replies = large_replies = LargeReplies(context)
+        calls = Calls(context, subscriptions, large_replies)
         self._authentication = Authentication(
             context, calls, subscriptions, roster_sync, presence, admission
         )
@@ -204,6 +207,7 @@ class Node:
             "deferred connections": self._scheduler,
             "operations under way": self._context.continuations,
             "operations that wait": self._context.queues,
+            "large replies that wait": self._large_replies,
             "not logged in": self._admission,
         }
         return {what: len(those) for what, those in kept.items() if len(those)}

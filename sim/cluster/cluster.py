@@ -66,7 +66,9 @@ CONFIG = NodeConfig(
     stall_ms=5_000,
 )
 """Small limits, so that a short run reaches them."""
-UNDER_WAY_LIMITS = UnderWayLimits(appends=6, writes=2, reads=3, history=1, accounts=2)
+UNDER_WAY_LIMITS = UnderWayLimits(
+    appends=6, writes=2, reads=3, history=1, accounts=2, large_rows=2, rows_per_ms=1
+)
 """Small numbers of operations under way, so that operations wait for their turns."""
 
 

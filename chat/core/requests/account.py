@@ -41,6 +41,7 @@ class Account:
 
     def snapshot(self, call: Call, request: SnapshotRequest) -> Steps:
         read = yield from call.ask(ReadRoster(call.user.id))
+        yield from call.turn(len(read.roster.friends) + len(read.roster.groups))
         user = call.user
         self._roster_sync.apply(user, read.roster)
         # A group that the log has told this connection it has left may still be in the roster.

@@ -182,6 +182,7 @@ class Authentication:
         self._roster_sync.heard(user.id, self._roster_sync.stop_awaiting_roster(session))
         user.authenticating += 1
         session.authenticating_as = user
+        yield from call.turn(len(user.friends) + len(user.groups))
         asked = tuple(user.friends)
         online: set[int] = set()
         if asked and self._subscriptions.up:

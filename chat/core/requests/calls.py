@@ -44,6 +44,7 @@ from chat.core.ports.operations import (
     Refused,
     UserLimit,
 )
+from chat.core.requests.large_replies import LargeReplies
 from chat.core.state.context import Context
 from chat.core.state.session import Session
 from chat.core.state.user import LocalUser
@@ -79,7 +80,13 @@ class Subscription(Struct, frozen=True, gc=False):
     channel: str
 
 
-Step: TypeAlias = Operation[Outcome] | Subscription
+class LargeReply(Struct, frozen=True, gc=False):
+    """Waits for the turn of a reply with that many rows."""
+
+    rows: int
+
+
+Step: TypeAlias = Operation[Outcome] | Subscription | LargeReply
 ResultT = TypeVar("ResultT")
 Waiting: TypeAlias = Generator[Step, AnyOutcome | None, ResultT]
 """A part of a request that waits, and then has a result."""
@@ -153,6 +160,12 @@ class Call:
         if not self._is_answerable():
             raise SessionEnded
 
+    def turn(self, rows: int) -> Steps:
+        """Waits until a reply with that many rows may be made (see large_replies)."""
+        yield LargeReply(rows)
+        if not self._is_answerable():
+            raise SessionEnded
+
     def _wait(self, operation: Operation[OutcomeT]) -> Waiting[OutcomeT | Failure]:
         outcome = yield operation
         self._is_answerable()
@@ -212,9 +225,12 @@ class ImmediateHandler(Protocol[RequestT]):
 class Calls:
     """The handler of each request, and the calls that wait."""
 
-    def __init__(self, context: Context, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self, context: Context, subscriptions: Subscriptions, large_replies: LargeReplies
+    ) -> None:
         self._context = context
         self._subscriptions = subscriptions
+        self._large_replies = large_replies
         self.handlers: dict[type, tuple[Input, Callable[[Session, Any], None], int]] = {}
         """By the type of the request: its input, the function that begins to handle it, and what it
         costs its user."""
@@ -236,10 +252,8 @@ class Calls:
     def _advance(self, call: Call, steps: Steps, outcome: AnyOutcome | None) -> None:
         try:
             step = steps.send(outcome)
-            while isinstance(step, Subscription):
-                if self._subscriptions.wait(
-                    step.channel, partial(self._advance, call, steps, None)
-                ):
+            while isinstance(step, Subscription | LargeReply):
+                if self._wait(call, step, partial(self._advance, call, steps, None)):
                     return
                 step = steps.send(None)
         except (StopIteration, SessionEnded):
@@ -250,3 +264,9 @@ class Calls:
             call.close()
         else:
             self._context.query(step, partial(self._advance, call, steps), call.session)
+
+    def _wait(self, call: Call, step: Subscription | LargeReply, then: Callable[[], None]) -> bool:
+        """Whether the call has to wait; `then` is called when it is over."""
+        if isinstance(step, LargeReply):
+            return self._large_replies.wait(call.session, step.rows, then)
+        return self._subscriptions.wait(step.channel, then)

@@ -93,6 +93,7 @@ class Groups:
 
     def members(self, call: Call, request: MembersRequest) -> Steps:
         rows = (yield from call.ask(ReadMembers(call.user.id, request.group))).members
+        yield from call.turn(len(rows))
         found = yield from call.attempt(FindPresence(tuple(row.id for row in rows)))
         online = set(found.online) if isinstance(found, PresenceFound) else set()
         online |= {row.id for row in rows if self._is_here(row.id)}

@@ -28,6 +28,7 @@ class History:
         user, conversation = call.user.id, request.conversation
         page = ReadHistory(user, conversation, request.before, request.after, request.limit)
         read = yield from call.ask(page)
+        yield from call.turn(len(read.entries))
         call.charge_rows(len(read.entries))
         entries = tuple(_entry(entry, user) for entry in read.entries)
         call.reply(

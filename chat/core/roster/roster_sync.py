@@ -147,9 +147,17 @@ class RosterSync:
         if roster.version < user.version:
             user.learn_heads(roster)
             return
+        is_known = roster.version == user.version
         friends, groups, requests = user.friends, user.groups, user.requests
         user.take(roster)
         if not user.sessions:
+            return
+        if is_known:
+            # Only heads can be news, whatever the number of devices.
+            for friend in roster.friends:
+                self._catch_up.learn(friend.conversation, friend.seq)
+            for group in roster.groups:
+                self._catch_up.learn(group.id, group.seq)
             return
         self._tell_new_friends(user, [row for id, row in user.friends.items() if id not in friends])
         for id, row in friends.items():

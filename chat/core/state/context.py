@@ -56,12 +56,14 @@ class Context:
         "queues",
         "runnable",
         "sessions",
+        "under_way_limits",
         "users",
     )
 
     def __init__(self, config: NodeConfig, under_way_limits: UnderWayLimits) -> None:
         self.config = config
         self.budgets = Budgets(config)
+        self.under_way_limits = under_way_limits
         self.queues = OperationQueues(config, under_way_limits)
         self.now_ms = 0
         self.effects: list[AnyEffect] = []

@@ -58,13 +58,16 @@ Payer: TypeAlias = int | str
 
 
 class UnderWayLimits(Struct, frozen=True, gc=False):
-    """How many operations of each kind are under way at most."""
+    """How many operations of each kind are under way at most. A reply of more than `large_rows`
+    rows waits for its turn, and `rows_per_ms` is the pace of those."""
 
     appends: int = 512
     writes: int = 2
     reads: int = 64
     history: int = 1
     accounts: int = 8
+    large_rows: int = 50
+    rows_per_ms: int = 50
 
 
 UNDER_WAY_LIMITS: Final = UnderWayLimits()
