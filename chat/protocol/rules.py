@@ -294,8 +294,8 @@ COST: Final[dict[type[Request], int]] = {
     BlockRequest: 5,
     UnblockRequest: 5,
     CreateGroupRequest: 20,
-    JoinGroupRequest: 10,
-    LeaveGroupRequest: 10,
+    JoinGroupRequest: 20,
+    LeaveGroupRequest: 20,
     DeleteGroupRequest: 20,
     RenameGroupRequest: 20,
     MembersRequest: 5,
@@ -489,10 +489,11 @@ class DefaultLimits(NamedTuple):
     cost_burst: int = 400
     """What a user's other requests may cost at once after a pause."""
     rows_per_cost: int = 20
-    """Entries, members, friends or groups in a reply that cost 1 more."""
+    """Entries, members, friends or groups in a reply that cost 1 more. Each 500 code points of an
+    entry's text count as an entry more."""
     lines_per_second: int = 100
     """Lines that are read from a connection each second on average. Each KiB counts as a line more,
-    and each error as ten. What comes faster is read later."""
+    and each error but `busy` and `unavailable` as ten. What comes faster is read later."""
     line_burst: int = 400
     """Lines that are read from a connection at once after a pause."""
     registrations_per_minute: int = 60

@@ -230,9 +230,9 @@ _PACING = (
         "an error costs a connection no more than another reply",
         (
             Edit(
-                SCHEDULER,
-                "        session.under_way += 1\n        self._spend(session, ERROR_LINES)\n",
-                "        session.under_way += 1\n",
+                CONTEXT,
+                "            session.lines_full_at_ms = full_at_ms + self._error_ms\n",
+                "            pass\n",
             ),
         ),
     ),

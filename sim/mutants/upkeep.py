@@ -197,7 +197,7 @@ _ADMISSION = (
         (
             Edit(
                 ADMISSION,
-                "        self._places = config.connections - config.connections // 8\n",
+                "        self._places = config.connections - config.connections // 4\n",
                 "        self._places = config.connections\n",
             ),
         ),

@@ -1,5 +1,7 @@
 """History: pages of a conversation, and read marks."""
 
+from typing import Final
+
 from chat.core.ports.operations import LogEntry, MarkRead, ReadHistory
 from chat.core.requests.calls import Call, Calls, Refusal, Steps
 from chat.core.roster.receipts import Receipts
@@ -12,6 +14,9 @@ from chat.protocol.messages import (
     MarkReadRequest,
     User,
 )
+
+ROW_LETTERS: Final = 500
+"""A text counts as another row of a reply for each of these."""
 
 
 class History:
@@ -28,8 +33,9 @@ class History:
         user, conversation = call.user.id, request.conversation
         page = ReadHistory(user, conversation, request.before, request.after, request.limit)
         read = yield from call.ask(page)
-        yield from call.turn(len(read.entries))
-        call.charge_rows(len(read.entries))
+        rows = sum([1 + len(entry.text) // ROW_LETTERS for entry in read.entries])
+        yield from call.turn(rows)
+        call.charge_rows(rows)
         entries = tuple(_entry(entry, user) for entry in read.entries)
         call.reply(
             EntriesReply(re=request.id, conversation=conversation, entries=entries, more=read.more)

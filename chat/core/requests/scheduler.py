@@ -18,7 +18,7 @@ one of all that are deferred. (Deficit round robin, Shreedhar and Varghese 1995,
 deficit.)
 
 A connection may send `lines_per_second` lines, and `line_burst` of them after a pause; each 1,024
-bytes count as one more, and so does an error, as ten. A line over that waits, and with it all that
+bytes count as one more, and an error counts as ten. A line over that waits, and with it all that
 follows: the connection is *paced*, not refused, and is not read from. (The budget is a token bucket
 as in state/rate_limiter.py, kept in the session.) What a request costs its user is
 taken from the user's budget when the request is taken; over it the answer is `rate_limited`.
@@ -48,8 +48,6 @@ REQUEST_BYTES: Final = 256
 """This many bytes of a line cost as much of a quantum as a request does."""
 LINE_BYTES: Final = 1024
 """This many bytes cost a connection as much of its budget as a line does."""
-ERROR_LINES: Final = 10
-"""An error costs a connection this many lines of its budget."""
 
 _PROBLEM_INPUT: Final = {
     ErrorCode.BAD_FRAME: Input.BAD_FRAME,
@@ -267,7 +265,6 @@ class Scheduler:
 
     def _refuse_over_budget(self, session: Session, request: DecodedLine, cost: int) -> None:
         assert session.user is not None and not isinstance(request, Problem)
-        self._spend(session, ERROR_LINES)
         wait_ms = self._budget.wait_ms(session.user.id, self._context.now_ms, cost)
         self._context.reply_error(session, ErrorCode.RATE_LIMITED, request.id, wait_ms=wait_ms)
 
@@ -286,7 +283,6 @@ class Scheduler:
             return True
         assert rule.code is not None
         session.under_way += 1
-        self._spend(session, ERROR_LINES)
         if isinstance(request, Problem):
             self._context.reply_error(session, rule.code, request.re, request.message)
         else:

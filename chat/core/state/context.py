@@ -33,6 +33,9 @@ from chat.protocol.messages import ServerMessage
 from chat.protocol.rules import Input, State, Verdict
 
 _READY: Final = State.READY
+_TROUBLES: Final = (ErrorCode.BUSY, ErrorCode.UNAVAILABLE)
+ERROR_LINES: Final = 10
+"""How many lines an error costs a connection."""
 RETRY_AFTER_MS: Final = 1_000
 """The `retry_after_ms` of an error for which no better estimate is known."""
 
@@ -44,6 +47,7 @@ class Context:
     """The time, the tables, and the effects of the event that is being handled."""
 
     __slots__ = (
+        "_error_ms",
         "_tickets",
         "budgets",
         "closed",
@@ -62,6 +66,7 @@ class Context:
 
     def __init__(self, config: NodeConfig, under_way_limits: UnderWayLimits) -> None:
         self.config = config
+        self._error_ms = ERROR_LINES * 1000 / config.lines_per_second
         self.budgets = Budgets(config)
         self.under_way_limits = under_way_limits
         self.queues = OperationQueues(config, under_way_limits)
@@ -178,7 +183,11 @@ class Context:
         message: str | None = None,
         wait_ms: int | None = None,
     ) -> None:
-        """An error as the reply to a request under way."""
+        """An error as the reply to a request under way. It costs the connection ERROR_LINES of its
+        budget, unless it is the node that is in trouble."""
+        if code not in _TROUBLES:
+            full_at_ms = max(session.lines_full_at_ms, self.now_ms)
+            session.lines_full_at_ms = full_at_ms + self._error_ms
         self.reply(session, error_frame(code, re, message, wait_ms))
 
     def close(

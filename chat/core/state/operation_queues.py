@@ -62,7 +62,7 @@ class UnderWayLimits(Struct, frozen=True, gc=False):
     rows waits for its turn, and `rows_per_ms` is the pace of those."""
 
     appends: int = 512
-    writes: int = 2
+    writes: int = 1
     reads: int = 64
     history: int = 1
     accounts: int = 8

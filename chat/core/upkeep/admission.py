@@ -16,7 +16,7 @@ that connects again and again would cost more than one that waits.
 
 Two more limits stand after login: connections of one user, and of one device. There the newest has
 its place, and the one that was silent longest is closed with `replaced`: most likely its peer is
-gone. One place in eight of the node is kept for connections that are not logged in; when all others
+gone. One place in four of the node is kept for connections that are not logged in; when all others
 are taken, the user with the most connections makes room, or else the login is refused with `busy`.
 No address may have more than three in four of the node's connections, and no user more than one in
 four. So with few files to open neither of them can take them all.
@@ -60,7 +60,7 @@ class Admission:
         self._unauthenticated: dict[int, None] = {}
         """Of all addresses, in the order in which they were last not logged in."""
         config = context.config
-        self._places = config.connections - config.connections // 8
+        self._places = config.connections - config.connections // 4
         """How many connections may be logged in."""
         self._admitted = 0
         """Connections that are not closed."""

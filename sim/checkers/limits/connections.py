@@ -31,7 +31,7 @@ class Connections:
         self._peers = peers
         self._seen = seen
         self._most = config.connections
-        self._places = config.connections - config.connections // 8
+        self._places = config.connections - config.connections // 4
         self._per_address = min(config.connections_per_address, config.connections * 3 // 4)
         self._per_user = min(config.connections_per_user, config.connections // 4)
         self._per_device = config.connections_per_device

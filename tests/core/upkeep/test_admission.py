@@ -129,9 +129,9 @@ def test_in_a_full_node_a_login_under_way_is_not_closed_for_a_new_connection() -
     assert codes(peers) == [None] * 4
 
 
-def test_one_place_in_eight_is_kept_for_connections_that_are_not_logged_in() -> None:
+def test_one_place_in_four_is_kept_for_connections_that_are_not_logged_in() -> None:
     """The user with the most connections makes room, or else the login is refused."""
-    harness = NodeHarness(connections=8)
+    harness = NodeHarness(connections=9)
     names = ["ann", "bob", "cyd", "dan", "eve", "fay", "gus"]
     harness.register(*names)
 
@@ -277,7 +277,7 @@ def test_connections_that_end_give_their_places_back(ends: str) -> None:
 def test_in_a_full_node_the_newest_connection_is_not_the_one_that_is_replaced() -> None:
     """It was heard before the others of its user, as its password took long; and with it the user
     has as many connections as the user with the most."""
-    harness = NodeHarness(connections=8)
+    harness = NodeHarness(connections=9)
     names = ["ann", "bob", "cyd", "dan", "eve", "fay"]
     harness.register(*names)
 
