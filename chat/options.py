@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -111,15 +112,23 @@ def _add_limits(options: argparse.ArgumentParser) -> None:
     limits = options.add_argument_group("limits")
     hints = get_type_hints(NodeConfig, include_extras=True)
     for field in msgspec.structs.fields(NodeConfig):
-        if type(field.default) is int:
+        default = _cores() if field.name == "password_hashes" else field.default
+        if type(default) is int:
             description = hints[field.name].__metadata__[0].description
             limits.add_argument(
                 "--" + field.name.replace("_", "-"),
                 type=_count,
-                default=field.default,
+                default=default,
                 metavar="N",
-                help=f"{description} (default {field.default})",
+                help=f"{description} (default {default})",
             )
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _port(text: str) -> int:

@@ -129,7 +129,7 @@ class Node:
         messaging = Messaging(context, calls, fan_out, catch_up)
         Friends(context, calls, roster_sync)
         Groups(context, calls, fan_out, roster_sync)
-        History(calls, receipts)
+        History(calls, receipts, large_replies)
         Account(context, calls, roster_sync)
         self._scheduler = Scheduler(context, timers, calls, messaging)
         self._draining: Drain | None = None

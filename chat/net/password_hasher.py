@@ -36,7 +36,7 @@ _BUSY = Refused(ErrorCode.BUSY)
 _log = logging.getLogger(__name__)
 
 
-NICENESS = 15
+NICENESS = 5
 """The priority of the threads (see setpriority(2))."""
 
 

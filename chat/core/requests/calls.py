@@ -81,9 +81,9 @@ class Subscription(Struct, frozen=True, gc=False):
 
 
 class LargeReply(Struct, frozen=True, gc=False):
-    """Waits for the turn of a reply with that many rows."""
+    """Waits for the turn of a reply with that many rows; None: it may be large."""
 
-    rows: int
+    rows: int | None
 
 
 Step: TypeAlias = Operation[Outcome] | Subscription | LargeReply
@@ -160,8 +160,9 @@ class Call:
         if not self._is_answerable():
             raise SessionEnded
 
-    def turn(self, rows: int) -> Steps:
-        """Waits until a reply with that many rows may be made (see large_replies)."""
+    def turn(self, rows: int | None = None) -> Steps:
+        """Waits until a reply with that many rows may be made (see large_replies); None: with rows
+        that are not known yet."""
         yield LargeReply(rows)
         if not self._is_answerable():
             raise SessionEnded

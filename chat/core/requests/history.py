@@ -4,6 +4,7 @@ from typing import Final
 
 from chat.core.ports.operations import LogEntry, MarkRead, ReadHistory
 from chat.core.requests.calls import Call, Calls, Refusal, Steps
+from chat.core.requests.large_replies import LargeReplies
 from chat.core.roster.receipts import Receipts
 from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import (
@@ -22,8 +23,9 @@ ROW_LETTERS: Final = 500
 class History:
     """What a user may ask about a log."""
 
-    def __init__(self, calls: Calls, receipts: Receipts) -> None:
+    def __init__(self, calls: Calls, receipts: Receipts, large_replies: LargeReplies) -> None:
         self._receipts = receipts
+        self._large_replies = large_replies
         calls.handle(HistoryRequest, self.history)
         calls.handle(MarkReadRequest, self.mark_read)
 
@@ -32,9 +34,10 @@ class History:
             raise Refusal(ErrorCode.BAD_MESSAGE, "Give `before` or `after`, not both.")
         user, conversation = call.user.id, request.conversation
         page = ReadHistory(user, conversation, request.before, request.after, request.limit)
+        yield from call.turn()
         read = yield from call.ask(page)
         rows = sum([1 + len(entry.text) // ROW_LETTERS for entry in read.entries])
-        yield from call.turn(rows)
+        self._large_replies.made(rows)
         call.charge_rows(rows)
         entries = tuple(_entry(entry, user) for entry in read.entries)
         call.reply(

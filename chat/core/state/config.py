@@ -93,7 +93,7 @@ class NodeConfig(Struct, frozen=True, gc=False):
         int, Meta(description="outbound buffer of a connection at which it counts as full")
     ] = 1_048_576
     page_entries: Annotated[int, Meta(description="entries in one read of a log")] = 128
-    pages_in_flight: Annotated[int, Meta(description="reads of logs under way at once")] = 4
+    pages_in_flight: Annotated[int, Meta(description="reads of logs under way at once")] = 2
     anti_entropy_ms: Annotated[
         int, Meta(description="time in which all heads are compared with the store")
     ] = 20_000

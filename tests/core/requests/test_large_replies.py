@@ -63,9 +63,23 @@ def test_small_replies_do_not_wait(harness: NodeHarness) -> None:
     for peer in anns[:3]:
         ask(peer, 1, ROWS)
     for peer in anns[3:]:
-        ask(peer, 1, UNDER_WAY_LIMITS.large_rows)
+        peer.ask("members", group=1)
     harness.run()
-    assert [pages(peer) for peer in anns[3:]] == [1, 1]
+    assert [len(peer.pushes("members")) for peer in anns[3:]] == [1, 1]
+
+
+def test_a_page_waits_for_one_that_was_larger_than_expected(harness: NodeHarness) -> None:
+    anns = [harness.login("ann") for _ in range(2)]
+    for number in range(20):
+        anns[0].call("group_chat", group=1, text="x" * 4_000, key=f"long-{number}")
+    for peer in anns:
+        ask(peer, 1, 20)
+    harness.run()
+    pause_ms = 20 * (1 + 4_000 // 500) // UNDER_WAY_LIMITS.rows_per_ms
+    harness.pass_time(pause_ms - 1)
+    assert sum(map(pages, anns)) == 1
+    harness.pass_time(1)
+    assert sum(map(pages, anns)) == 2
 
 
 def test_one_that_has_ended_takes_its_turn_and_nothing_else(harness: NodeHarness) -> None:
