@@ -492,8 +492,9 @@ class DefaultLimits(NamedTuple):
     """Entries, members, friends or groups in a reply that cost 1 more. Each 500 code points of an
     entry's text count as an entry more."""
     lines_per_second: int = 100
-    """Lines that are read from a connection each second on average. Each KiB counts as a line more,
-    and each error but `busy` and `unavailable` as ten. What comes faster is read later."""
+    """Lines that are read from a connection each second on average. Each KiB counts as a line more.
+    An error for the form of a line, the state of the connection, a wrong secret or a budget counts
+    as ten. What comes faster is read later."""
     line_burst: int = 400
     """Lines that are read from a connection at once after a pause."""
     registrations_per_minute: int = 60

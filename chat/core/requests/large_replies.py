@@ -6,8 +6,8 @@ Theory of operation
 To make a reply with many rows (a page of history, the members of a large group, the roster at a
 login) takes the node longer than anything else that it does in one go. Answers of the store come
 together, and then several such replies would be made in one event, for which all other connections
-would wait. Therefore a call waits for its turn before it makes one: in a fair queue, behind those of
-the same user, or of the same address before login. After a reply of `rows` rows the next turn comes
+would wait. Therefore a call waits for its turn before it makes one: in a fair queue, behind those
+of the same user, or address before login. After a reply of `rows` rows the next turn comes
 `rows` / `rows_per_ms` later; by then the node has had time for all else. A page of history waits
 before it is read, since a page that waits would take memory.
 

@@ -33,9 +33,20 @@ from chat.protocol.messages import ServerMessage
 from chat.protocol.rules import Input, State, Verdict
 
 _READY: Final = State.READY
-_TROUBLES: Final = (ErrorCode.BUSY, ErrorCode.UNAVAILABLE)
 ERROR_LINES: Final = 10
-"""How many lines an error costs a connection."""
+"""How many lines an error costs a connection that need not have been asked for."""
+_CHARGED: Final = frozenset(
+    [
+        ErrorCode.BAD_FRAME,
+        ErrorCode.BAD_MESSAGE,
+        ErrorCode.UNKNOWN_TYPE,
+        ErrorCode.NOT_LOGGED_IN,
+        ErrorCode.ALREADY_LOGGED_IN,
+        ErrorCode.BAD_CREDENTIALS,
+        ErrorCode.RATE_LIMITED,
+    ]
+)
+"""The errors that do. Other errors answer requests that a user's budget has paid."""
 RETRY_AFTER_MS: Final = 1_000
 """The `retry_after_ms` of an error for which no better estimate is known."""
 
@@ -183,9 +194,9 @@ class Context:
         message: str | None = None,
         wait_ms: int | None = None,
     ) -> None:
-        """An error as the reply to a request under way. It costs the connection ERROR_LINES of its
-        budget, unless it is the node that is in trouble."""
-        if code not in _TROUBLES:
+        """An error as the reply to a request under way, which may cost the connection some lines of
+        its budget."""
+        if code in _CHARGED:
             full_at_ms = max(session.lines_full_at_ms, self.now_ms)
             session.lines_full_at_ms = full_at_ms + self._error_ms
         self.reply(session, error_frame(code, re, message, wait_ms))
