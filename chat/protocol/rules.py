@@ -489,12 +489,12 @@ class DefaultLimits(NamedTuple):
     cost_burst: int = 400
     """What a user's other requests may cost at once after a pause."""
     rows_per_cost: int = 20
-    """Entries, members, friends or groups in a reply that cost 1 more. Each 500 code points of an
+    """Entries, members, friends or groups in a reply that cost 1 more. Each 200 code points of an
     entry's text count as an entry more."""
     lines_per_second: int = 100
     """Lines that are read from a connection each second on average. Each KiB counts as a line more.
     An error for the form of a line, the state of the connection, a wrong secret or a budget counts
-    as ten. What comes faster is read later."""
+    as twenty. What comes faster is read later."""
     line_burst: int = 400
     """Lines that are read from a connection at once after a pause."""
     registrations_per_minute: int = 60

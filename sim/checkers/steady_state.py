@@ -4,9 +4,8 @@ takes long.
 In steady state everything in the store is within 2 s on every device that was connected all that
 time: entries, rosters, read marks. A user who comes online, and had not just gone, is shown online
 as soon; one who goes, within 6 s (an absence of 3 s is no news). No connection ends except by its
-own client, and a client that reads is read from, unless it is paced. Latencies may be some tenths of
-a second, a device
-may stop reading, and users come and go, so that all of this overlaps.
+own client, and a client that reads is read from, unless it is paced. Latencies may be some tenths
+of a second, a device may stop reading, and users come and go, so that all of this overlaps.
 
 A node that knows that its bus is down compares with the store more often, and at once when the bus
 is back. So what was in the store at that moment is on its devices 2 s later.

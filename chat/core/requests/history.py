@@ -16,7 +16,7 @@ from chat.protocol.messages import (
     User,
 )
 
-ROW_LETTERS: Final = 500
+ROW_LETTERS: Final = 200
 """A text counts as another row of a reply for each of these."""
 
 

@@ -18,7 +18,7 @@ one of all that are deferred. (Deficit round robin, Shreedhar and Varghese 1995,
 deficit.)
 
 A connection may send `lines_per_second` lines, and `line_burst` of them after a pause; each 1,024
-bytes count as one more, and an error counts as ten. A line over that waits, and with it all that
+bytes count as one more, and an error counts as twenty. A line over that waits, and with it all that
 follows: the connection is *paced*, not refused, and is not read from. (The budget is a token bucket
 as in state/rate_limiter.py, kept in the session.) What a request costs its user is
 taken from the user's budget when the request is taken; over it the answer is `rate_limited`.

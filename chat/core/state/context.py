@@ -33,7 +33,7 @@ from chat.protocol.messages import ServerMessage
 from chat.protocol.rules import Input, State, Verdict
 
 _READY: Final = State.READY
-ERROR_LINES: Final = 10
+ERROR_LINES: Final = 20
 """How many lines an error costs a connection that need not have been asked for."""
 _CHARGED: Final = frozenset(
     [

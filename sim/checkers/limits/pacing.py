@@ -6,8 +6,8 @@
 
 A line is read when it has arrived and the one before it was taken, and charged then; it may have to
 wait for other reasons afterwards. Each KiB that arrives is charged as a line. An error is charged
-as ten lines, but for those of requests that were accepted it is left open here whether they are: a
-budget has a time at which it is full again at the earliest, and one at the latest.
+as twenty lines, but for those of requests that were accepted it is left open here whether they are:
+a budget has a time at which it is full again at the earliest, and one at the latest.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ from sim.checkers.limits.peers import AUTHENTICATIONS, SENDS, Closing, Peer, Pee
 LINE_PARTS = 1_000
 LINE_BYTES = 1_024
 """Bytes that arrive together and count as a line."""
-ERROR_LINES = 10
+ERROR_LINES = 20
 """The lines that an error counts as."""
 TOLERANCE_MS = 1
 

@@ -44,6 +44,14 @@ class _User(msgspec.Struct):
     id: int
 
 
+class _Entry(msgspec.Struct):
+    text: str
+
+
+TEXT_ROW = 200
+"""The code points of an entry's text that count as another entry."""
+
+
 class Frame(msgspec.Struct):
     """The fields of a reply that are checked."""
 
@@ -53,7 +61,7 @@ class Frame(msgspec.Struct):
     retry_after_ms: int | None = None
     token: str = ""
     user: _User | None = None
-    entries: _Rows = ()
+    entries: tuple[_Entry, ...] = ()
     members: _Rows = ()
     friends: _Rows = ()
     groups: _Rows = ()
@@ -61,8 +69,9 @@ class Frame(msgspec.Struct):
     @property
     def rows(self) -> int:
         """How many rows it has. In a profile, friends and groups are counts, not rows."""
-        parts = (self.entries, self.members, self.friends, self.groups)
-        return sum(len(part) for part in parts if not isinstance(part, int))
+        parts = (self.members, self.friends, self.groups)
+        rows = sum(len(part) for part in parts if not isinstance(part, int))
+        return rows + sum(1 + len(entry.text) // TEXT_ROW for entry in self.entries)
 
 
 _decode = msgspec.json.Decoder(Frame).decode

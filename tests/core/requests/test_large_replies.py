@@ -75,7 +75,7 @@ def test_a_page_waits_for_one_that_was_larger_than_expected(harness: NodeHarness
     for peer in anns:
         ask(peer, 1, 20)
     harness.run()
-    pause_ms = 20 * (1 + 4_000 // 500) // UNDER_WAY_LIMITS.rows_per_ms
+    pause_ms = 20 * (1 + 4_000 // 200) // UNDER_WAY_LIMITS.rows_per_ms
     harness.pass_time(pause_ms - 1)
     assert sum(map(pages, anns)) == 1
     harness.pass_time(1)

@@ -251,8 +251,8 @@ def test_each_kib_counts_as_a_line() -> None:
 @pytest.mark.parametrize(
     "bad", [b"no frame\n", b'{"type":"sing","id":1}\n', b'{"type":"logout","id":1}\n']
 )
-def test_an_error_counts_as_ten_lines(bad: bytes) -> None:
-    harness = NodeHarness(line_burst=15, lines_per_second=20)
+def test_an_error_counts_as_twenty_lines(bad: bytes) -> None:
+    harness = NodeHarness(line_burst=25, lines_per_second=20)
     peer = harness.connect()
     peer.write(bad + pings(6))
     harness.run()
