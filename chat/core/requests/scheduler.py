@@ -46,6 +46,9 @@ from chat.protocol.rules import REQUEST_INPUT, RULES, Input, Rule, State, Verdic
 
 REQUEST_BYTES: Final = 256
 """This many bytes of a line cost as much of a quantum as a request does."""
+ERROR_REQUESTS: Final = 8
+"""An error that costs a connection lines of its budget takes as much of a quantum as that many
+requests: it comes at once, so hundreds of connections could have theirs in one loop iteration."""
 LINE_BYTES: Final = 1024
 """This many bytes cost a connection as much of its budget as a line does."""
 
@@ -194,10 +197,12 @@ class Scheduler:
             if left <= 0:
                 self._deferred[session.connection] = None
                 has_to_wait = True
+            charged_ms = session.lines_full_at_ms
             if has_to_wait or not self._take(session, request):
                 session.waiting = request
                 break
-            left -= 1
+            # An error that the connection was charged for is dear here, too.
+            left -= 1 if session.lines_full_at_ms == charged_ms else ERROR_REQUESTS
         self._left = left
         if session.state is not _CLOSING:
             if not session.frames.buffer or session.waiting is not None:
