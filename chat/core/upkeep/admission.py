@@ -159,12 +159,14 @@ class Admission:
         return self._admitted - len(self._unauthenticated)
 
     def has_place(self, user_id: int) -> bool:
-        """Whether a connection of the user may log in: there is a place, or will be one."""
+        """Whether a connection of the user may log in: there is a place, or another user has at
+        least two connections more, one of which makes room. So users with as many connections do
+        not take their places from each other in turns."""
         if self._logged_in < self._places:
             return True
         user = self._context.users.get(user_id)
         most = self._user_with_most()
-        return most is not None and len(most.sessions) > (len(user.sessions) if user else 0)
+        return most is not None and len(most.sessions) > 1 + (len(user.sessions) if user else 0)
 
     def logged_in(self, session: Session, user: LocalUser) -> None:
         """A device of the user has come; if there are too many, one that is silent goes."""

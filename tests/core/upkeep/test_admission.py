@@ -275,10 +275,9 @@ def test_connections_that_end_give_their_places_back(ends: str) -> None:
 
 
 def test_in_a_full_node_the_newest_connection_is_not_the_one_that_is_replaced() -> None:
-    """It was heard before the others of its user, as its password took long; and with it the user
-    has as many connections as the user with the most."""
-    harness = NodeHarness(connections=9)
-    names = ["ann", "bob", "cyd", "dan", "eve", "fay"]
+    """It was heard before all others, as its password took long."""
+    harness = NodeHarness(connections=12)
+    names = ["ann", "bob", "cyd", "dan", "eve", "fay", "gus"]
     harness.register(*names)
 
     def log_in(name: str, number: int) -> Peer:
@@ -287,8 +286,8 @@ def test_in_a_full_node_the_newest_connection_is_not_the_one_that_is_replaced() 
         harness.pass_time(10)
         return peer
 
-    peers = [log_in(name, number) for number, name in enumerate([*names, "bob"])]
-    newest = harness.connect(address="10.0.1.8")
+    peers = [log_in(name, number) for number, name in enumerate([*names, "bob", "bob"])]
+    newest = harness.connect(address="10.0.1.9")
     harness.hold_answers = lambda asked: isinstance(asked, op.CheckPassword)
     newest.ask("login", user="ann", password="secret-ann")
     harness.pass_time(10)
@@ -297,4 +296,4 @@ def test_in_a_full_node_the_newest_connection_is_not_the_one_that_is_replaced() 
     harness.hold_answers = lambda asked: False
     harness.answer_held()
     assert codes([newest]) == [None]
-    assert codes(peers) == [None, "replaced", None, None, None, None, None]
+    assert codes(peers) == [None, "replaced"] + [None] * 7
