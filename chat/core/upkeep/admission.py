@@ -17,7 +17,8 @@ that connects again and again would cost more than one that waits.
 Two more limits stand after login: connections of one user, and of one device. There the newest has
 its place, and the one that was silent longest is closed with `replaced`: most likely its peer is
 gone. One place in four of the node is kept for connections that are not logged in; when all others
-are taken, the user with the most connections makes room, or else the login is refused with `busy`.
+are taken, the user with the most connections makes room for one with at least two less, or else the
+login is refused with `busy`.
 No address may have more than three in four of the node's connections, and no user more than one in
 four. So with few files to open neither of them can take them all.
 
