@@ -24,9 +24,11 @@ from tests.net.running_node import Peer, RunningNode, WatchedNode, running_node
 HIGH_BYTES = 65_536
 NONSENSE = 60_000
 """Lines of nonsense, each answered by some 150 bytes: far more than the sockets themselves hold."""
-SMALL_BUFFER = NodeConfig(write_buffer_bytes=HIGH_BYTES, line_burst=40 * NONSENSE)
+SMALL_BUFFER = NodeConfig(
+    write_buffer_bytes=HIGH_BYTES, line_burst=100 * NONSENSE, request_quantum=1_024
+)
 ONE_EVENT = NodeConfig(
-    write_buffer_bytes=HIGH_BYTES, line_burst=40 * NONSENSE, request_quantum=NONSENSE
+    write_buffer_bytes=HIGH_BYTES, line_burst=100 * NONSENSE, request_quantum=NONSENSE
 )
 """All of it is answered in one event, and is in the buffer."""
 
@@ -168,7 +170,11 @@ def test_a_closed_connection_that_drains_and_then_stands_still_is_aborted(
     run: Run, tmp_path: Path
 ) -> None:
     async def work() -> None:
-        config = NodeConfig(write_buffer_bytes=4 * 1024 * 1024, line_burst=40 * NONSENSE)
+        config = NodeConfig(
+            write_buffer_bytes=4 * 1024 * 1024,
+            line_burst=100 * NONSENSE,
+            request_quantum=NONSENSE,
+        )
         async with running_node(tmp_path / "chat.db", config, close_s=0.5) as up:
             peer = await up.connect(receive_bytes=4_096)
             await peer.write(b"x\n" * 2 * NONSENSE)
