@@ -28,7 +28,7 @@ SMALL_BUFFER = NodeConfig(
     write_buffer_bytes=HIGH_BYTES, line_burst=100 * NONSENSE, request_quantum=1_024
 )
 ONE_EVENT = NodeConfig(
-    write_buffer_bytes=HIGH_BYTES, line_burst=100 * NONSENSE, request_quantum=NONSENSE
+    write_buffer_bytes=HIGH_BYTES, line_burst=100 * NONSENSE, request_quantum=10 * NONSENSE
 )
 """All of it is answered in one event, and is in the buffer."""
 
