@@ -8,12 +8,13 @@ Exit codes: 0 done, 1 a server answered wrongly, or a budget or an attack's targ
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import itertools
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -138,17 +139,10 @@ def main(argv: list[str] | None = None) -> int:
     return exit_code
 
 
-def run(names: Sequence[str], stores: Sequence[str], scale: Scale) -> tuple[list[Figure], int]:
-    """Runs the workloads in order and prints the figures of each as soon as it is done.
-
-    A workload that fails is reported on stderr, and the remaining ones still run. The exit code is
-    EXIT_FAILED if any server answered wrongly, else EXIT_MISSING if any workload lacks a program.
-    """
+@contextlib.contextmanager
+def _prepared(scale: Scale, stores: Sequence[str]) -> Iterator[tuple[Environment, asyncio.Runner]]:
+    """The environment, in a folder of its own, and what runs the load on its core."""
     allow_files(FILES)
-    # A garbage collection in the load generator would be measured as a pause of the server.
-    gc.disable()
-    figures: list[Figure] = []
-    exit_code = EXIT_OK
     with (
         tempfile.TemporaryDirectory(prefix="chat-bench-") as folder,
         on_core(LOAD_CORE),
@@ -156,24 +150,38 @@ def run(names: Sequence[str], stores: Sequence[str], scale: Scale) -> tuple[list
     ):
         environment = Environment(Path(folder), scale, stores)
         try:
-            for name in names:
-                start = time.monotonic()
-                try:
-                    found = runner.run(_run_workload(WORKLOADS[name], environment))
-                except (CheckFailed, TimeoutError) as failure:
-                    why = str(failure) or "a server did not finish in time"
-                    print(f"bench: {name}: {why}", file=sys.stderr, flush=True)
-                    exit_code = EXIT_FAILED
-                    continue
-                except (MissingRequirement, ServerFailed) as failure:
-                    print(f"bench: {name}: {failure}", file=sys.stderr, flush=True)
-                    exit_code = exit_code or EXIT_MISSING
-                    continue
-                figures += found
-                print(f"{table(found)}\n({name}: {time.monotonic() - start:.0f} s)\n", flush=True)
-                gc.collect()
+            yield environment, runner
         finally:
             environment.close()
+
+
+def run(names: Sequence[str], stores: Sequence[str], scale: Scale) -> tuple[list[Figure], int]:
+    """Runs the workloads in order and prints the figures of each as soon as it is done.
+
+    A workload that fails is reported on stderr, and the remaining ones still run. The exit code is
+    EXIT_FAILED if any server answered wrongly, else EXIT_MISSING if any workload lacks a program.
+    """
+    # A garbage collection in the load generator would be measured as a pause of the server.
+    gc.disable()
+    figures: list[Figure] = []
+    exit_code = EXIT_OK
+    with _prepared(scale, stores) as (environment, runner):
+        for name in names:
+            start = time.monotonic()
+            try:
+                found = runner.run(_run_workload(WORKLOADS[name], environment))
+            except (CheckFailed, TimeoutError) as failure:
+                why = str(failure) or "a server did not finish in time"
+                print(f"bench: {name}: {why}", file=sys.stderr, flush=True)
+                exit_code = EXIT_FAILED
+                continue
+            except (MissingRequirement, ServerFailed) as failure:
+                print(f"bench: {name}: {failure}", file=sys.stderr, flush=True)
+                exit_code = exit_code or EXIT_MISSING
+                continue
+            figures += found
+            print(f"{table(found)}\n({name}: {time.monotonic() - start:.0f} s)\n", flush=True)
+            gc.collect()
     return figures, exit_code
 
 
@@ -183,32 +191,23 @@ def run_attacks(names: Sequence[str], stores: Sequence[str], scale: Scale) -> tu
     The exit code is EXIT_FAILED if a row is not met or could not be measured, EXIT_MISSING if a
     program is missing.
     """
-    allow_files(FILES)
     rows: list[Row] = []
     exit_code = EXIT_OK
-    with (
-        tempfile.TemporaryDirectory(prefix="chat-bench-") as folder,
-        on_core(LOAD_CORE),
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        environment = Environment(Path(folder), scale, stores)
-        try:
-            for store, name in itertools.product(stores, names):
-                try:
-                    row = runner.run(measure(ATTACKS[name], environment, store))
-                except (CheckFailed, MeasurementFailed, ServerFailed, TimeoutError) as failure:
-                    why = str(failure) or "a process did not answer in time"
-                    print(f"bench: {name}: {why}", file=sys.stderr, flush=True)
-                    exit_code = EXIT_FAILED
-                    continue
-                except MissingRequirement as failure:
-                    print(f"bench: {name}: {failure}", file=sys.stderr, flush=True)
-                    exit_code = exit_code or EXIT_MISSING
-                    continue
-                rows.append(row)
-                print(f"{name}: {ATTACKS[name].does}\n  {summary(row)}", flush=True)
-        finally:
-            environment.close()
+    with _prepared(scale, stores) as (environment, runner):
+        for store, name in itertools.product(stores, names):
+            try:
+                row = runner.run(measure(ATTACKS[name], environment, store))
+            except (CheckFailed, MeasurementFailed, ServerFailed, TimeoutError) as failure:
+                why = str(failure) or "a process did not answer in time"
+                print(f"bench: {name}: {why}", file=sys.stderr, flush=True)
+                exit_code = EXIT_FAILED
+                continue
+            except MissingRequirement as failure:
+                print(f"bench: {name}: {failure}", file=sys.stderr, flush=True)
+                exit_code = exit_code or EXIT_MISSING
+                continue
+            rows.append(row)
+            print(f"{name}: {ATTACKS[name].does}\n  {summary(row)}", flush=True)
     print(f"\n{text_table(rows)}")
     return rows, EXIT_FAILED if any(map(failures, rows)) else exit_code
 

@@ -18,6 +18,14 @@ def codes(peers: Sequence[Peer]) -> list[str | None]:
     return [code if code in ("busy", "replaced") else None for code in last]
 
 
+def log_in(harness: NodeHarness, name: str, number: int) -> Peer:
+    """A user logs in, from an address of that number, and some time passes."""
+    peer = harness.connect(address=f"10.0.1.{number}")
+    peer.call("login", user=name, password=f"secret-{name}")
+    harness.pass_time(10)
+    return peer
+
+
 # ---------------------------------------------------------------------- addresses
 
 
@@ -135,19 +143,13 @@ def test_one_place_in_four_is_kept_for_connections_that_are_not_logged_in() -> N
     names = ["ann", "bob", "cyd", "dan", "eve", "fay", "gus"]
     harness.register(*names)
 
-    def log_in(name: str, number: int) -> Peer:
-        peer = harness.connect(address=f"10.0.1.{number}")
-        peer.call("login", user=name, password=f"secret-{name}")
-        harness.pass_time(10)
-        return peer
-
-    two = [log_in("ann", number) for number in range(2)]
-    others = [log_in(name, 2 + number) for number, name in enumerate(names[1:6])]
+    two = [log_in(harness, "ann", number) for number in range(2)]
+    others = [log_in(harness, name, 2 + number) for number, name in enumerate(names[1:6])]
     assert codes([*two, *others]) == [None] * 7
-    last = log_in("gus", 7)
+    last = log_in(harness, "gus", 7)
     assert codes(two) == ["replaced", None]
     assert codes([*others, last]) == [None] * 6
-    newcomer = log_in("ann", 8)
+    newcomer = log_in(harness, "ann", 8)
     assert codes([*two, *others, last]) == ["replaced"] + [None] * 7
     assert (newcomer.got[-1]["code"], newcomer.got[-1]["re"]) == ("busy", 1)
     assert newcomer.call("ping")["type"] == "pong"
@@ -280,13 +282,7 @@ def test_in_a_full_node_the_newest_connection_is_not_the_one_that_is_replaced() 
     names = ["ann", "bob", "cyd", "dan", "eve", "fay", "gus"]
     harness.register(*names)
 
-    def log_in(name: str, number: int) -> Peer:
-        peer = harness.connect(address=f"10.0.1.{number}")
-        peer.call("login", user=name, password=f"secret-{name}")
-        harness.pass_time(10)
-        return peer
-
-    peers = [log_in(name, number) for number, name in enumerate([*names, "bob", "bob"])]
+    peers = [log_in(harness, name, number) for number, name in enumerate([*names, "bob", "bob"])]
     newest = harness.connect(address="10.0.1.9")
     harness.hold_answers = lambda asked: isinstance(asked, op.CheckPassword)
     newest.ask("login", user="ann", password="secret-ann")
@@ -297,3 +293,12 @@ def test_in_a_full_node_the_newest_connection_is_not_the_one_that_is_replaced() 
     harness.answer_held()
     assert codes([newest]) == [None]
     assert codes(peers) == [None, "replaced"] + [None] * 7
+
+
+def test_a_login_does_not_take_the_only_connection_of_another_user() -> None:
+    names = [f"user{number}" for number in range(8)]
+    harness = NodeHarness(connections=9)
+    harness.register(*names)
+    *others, last = [log_in(harness, name, number) for number, name in enumerate(names)]
+    assert not any(peer.pushes("error") for peer in others)
+    assert last.got[-1].get("code") == "busy"
