@@ -98,7 +98,7 @@ class Node:
     """One chat node, without its sockets, its store and its bus.
 
     The caller feeds the events to `handle` one by one, and carries out the effects of each in their
-    order before the next. Every Query is answered under its ticket, or never. A Tick is fed at
+    order before the next. Every Query is answered under its ticket. A Tick is fed at
     `next_deadline_ms`, which may change with each event. Connections have numbers of the caller's
     choosing, none of them used twice, and ConnectionLost is the last event of each.
     """

@@ -131,8 +131,8 @@ ERRORS: Final[dict[ErrorCode, ErrorInfo]] = {
     ),
     ErrorCode.REPLACED: ErrorInfo(
         (
-            "A newer connection took the place of this one, since a user may have only so "
-            "many; end those that you do not need."
+            "A newer connection took the place of this one, since the connections of a user "
+            "are limited; close the connections that you do not need."
         ),
         retry=False,
         closes=True,

@@ -231,7 +231,7 @@ _PACING = (
         (
             Edit(
                 CONTEXT,
-                "            session.lines_full_at_ms = full_at_ms + self._error_ms\n",
+                "            self.spend_lines(session, ERROR_LINES)\n",
                 "            pass\n",
             ),
         ),

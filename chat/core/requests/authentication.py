@@ -216,11 +216,10 @@ class Authentication:
             groups=user.groups_in_order(),
             requests=tuple(user.requests.values()),
         )
-        rows = len(logged_in.friends) + len(logged_in.groups)
-        self._context.budgets.charge_rows(user.id, call.now_ms, rows)
         call.reply(logged_in)
         self._context.runnable[session.connection] = None
         self._roster_sync.enter(session, user, cursors)
+        call.charge_rows(len(logged_in.friends) + len(logged_in.groups))
         self._admission.logged_in(session, user)
 
     # ------------------------------------------------------------------ the end

@@ -17,7 +17,6 @@ from chat.core.requests.calls import Calls
 from chat.core.state.context import Context
 from chat.core.state.session import Session
 from chat.protocol.codec import encode_sent
-from chat.protocol.errors import ErrorCode
 from chat.protocol.messages import ChatRequest, EntryKind, GroupChatRequest
 from chat.protocol.rules import RULES, Input, Verdict
 
@@ -76,8 +75,7 @@ class Messaging:
         assert user is not None
         now_ms = context.now_ms
         if not self._sends.take(user.id, now_ms):
-            wait_ms = self._sends.wait_ms(user.id, now_ms)
-            context.reply_error(session, ErrorCode.RATE_LIMITED, request.id, wait_ms=wait_ms)
+            context.refuse_over_budget(session, request.id, self._sends)
             return
         session.sending.add(request.key)
         append = Append(user.id, to, group, request.text, request.key, now_ms)

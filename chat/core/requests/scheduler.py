@@ -214,9 +214,8 @@ class Scheduler:
 
     def _spend(self, session: Session, lines: int) -> None:
         """Charges the connection's budget for what is there already."""
-        now_ms = self._context.now_ms
-        session.lines_full_at_ms = max(session.lines_full_at_ms, now_ms) + lines * self._line_ms
-        if session.lines_full_at_ms - now_ms > self._burst_ms:
+        self._context.spend_lines(session, lines)
+        if session.lines_full_at_ms - self._context.now_ms > self._burst_ms:
             self._pace_lines(session)
 
     def _pace_lines(self, session: Session) -> None:
@@ -254,7 +253,8 @@ class Scheduler:
             session.waiting = None
             session.under_way += 1
             if cost and self._over_budget(session, cost):
-                self._refuse_over_budget(session, request, cost)
+                assert not isinstance(request, Problem)
+                self._context.refuse_over_budget(session, request.id, self._budget, cost)
                 return True
             if rule.next is not None:
                 session.step(input, self._context.now_ms)
@@ -267,11 +267,6 @@ class Scheduler:
         before login is charged when it is known who logs in."""
         user = session.user
         return user is not None and not self._budget.take(user.id, self._context.now_ms, cost)
-
-    def _refuse_over_budget(self, session: Session, request: DecodedLine, cost: int) -> None:
-        assert session.user is not None and not isinstance(request, Problem)
-        wait_ms = self._budget.wait_ms(session.user.id, self._context.now_ms, cost)
-        self._context.reply_error(session, ErrorCode.RATE_LIMITED, request.id, wait_ms=wait_ms)
 
     def _take_problem(self, session: Session, problem: Problem) -> bool:
         input = _PROBLEM_INPUT[problem.code]

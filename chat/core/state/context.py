@@ -25,6 +25,7 @@ from chat.core.state.operation_queues import (
     WaitingOperation,
     payer_of,
 )
+from chat.core.state.rate_limiter import RateLimiter
 from chat.core.state.session import Session
 from chat.core.state.user import LocalUser
 from chat.protocol.codec import encode, encode_error
@@ -58,7 +59,7 @@ class Context:
     """The time, the tables, and the effects of the event that is being handled."""
 
     __slots__ = (
-        "_error_ms",
+        "_line_ms",
         "_tickets",
         "budgets",
         "closed",
@@ -77,7 +78,7 @@ class Context:
 
     def __init__(self, config: NodeConfig, under_way_limits: UnderWayLimits) -> None:
         self.config = config
-        self._error_ms = ERROR_LINES * 1000 / config.lines_per_second
+        self._line_ms = 1000 / config.lines_per_second
         self.budgets = Budgets(config)
         self.under_way_limits = under_way_limits
         self.queues = OperationQueues(config, under_way_limits)
@@ -110,8 +111,8 @@ class Context:
         then: Callable[[OutcomeT | Failure], None],
         asker: Session | None = None,
     ) -> None:
-        """Asks for an operation; `then` gets its outcome, in a later event or never. It may have to
-        wait for others of its kind, behind those of the same `asker`."""
+        """Asks for an operation; `then` gets its outcome, in a later event. It may have to wait for
+        others of its kind, behind those of the same `asker`."""
         ticket = self._tickets = self._tickets + 1
         queue = self.queues.by_type.get(type(operation))
         # An operation's answer is one of these outcomes, and AnyOperation names every operation.
@@ -197,9 +198,22 @@ class Context:
         """An error as the reply to a request under way, which may cost the connection some lines of
         its budget."""
         if code in _CHARGED:
-            full_at_ms = max(session.lines_full_at_ms, self.now_ms)
-            session.lines_full_at_ms = full_at_ms + self._error_ms
+            self.spend_lines(session, ERROR_LINES)
         self.reply(session, error_frame(code, re, message, wait_ms))
+
+    def refuse_over_budget(
+        self, session: Session, re: int, budget: RateLimiter[int], cost: int = 1
+    ) -> None:
+        """The reply to a request that costs more than is left of its user's budget."""
+        assert session.user is not None
+        wait_ms = budget.wait_ms(session.user.id, self.now_ms, cost)
+        self.reply_error(session, ErrorCode.RATE_LIMITED, re, wait_ms=wait_ms)
+
+    def spend_lines(self, session: Session, lines: int) -> None:
+        """Charges a connection's budget of lines, which may be in debt then; the scheduler paces
+        the connection when it takes its next line."""
+        full_at_ms = max(session.lines_full_at_ms, self.now_ms)
+        session.lines_full_at_ms = full_at_ms + lines * self._line_ms
 
     def close(
         self, session: Session, why: Input, *, abort: bool = False, after_ms: int = 0

@@ -95,7 +95,7 @@ class Session:
         self.state = State.ANONYMOUS
         self.since_ms = now_ms
 
-        # requests/scheduler (and state/context, which counts replies)
+        # requests/scheduler (and state/context, which counts replies and charges lines)
         self.frames = FrameSplitter()
         self.waiting: DecodedLine | None = None
         self.under_way = 0

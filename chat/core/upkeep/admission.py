@@ -18,9 +18,8 @@ Two more limits stand after login: connections of one user, and of one device. T
 its place, and the one that was silent longest is closed with `replaced`: most likely its peer is
 gone. One place in four of the node is kept for connections that are not logged in; when all others
 are taken, the user with the most connections makes room for one with at least two less, or else the
-login is refused with `busy`.
-No address may have more than three in four of the node's connections, and no user more than one in
-four. So with few files to open neither of them can take them all.
+login is refused with `busy`. No address may have more than three in four of the node's connections,
+and no user more than one in four. So with few files to open neither of them can take them all.
 
 Invariant: `_by_address` has the connections that are not closed, and those of them that are not
 logged in, in the order in which they were last not logged in.

@@ -25,14 +25,14 @@ from chat.core.ports.operations import (
 )
 from chat.core.ports.rosters import RosterChange
 from chat.protocol.errors import ErrorCode
-from chat.protocol.messages import EntryKind, Group, Role
+from chat.protocol.messages import EntryKind, Role
 from chat.protocol.rules import GroupAction
 from chat.storage.backends.connection import DatabaseConnection
 from chat.storage.backends.sql import query_in_chunks
 from chat.storage.transactions.access import MEMBER, OWNER, Refusal, allow_group
 from chat.storage.transactions.limits import check_limit
 from chat.storage.transactions.log import append_membership
-from chat.storage.transactions.rosters import lock_users, raise_versions
+from chat.storage.transactions.rosters import group_row, lock_users, raise_versions
 from chat.storage.transactions.tables import Transactions
 
 _INSERT_MEMBER = (
@@ -179,15 +179,7 @@ def _changes(
     changing the group or their memberships of it. Their rows must be locked."""
     versions = raise_versions(connection, users)
     groups = {
-        user: Group(
-            id=group,
-            name=name,
-            description=description,
-            role=Role(role),
-            seq=head,
-            read=read,
-            since=since,
-        )
+        user: group_row(group, name, description, role, head, read, since)
         for user, role, read, since, name, description, head in query_in_chunks(
             connection,
             "SELECT m.user_id, m.role, m.read_seq, m.since_seq, c.name, c.description, c.head"

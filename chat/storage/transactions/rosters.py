@@ -146,15 +146,7 @@ def _load_rosters(connection: DatabaseConnection, users: Sequence[int]) -> dict[
         friends_of.setdefault(user, []).append(row)
     groups_of: dict[int, list[Group]] = {}
     for user, id, name, description, role, head, read, since in groups:
-        group = Group(
-            id=id,
-            name=name,
-            description=description,
-            role=Role(role),
-            seq=head,
-            read=read,
-            since=since,
-        )
+        group = group_row(id, name, description, role, head, read, since)
         groups_of.setdefault(user, []).append(group)
     requests_of: dict[int, list[User]] = {}
     for user, asker, name in requests:
@@ -169,6 +161,21 @@ def _load_rosters(connection: DatabaseConnection, users: Sequence[int]) -> dict[
         )
         for user, version, name in accounts
     }
+
+
+def group_row(
+    id: int, name: str, description: str, role: str, head: int, read: int, since: int
+) -> Group:
+    """A group as its member with these values has it."""
+    return Group(
+        id=id,
+        name=name,
+        description=description,
+        role=Role(role),
+        seq=head,
+        read=read,
+        since=since,
+    )
 
 
 def read_profile(connection: DatabaseConnection, operation: ReadProfile) -> ProfileRead:

@@ -11,7 +11,7 @@ FLOOD = "2001:db8:bad::"
 WRONG_TOKEN = "0" * 64
 
 
-def wrong_login(peer: Peer, user: str = "nobody-here") -> None:
+def wrong_login(peer: Peer, user: str = "unknown") -> None:
     peer.ask("login", user=user, password="wrong password")
 
 
@@ -90,7 +90,7 @@ def test_passwords_over_the_budget_of_an_address_are_checked_later_and_not_refus
     harness.pass_time(60_000)
     peers = [harness.connect(address="10.9.9.9") for _ in range(8)]
     for number, peer in enumerate(peers):
-        wrong_login(peer, f"nobody-{number}")
+        wrong_login(peer, f"unknown-{number}")
     harness.run()
 
     def answered() -> int:
